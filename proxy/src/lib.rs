@@ -1,1 +1,4 @@
-//! Refrain
+//! Refrain: a sidecar proxy that makes keyed requests happen once.
+pub mod ids;
+pub mod store;
+pub mod time;

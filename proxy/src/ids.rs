@@ -1,0 +1,145 @@
+//! Identifiers: each a type of its own, so that none can stand where another is meant.
+
+use std::fmt;
+
+use rand::RngCore;
+use serde::{Deserialize, Serialize};
+
+macro_rules! byte_id {
+    ($(#[$doc:meta])* $name:ident, $len:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        pub struct $name([u8; $len]);
+
+        impl $name {
+            /// The number of bytes.
+            pub const LEN: usize = $len;
+
+            /// From its bytes.
+            pub const fn from_bytes(bytes: [u8; $len]) -> Self {
+                Self(bytes)
+            }
+
+            /// Its bytes.
+            pub const fn as_bytes(&self) -> &[u8; $len] {
+                &self.0
+            }
+
+            /// From a slice of exactly [`Self::LEN`] bytes; `None` for any other length.
+            pub fn from_slice(bytes: &[u8]) -> Option<Self> {
+                bytes.try_into().ok().map(Self)
+            }
+
+            /// From lower- or upper-case hexadecimal, as [`fmt::Display`] writes it; `None` for anything else.
+            pub fn from_hex(text: &str) -> Option<Self> {
+                let mut bytes = [0; $len];
+                decode_hex(text.as_bytes(), &mut bytes).then_some(Self(bytes))
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}({self})", stringify!($name))
+            }
+        }
+    };
+}
+
+byte_id! {
+    /// The name under which a record is stored: a keyed hash of scope, upstream and key. It tells nothing of the key.
+    RecordName, 32
+}
+byte_id! {
+    /// What a key was first used with: a hash over method, path, query and body.
+    Fingerprint, 32
+}
+byte_id! {
+    /// Who holds a claim: 128 random bits, new for every attempt.
+    Owner, 16
+}
+byte_id! {
+    /// Where one process listens for completions.
+    Mailbox, 16
+}
+byte_id! {
+    /// The key of all record names: 32 random bytes, created once in the store.
+    HashKey, 32
+}
+
+impl Owner {
+    /// A new owner nonce.
+    pub fn random() -> Self {
+        let mut bytes = [0; Self::LEN];
+        rand::rng().fill_bytes(&mut bytes);
+        Self(bytes)
+    }
+}
+
+impl Mailbox {
+    /// A new mailbox, for one process.
+    pub fn random() -> Self {
+        let mut bytes = [0; Self::LEN];
+        rand::rng().fill_bytes(&mut bytes);
+        Self(bytes)
+    }
+}
+
+impl HashKey {
+    /// A new hash key. Which one is in force, the store decides.
+    pub fn random() -> Self {
+        let mut bytes = [0; Self::LEN];
+        rand::rng().fill_bytes(&mut bytes);
+        Self(bytes)
+    }
+}
+
+impl RecordName {
+    /// The first eight hexadecimal digits: enough to find a record in a log.
+    pub fn short(&self) -> String {
+        self.0[..4].iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+/// A fencing token: it only grows for one record, and the store judges it. Microseconds of the store's clock, or the previous plus one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Fence(pub u64);
+
+impl fmt::Display for Fence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+fn decode_hex(text: &[u8], out: &mut [u8]) -> bool {
+    fn digit(c: u8) -> Option<u8> {
+        char::from(c).to_digit(16).and_then(|d| u8::try_from(d).ok())
+    }
+    text.len() == out.len() * 2
+        && text.chunks_exact(2).zip(out).all(|(pair, byte)| match (digit(pair[0]), digit(pair[1])) {
+            (Some(high), Some(low)) => {
+                *byte = high << 4 | low;
+                true
+            }
+            _ => false,
+        })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hexadecimal_round_trips_and_rejects_what_is_not() {
+        let owner = Owner::random();
+        assert_eq!(Owner::from_hex(&owner.to_string()), Some(owner));
+        assert_eq!(Owner::from_hex("00"), None);
+        assert_eq!(Owner::from_hex(&"g".repeat(32)), None);
+    }
+}

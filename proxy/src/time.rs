@@ -1,0 +1,61 @@
+//! Time: the one place that reads a clock.
+//!
+//! Pure code takes `now` as an argument. Async code uses tokio's timers, or asks here. `Instant::now` and `SystemTime::now` are
+//! disallowed methods everywhere else (see `clippy.toml`).
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+
+/// A point in time: milliseconds since the Unix epoch, by the clock of whoever says it (for records: the store's clock).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+pub struct Timestamp(u64);
+
+impl Timestamp {
+    /// The Unix epoch itself: before every other timestamp.
+    pub const ZERO: Self = Self(0);
+
+    /// From milliseconds since the Unix epoch.
+    pub const fn from_unix_ms(ms: u64) -> Self {
+        Self(ms)
+    }
+
+    /// Milliseconds since the Unix epoch.
+    pub const fn as_unix_ms(self) -> u64 {
+        self.0
+    }
+
+    /// Microseconds since the Unix epoch; saturates.
+    pub const fn as_unix_us(self) -> u64 {
+        self.0.saturating_mul(1000)
+    }
+
+    /// This time plus `by`, to the millisecond; saturates.
+    #[must_use]
+    pub fn plus(self, by: Duration) -> Self {
+        Self(self.0.saturating_add(whole_ms(by)))
+    }
+
+    /// How long from `self` until `later`; zero if `later` is not later.
+    pub fn until(self, later: Self) -> Duration {
+        Duration::from_millis(later.0.saturating_sub(self.0))
+    }
+}
+
+/// A duration in whole milliseconds, rounded up, so that a bound never becomes shorter at a millisecond edge.
+pub fn whole_ms(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros().div_ceil(1000)).unwrap_or(u64::MAX)
+}
+
+/// The wall clock. For stamps and for the embedded store's clock at open, never for leases between processes.
+#[expect(clippy::disallowed_methods, reason = "this is the clock")]
+pub fn wall_now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// The monotonic clock.
+#[expect(clippy::disallowed_methods, reason = "this is the clock")]
+pub fn monotonic_now() -> Instant {
+    Instant::now()
+}
