@@ -1,0 +1,239 @@
+//! The validated configuration: types that cannot hold nonsense.
+//!
+//! [`load`] turns YAML, flags and environment into a [`Config`], or into every error there is, each with its place and what would
+//! be right. The serde mirror of the file is private to [`raw`].
+
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use http::{Method, Uri};
+use saga_config::{names::UpstreamName, units::ByteCount};
+
+use crate::idempotency::policy::Policy;
+
+/// Everything `refrain run` needs to know.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where to listen. At least one.
+    pub listeners: Vec<SocketAddr>,
+    /// Where the admin side listens.
+    pub admin: SocketAddr,
+    /// How many cores serve. At least 1.
+    pub workers: usize,
+    /// Where records are kept.
+    pub store: StoreConfig,
+    /// The upstreams; routes refer to them by index.
+    pub upstreams: Vec<Arc<UpstreamConfig>>,
+    /// The routes, in the order of the file. What none of them matches goes to `fallback`.
+    pub routes: Vec<Arc<RouteConfig>>,
+    /// The route of everything else. `None`: 404 (there is no local upstream).
+    pub fallback: Option<Arc<RouteConfig>>,
+    /// What is bounded, and how.
+    pub limits: Limits,
+    /// What upstreams are told about the way here.
+    pub forwarded: Forwarded,
+    /// Whose saga calls are believed.
+    pub saga_peers: SagaPeers,
+    /// Whether every request gets a log line.
+    pub access_log: bool,
+}
+
+/// Where records are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreConfig {
+    /// Which backend, and where.
+    pub url: StoreUrl,
+    /// How long one operation may take.
+    pub timeout: Duration,
+    /// The keys that seal what is stored; the first one writes. Empty: nothing is sealed.
+    pub encryption: Vec<EncryptionKey>,
+    /// Whether a Redis that may evict records is accepted.
+    pub allow_eviction: bool,
+}
+
+/// Which backend, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreUrl {
+    /// `memory:`: gone with the process.
+    Memory,
+    /// `embedded:PATH`: one file, one process.
+    Embedded(PathBuf),
+    /// `redis://…` or `rediss://…`.
+    Redis(Secret),
+}
+
+/// A text that must not be shown: `Debug` hides it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Takes a text that must not be shown.
+    pub fn new(text: String) -> Self {
+        Self(text)
+    }
+
+    /// The text itself. Never log it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("(secret)")
+    }
+}
+
+/// A key that seals what is stored.
+#[derive(Clone, PartialEq, Eq)]
+pub struct EncryptionKey {
+    /// Its name, kept with what it sealed: 1 to 32 characters.
+    pub id: String,
+    /// The key itself.
+    pub key: [u8; 32],
+}
+
+impl std::fmt::Debug for EncryptionKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("EncryptionKey").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+/// An upstream service.
+#[derive(Clone, Debug)]
+pub struct UpstreamConfig {
+    /// Its name. Part of every record's name.
+    pub name: UpstreamName,
+    /// Its endpoints, at least one: scheme and authority, and a path prefix if there is one.
+    pub endpoints: Vec<Uri>,
+    /// Whether this is the service that this sidecar stands beside.
+    pub local: bool,
+    /// Whether it has a Refrain of its own.
+    pub refrain: bool,
+    /// Which HTTP version it is spoken to in.
+    pub protocol: Protocol,
+    /// For one connection to one endpoint, TLS included.
+    pub connect_timeout: Duration,
+    /// How long a caller waits for the head of the answer.
+    pub response_timeout: Duration,
+    /// How long a request may still act after it was sent.
+    pub max_execution: Duration,
+    /// How many requests may be under way at once, in this process; `None`: no bound of its own.
+    pub max_in_flight: Option<usize>,
+    /// Idle connections kept per endpoint and core.
+    pub max_idle: usize,
+    /// How long an idle connection is kept.
+    pub idle_timeout: Duration,
+    /// Open HTTP/1 connections per endpoint, in this process.
+    pub max_connections: usize,
+}
+
+/// Which HTTP version an upstream is spoken to in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Protocol {
+    /// HTTP/1.1, and HTTP/2 for gRPC.
+    #[default]
+    Auto,
+    /// HTTP/1.1 always.
+    Http1,
+    /// HTTP/2 always (over `http://` with prior knowledge, RFC 9113 section 3.3).
+    Http2,
+}
+
+/// One route.
+#[derive(Clone, Debug)]
+pub struct RouteConfig {
+    /// How it is called in metrics and logs: its pattern.
+    pub label: String,
+    /// What it matches.
+    pub matcher: RouteMatch,
+    /// Its upstream: an index into [`Config::upstreams`].
+    pub upstream: usize,
+    /// What keyed requests get; `None`: idempotency is off.
+    pub policy: Option<Arc<Policy>>,
+    /// Who may use it.
+    pub access: Access,
+}
+
+/// What a route matches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouteMatch {
+    /// Which paths.
+    pub path: PathMatch,
+    /// Which methods; empty: all.
+    pub methods: Vec<Method>,
+    /// Which host (without port, lower case); `None`: all.
+    pub host: Option<String>,
+}
+
+/// Which paths a route matches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PathMatch {
+    /// Exactly this path.
+    Exact(String),
+    /// `/orders/{id}/`: segments, each literal or any one non-empty segment.
+    Template(Vec<Segment>),
+    /// Paths that begin so.
+    Prefix(String),
+}
+
+/// One segment of a path template.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Segment {
+    /// This text.
+    Literal(String),
+    /// Any one non-empty segment; the name is for people.
+    Any(String),
+}
+
+/// Who may use a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Access {
+    /// Everybody.
+    #[default]
+    Public,
+    /// Saga calls of trusted peers only.
+    Saga,
+    /// Nobody (403).
+    Deny,
+}
+
+/// What is bounded, and how. Per process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The head of a request; over it, 431.
+    pub header_bytes: ByteCount,
+    /// Header lines of a request; over it, 431.
+    pub headers: usize,
+    /// Open client connections; over it, 503 and close.
+    pub connections: usize,
+    /// Requests under way; over it, 503.
+    pub in_flight: usize,
+    /// Bytes of bodies held by all protected exchanges together; over it, 503.
+    pub buffered: ByteCount,
+    /// How long a client may take to send a head; over it, 408.
+    pub header_timeout: Duration,
+    /// How long a connection may be idle between requests.
+    pub idle_timeout: Duration,
+    /// How long a drain may take.
+    pub drain: Duration,
+}
+
+/// What upstreams are told about the way here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Forwarded {
+    /// `X-Forwarded-For`, `-Proto` and `-Host`.
+    pub x_forwarded: bool,
+    /// `Forwarded` (RFC 7239).
+    pub forwarded: bool,
+    /// `Via` (RFC 9110, section 7.6.3), both ways.
+    pub via: bool,
+}
+
+/// Whose saga calls are believed. Empty: nobody's.
+#[derive(Clone, Debug, Default)]
+pub struct SagaPeers {
+    /// The shared key that signs the headers of a saga call.
+    pub key: Option<Secret>,
+    /// Networks whose TCP peers are believed.
+    pub networks: Vec<ipnet::IpNet>,
+}

@@ -1,0 +1,2 @@
+//! Keyed requests happen once.
+pub mod policy;
