@@ -1,1 +1,4 @@
 //! saga
+
+pub mod diagnostic;
+pub mod units;
