@@ -92,9 +92,13 @@ mod tests {
     #[test]
     fn every_diagnostic_is_one_json_line() {
         let source = Source::new("f.yaml", "é: 1\nb: 2\n");
-        let found = Diagnostic::error("bad", Place::in_source(&source, Span::new(4, 7)), "a\n\"b\"")
-            .with_label(Place::elsewhere("--b"), "flag")
-            .with_help("do not");
+        let found = Diagnostic::error(
+            "bad",
+            Place::in_source(&source, Span::new(4, 7)),
+            "a\n\"b\"",
+        )
+        .with_label(Place::elsewhere("--b"), "flag")
+        .with_help("do not");
         let warning = Diagnostic::warning("odd", Place::elsewhere("REFRAIN_X"), "hm");
         assert_eq!(
             to_json_lines(&[found, warning]),

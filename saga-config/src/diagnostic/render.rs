@@ -152,7 +152,13 @@ impl Window {
             content.floor_char_boundary(offset.saturating_sub(range.start).min(content.len()))
         };
         let (start, end) = (within(span.start), within(span.end));
-        let (head, head_width) = tail_in(&content[..start], COLUMNS_BEFORE);
+        let (whole, _) = head_in(content, LINE_COLUMNS);
+        let columns_before = if whole.cut {
+            COLUMNS_BEFORE
+        } else {
+            LINE_COLUMNS
+        };
+        let (head, head_width) = tail_in(&content[..start], columns_before);
         let (marked, marked_width) = head_in(&content[start..end], LINE_COLUMNS - head_width);
         let room = LINE_COLUMNS - head_width - marked_width;
         let (rest, _) = head_in(&content[end..], room);
@@ -192,7 +198,9 @@ fn head_in(text: &str, columns: usize) -> (Piece, usize) {
 
 /// As much of the end as fits into `columns`, and its width.
 fn tail_in(text: &str, columns: usize) -> (Piece, usize) {
-    fitting(text.chars().rev(), columns, |out, cell| out.insert_str(0, cell))
+    fitting(text.chars().rev(), columns, |out, cell| {
+        out.insert_str(0, cell)
+    })
 }
 
 fn fitting(
@@ -226,7 +234,10 @@ mod tests {
     fn one(text: &str, start: usize, end: usize) -> String {
         let source = Source::new("f.yaml", text);
         let place = Place::in_source(&source, Span::new(start, end));
-        render(&[Diagnostic::error("code", place, "message")], Colour::Never)
+        render(
+            &[Diagnostic::error("code", place, "message")],
+            Colour::Never,
+        )
     }
 
     #[test]
@@ -241,9 +252,19 @@ mod tests {
     }
 
     #[test]
+    fn a_line_that_fits_is_shown_whole() {
+        let text = format!("{}BAD", "a".repeat(97));
+        assert!(one(&text, 97, 100).contains(&format!("1 | {text}\n")));
+    }
+
+    #[test]
     fn a_span_wider_than_the_window_is_underlined_to_its_edge() {
         let page = one(&"x".repeat(1_000), 0, 1_000);
-        assert!(page.contains(&format!("1 | {}…\n  | {}\n", "x".repeat(100), "^".repeat(100))));
+        assert!(page.contains(&format!(
+            "1 | {}…\n  | {}\n",
+            "x".repeat(100),
+            "^".repeat(100)
+        )));
     }
 
     #[test]
@@ -251,7 +272,10 @@ mod tests {
         let page = one("\t\u{1b}日本: x\n", 8, 11);
         assert!(page.contains("1 | \\t\\u{1b}日本: x\n"), "{page}");
         // "日本" begins at byte 2; its second character is bytes 5 to 8, so byte 8 is the colon.
-        assert!(page.contains(&format!("  | {}^^^\n", " ".repeat(12))), "{page}");
+        assert!(
+            page.contains(&format!("  | {}^^^\n", " ".repeat(12))),
+            "{page}"
+        );
     }
 
     #[test]
@@ -305,6 +329,8 @@ warning[flag]: odd\\nport
         let warning = Diagnostic::warning("flag", Place::elsewhere("--listen"), "odd");
         let plain = render(std::slice::from_ref(&warning), Colour::Never);
         assert!(!plain.contains('\u{1b}'));
-        assert!(render(&[warning], Colour::Ansi).starts_with("\u{1b}[1;33mwarning[flag]\u{1b}[0m: "));
+        assert!(
+            render(&[warning], Colour::Ansi).starts_with("\u{1b}[1;33mwarning[flag]\u{1b}[0m: ")
+        );
     }
 }

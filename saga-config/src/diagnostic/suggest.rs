@@ -63,7 +63,10 @@ mod tests {
         let keys = ["listen", "max_stored_body", "open_for", "ttl", "to"];
         assert_eq!(did_you_mean("lsiten", keys), Some("listen"));
         assert_eq!(did_you_mean("maxStoredBody", keys), Some("max_stored_body"));
-        assert_eq!(did_you_mean("stored-body-max", keys), Some("max_stored_body"));
+        assert_eq!(
+            did_you_mean("stored-body-max", keys),
+            Some("max_stored_body")
+        );
         assert_eq!(did_you_mean("TTL", keys), Some("ttl"));
         assert_eq!(did_you_mean("tll", keys), Some("ttl"));
         assert_eq!(did_you_mean("xy", keys), None);

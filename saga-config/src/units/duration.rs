@@ -99,8 +99,8 @@ impl FromStr for DurationText {
         }
         let (mut rest, mut milliseconds, mut next_unit) = (text, 0_u64, 0);
         while !rest.is_empty() {
-            let (digits, after) = leading_digits(rest)
-                .ok_or_else(|| DurationError::NotADuration(text.to_owned()))?;
+            let (digits, after) =
+                leading_digits(rest).ok_or_else(|| DurationError::NotADuration(text.to_owned()))?;
             let (index, length, after) = unit(digits, after)?;
             if index < next_unit {
                 return Err(DurationError::OutOfOrder);
@@ -221,13 +221,25 @@ mod tests {
         assert!(message("1s1s").contains("once"));
         assert_eq!(message("3651d"), "a duration is at most 3650d");
         assert_eq!(message("3650d1ms"), "a duration is at most 3650d");
-        assert_eq!(message("99999999999999999999d"), "a duration is at most 3650d");
-        assert_eq!(message("18446744073709551615d"), "a duration is at most 3650d");
+        assert_eq!(
+            message("99999999999999999999d"),
+            "a duration is at most 3650d"
+        );
+        assert_eq!(
+            message("18446744073709551615d"),
+            "a duration is at most 3650d"
+        );
     }
 
     #[test]
     fn display_uses_the_longest_unit_that_is_exact() {
-        for (text, shown) in [("90s", "90s"), ("120s", "2m"), ("24h", "1d"), ("0d", "0s"), ("1500ms", "1500ms")] {
+        for (text, shown) in [
+            ("90s", "90s"),
+            ("120s", "2m"),
+            ("24h", "1d"),
+            ("0d", "0s"),
+            ("1500ms", "1500ms"),
+        ] {
             assert_eq!(text.parse::<DurationText>().unwrap().to_string(), shown);
         }
     }
@@ -238,7 +250,10 @@ mod tests {
         assert_eq!(serde_json::to_string(&duration).unwrap(), "\"90s\"");
         assert!(serde_json::from_str::<DurationText>("30").is_err());
         assert_eq!(DurationText::new(Duration::from_nanos(1)), None);
-        assert_eq!(DurationText::new(MAX_DURATION + Duration::from_millis(1)), None);
+        assert_eq!(
+            DurationText::new(MAX_DURATION + Duration::from_millis(1)),
+            None
+        );
     }
 
     proptest! {

@@ -76,7 +76,9 @@ pub enum SizeError {
 /// What an unknown unit was probably meant to be.
 fn meant(unit: &str) -> String {
     let by_letter = match unit.trim().chars().next().map(|c| c.to_ascii_lowercase()) {
-        Some(letter @ ('k' | 'm' | 'g')) if unit.trim().len() <= 2 => Some(letter.to_ascii_uppercase()),
+        Some(letter @ ('k' | 'm' | 'g')) if unit.trim().len() <= 2 => {
+            Some(letter.to_ascii_uppercase())
+        }
         _ => None,
     };
     if let Some(letter) = by_letter {
@@ -223,14 +225,20 @@ mod tests {
         assert!(message("big").contains("not `big`"));
         assert!(message("-1").contains("negative"));
         assert!(message("1.5MiB").contains("1536KiB"));
-        assert_eq!(message("64k"), "`k` is not a unit of size: write KiB (powers of 1024) or KB (powers of 1000)");
+        assert_eq!(
+            message("64k"),
+            "`k` is not a unit of size: write KiB (powers of 1024) or KB (powers of 1000)"
+        );
         assert!(message("1mb").contains("write MiB (powers of 1024) or MB"));
         assert!(message("1mib").contains("write MiB"));
         assert!(message("1 MiB").contains("write MiB"));
         assert!(message("1parsec").contains("use KiB, MiB"));
         assert_eq!(message("1025GiB"), "a size is at most 1024GiB");
         assert_eq!(message("99999999999999999999"), "a size is at most 1024GiB");
-        assert_eq!(message("18446744073709551615GiB"), "a size is at most 1024GiB");
+        assert_eq!(
+            message("18446744073709551615GiB"),
+            "a size is at most 1024GiB"
+        );
     }
 
     #[test]
@@ -240,7 +248,12 @@ mod tests {
         assert_eq!(size("1500").unwrap(), 1500);
         assert!(size("-1").unwrap_err().to_string().contains("negative"));
         assert!(size("1.5").is_err());
-        assert!(size("1099511627777").unwrap_err().to_string().contains("at most"));
+        assert!(
+            size("1099511627777")
+                .unwrap_err()
+                .to_string()
+                .contains("at most")
+        );
         assert!(size("99999999999999999999").is_err());
         assert_eq!(serde_json::to_string(&MAX_SIZE).unwrap(), "\"1024GiB\"");
     }
