@@ -34,8 +34,13 @@ pub use suggest::did_you_mean;
 pub use text::quoted;
 
 /// One thing to say about a file, a flag or a variable.
+///
+/// A pointer wide, so that it can be the error of a `Result`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Diagnostic {
+pub struct Diagnostic(Box<Parts>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Parts {
     severity: Severity,
     code: &'static str,
     message: String,
@@ -85,7 +90,7 @@ impl Diagnostic {
     }
 
     fn new(severity: Severity, code: &'static str, place: Place, message: String) -> Self {
-        Self {
+        Self(Box::new(Parts {
             severity,
             code,
             message,
@@ -93,73 +98,73 @@ impl Diagnostic {
             labels: Vec::new(),
             notes: Vec::new(),
             help: None,
-        }
+        }))
     }
 
     /// Points at a second place.
     #[must_use]
     pub fn with_label(mut self, place: Place, text: impl Into<String>) -> Self {
         let text = text.into();
-        self.labels.push(Label { place, text });
+        self.0.labels.push(Label { place, text });
         self
     }
 
     /// Adds a fact that explains the message.
     #[must_use]
     pub fn with_note(mut self, note: impl Into<String>) -> Self {
-        self.notes.push(note.into());
+        self.0.notes.push(note.into());
         self
     }
 
     /// Says what would be right. There is one help; a second call replaces it.
     #[must_use]
     pub fn with_help(mut self, help: impl Into<String>) -> Self {
-        self.help = Some(help.into());
+        self.0.help = Some(help.into());
         self
     }
 
     /// Error or warning.
     pub fn severity(&self) -> Severity {
-        self.severity
+        self.0.severity
     }
 
     /// The stable name of the kind of mistake.
     pub fn code(&self) -> &'static str {
-        self.code
+        self.0.code
     }
 
     /// What is wrong, in one line.
     pub fn message(&self) -> &str {
-        &self.message
+        &self.0.message
     }
 
     /// Where it is.
     pub fn place(&self) -> &Place {
-        &self.place
+        &self.0.place
     }
 
     /// The other places.
     pub fn labels(&self) -> &[Label] {
-        &self.labels
+        &self.0.labels
     }
 
     /// The explaining facts.
     pub fn notes(&self) -> &[String] {
-        &self.notes
+        &self.0.notes
     }
 
     /// What would be right, if known.
     pub fn help(&self) -> Option<&str> {
-        self.help.as_deref()
+        self.0.help.as_deref()
     }
 }
 
 /// The one-line form for logs: `refrain.yaml:3:1: error: unknown key …`.
 impl std::fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (place, severity) = (&self.place, self.severity.as_str());
-        write!(f, "{place}: {severity}: {}", text::escaped(&self.message))?;
-        match &self.help {
+        let (place, severity) = (self.place(), self.severity().as_str());
+        write!(f, "{place}: {severity}: {}", text::escaped(self.message()))?;
+        match self.help() {
             Some(help) => write!(f, " ({})", text::escaped(help)),
             None => Ok(()),
         }
@@ -169,19 +174,19 @@ impl std::fmt::Display for Diagnostic {
 /// Orders diagnostics by file and place and drops those that say the same of the same place.
 pub fn sort(diagnostics: &mut Vec<Diagnostic>) {
     diagnostics.sort_by(|a, b| {
-        let key = |d: &'_ Diagnostic| (d.severity, d.code);
-        (a.place.order().cmp(&b.place.order()))
+        let key = |d: &'_ Diagnostic| (d.severity(), d.code());
+        (a.place().order().cmp(&b.place().order()))
             .then_with(|| key(a).cmp(&key(b)))
-            .then_with(|| a.message.cmp(&b.message))
+            .then_with(|| a.message().cmp(b.message()))
     });
     diagnostics.dedup_by(|a, b| {
-        a.code == b.code && a.message == b.message && a.place.order() == b.place.order()
+        a.code() == b.code() && a.message() == b.message() && a.place().order() == b.place().order()
     });
 }
 
 /// Whether any of them forbids to go on.
 pub fn has_errors(diagnostics: &[Diagnostic]) -> bool {
-    diagnostics.iter().any(|d| d.severity == Severity::Error)
+    diagnostics.iter().any(|d| d.severity() == Severity::Error)
 }
 
 #[cfg(test)]

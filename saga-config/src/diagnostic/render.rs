@@ -45,33 +45,33 @@ struct Page {
 
 impl Page {
     fn new(diagnostic: &Diagnostic, colour: Colour) -> Self {
-        let places = std::iter::once(&diagnostic.place)
-            .chain(diagnostic.labels.iter().map(|label| &label.place));
+        let places = std::iter::once(diagnostic.place())
+            .chain(diagnostic.labels().iter().map(|label| &label.place));
         let greatest = places
             .filter_map(|place| place.positions().map(|(start, _)| start.line))
             .max();
         Self {
             gutter: greatest.map_or(1, |line| line.to_string().len()),
             colour,
-            severity: diagnostic.severity,
+            severity: diagnostic.severity(),
         }
     }
 
     fn write(&self, out: &mut String, diagnostic: &Diagnostic) {
-        let title = format!("{}[{}]", diagnostic.severity.as_str(), diagnostic.code);
+        let title = format!("{}[{}]", diagnostic.severity().as_str(), diagnostic.code());
         let title = self.paint(&title, self.severity_style());
-        let message = self.paint(&escaped(&diagnostic.message), BOLD);
+        let message = self.paint(&escaped(diagnostic.message()), BOLD);
         // Writing to a String cannot fail.
         let _ = writeln!(out, "{title}: {message}");
-        self.snippet(out, "-->", &diagnostic.place, '^', "");
-        for label in &diagnostic.labels {
+        self.snippet(out, "-->", diagnostic.place(), '^', "");
+        for label in diagnostic.labels() {
             self.edge_line(out, "");
             self.snippet(out, ":::", &label.place, '-', &label.text);
         }
-        for note in &diagnostic.notes {
+        for note in diagnostic.notes() {
             self.footer(out, "note", note);
         }
-        if let Some(help) = &diagnostic.help {
+        if let Some(help) = diagnostic.help() {
             self.footer(out, "help", help);
         }
     }

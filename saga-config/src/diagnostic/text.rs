@@ -30,15 +30,21 @@ pub(super) fn escaped(text: &str) -> String {
     out
 }
 
-/// Control characters, line and paragraph separators, and the bidirectional overrides (Unicode TR 36 section 3.6),
-/// which make a line look like another.
+/// Control characters, line and paragraph separators, characters that cannot be seen or pass for a space, and the
+/// bidirectional controls (Unicode TR 36 section 3.6), which make a line look like another.
 pub(super) fn must_escape(character: char) -> bool {
     character.is_control()
         || matches!(
             character,
-            '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{200e}' | '\u{200f}' | '\u{61c}'
+            '\u{a0}'
+                | '\u{ad}'
+                | '\u{61c}'
+                | '\u{200b}'..='\u{200f}'
+                | '\u{2028}'..='\u{202f}'
+                | '\u{2060}'..='\u{206f}'
+                | '\u{feff}'
+                | '\u{fff9}'..='\u{fffb}'
         )
-        || matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]
@@ -48,6 +54,7 @@ mod tests {
     #[test]
     fn quoting_cuts_long_text_and_escapes_what_a_terminal_would_obey() {
         assert_eq!(quoted("\u{1b}[31m\u{202e}"), r"`\u{1b}[31m\u{202e}`");
+        assert_eq!(quoted("listen\u{a0}\u{200b}"), r"`listen\u{a0}\u{200b}`");
         let long = "é".repeat(100);
         assert_eq!(quoted(&long).chars().count(), QUOTED_CHARS + 3);
         assert_eq!(quoted(&"x".repeat(60)).chars().count(), 62);

@@ -1,5 +1,7 @@
 //! Maps against their schema: known keys, missing keys.
 
+use std::collections::HashSet;
+
 use serde_json::Value;
 
 use super::expected::any_of;
@@ -23,6 +25,10 @@ pub(super) fn entries<'a>(
     if let Some(known) = known {
         checker.around.push(known);
     }
+    let given: HashSet<&str> = entries
+        .iter()
+        .map(|entry| entry.key.text.as_str())
+        .collect();
     let mut fits = true;
     let mut meant: Vec<&str> = Vec::new();
     for Entry { key, value } in entries {
@@ -30,7 +36,7 @@ pub(super) fn entries<'a>(
         match rule.or_else(|| schema.get("additionalProperties")) {
             Some(Value::Bool(false)) => {
                 fits = false;
-                meant.extend(unknown_key(checker, key, entries, schema, around));
+                meant.extend(unknown_key(checker, key, &given, schema, around));
             }
             Some(rule) => fits &= checker.visit(value, rule, Around::at(key.span)),
             None => {}
@@ -40,8 +46,7 @@ pub(super) fn entries<'a>(
         }
     }
     for name in required(schema) {
-        let given = entries.iter().any(|entry| entry.key.text == name);
-        if given {
+        if given.contains(name) {
             continue;
         }
         fits = false;
@@ -62,34 +67,31 @@ pub(super) fn entries<'a>(
 fn unknown_key<'a>(
     checker: &mut Checker<'a>,
     key: &Key,
-    entries: &[Entry],
+    given: &HashSet<&str>,
     schema: &'a Value,
     around: Around<'_>,
 ) -> Option<&'a str> {
+    if checker.is_silent() {
+        return None;
+    }
     let name = key.text.as_str();
+    let known = properties(schema)
+        .into_iter()
+        .flat_map(|known| known.keys());
+    let known = known.map(String::as_str);
     if around.rivals.contains(&name) {
-        let beside = entries.iter().map(|entry| entry.key.text.as_str());
-        let known: Vec<String> = (beside
-            .filter(|other| properties(schema).is_some_and(|p| p.contains_key(*other))))
-        .map(quoted)
-        .collect();
+        let beside: Vec<String> = known
+            .filter(|known| given.contains(known))
+            .map(quoted)
+            .collect();
         checker.report(key.span, "exclusive-keys", || {
-            let beside = any_of(&known);
-            (
-                format!("{} cannot stand beside {beside}", quoted(name)),
-                Some("keep one of them".to_owned()),
-            )
+            let message = format!("{} cannot stand beside {}", quoted(name), any_of(&beside));
+            (message, Some("keep one of them".to_owned()))
         });
         return None;
     }
-    let free = properties(schema)
-        .into_iter()
-        .flat_map(|known| known.keys());
-    let free = free
-        .map(String::as_str)
-        .filter(|known| entries.iter().all(|entry| entry.key.text != *known));
-    let free: Vec<&'a str> = free.collect();
-    let meant = did_you_mean(name, free.iter().copied());
+    let free = known.filter(|known| !given.contains(known));
+    let meant = did_you_mean(name, free);
     let help = if let Some(under) = deeper(checker.rules, name, schema) {
         format!(
             "{} is a key of {}: put it under `{under}:`",

@@ -22,6 +22,9 @@ pub(super) fn visit<'a>(
     {
         return true;
     }
+    if checker.is_silent() {
+        return false;
+    }
     let kind = Kind::of(node);
     let mut likely: Vec<&'a Value> = Vec::new();
     for branch in branches(schema) {
@@ -77,14 +80,15 @@ fn map_of<'a>(
         by_tag(checker, entries, likely, tag, around);
         return;
     }
+    let first = &entries[..entries.len().min(MAX_LOOKED_AT)];
     let best = likely
         .iter()
         .copied()
-        .min_by_key(|one| unlikeness(one, entries));
+        .min_by_key(|one| unlikeness(one, first));
     let Some(best) = best else {
         return;
     };
-    let nothing_in_common = entries
+    let nothing_in_common = first
         .iter()
         .all(|entry| !knows(best, entry) && !nearly_knows(best, entry));
     if nothing_in_common && likely.iter().all(|one| is_closed(one)) {
@@ -168,6 +172,9 @@ fn by_tag<'a>(
         }
     }
 }
+
+/// Of a large map, the entries that decide which alternative was meant.
+const MAX_LOOKED_AT: usize = 64;
 
 /// How little a map has to do with an alternative; the least is the likeliest.
 fn unlikeness(one: &Value, entries: &[Entry]) -> (usize, usize, usize) {

@@ -147,6 +147,11 @@ impl<'a> Checker<'a> {
         fits
     }
 
+    /// Whether nothing that is reported now would be kept.
+    pub(super) fn is_silent(&self) -> bool {
+        self.trying > 0 || self.more
+    }
+
     /// Adds an error at `span`, made only when it is wanted: the message, and what would be right.
     pub(super) fn report(
         &mut self,
@@ -165,7 +170,7 @@ impl<'a> Checker<'a> {
     }
 
     pub(super) fn report_with(&mut self, make: impl FnOnce(&Document) -> Diagnostic) {
-        if self.trying > 0 {
+        if self.is_silent() {
             return;
         }
         if self.found.len() >= MAX_FOUND {

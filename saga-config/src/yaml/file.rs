@@ -15,18 +15,18 @@ pub const MAX_FILE_BYTES: usize = 1 << 20;
 /// # Errors
 ///
 /// The file cannot be opened or read, is too long, or is not UTF-8.
-pub fn read_file(path: &Path) -> Result<Arc<Source>, Box<Diagnostic>> {
+pub fn read_file(path: &Path) -> Result<Arc<Source>, Diagnostic> {
     let name = path.display().to_string();
     let mut bytes = Vec::new();
     let limit = MAX_FILE_BYTES as u64 + 1;
     let read = File::open(path).and_then(|file| file.take(limit).read_to_end(&mut bytes));
     if let Err(error) = read {
         let message = format!("cannot read the file: {error}");
-        return Err(Box::new(Diagnostic::error(
+        return Err(Diagnostic::error(
             "unreadable",
             Place::elsewhere(name),
             message,
-        )));
+        ));
     }
     decode(name, bytes)
 }
@@ -36,10 +36,10 @@ pub fn read_file(path: &Path) -> Result<Arc<Source>, Box<Diagnostic>> {
 /// # Errors
 ///
 /// They are more than [`MAX_FILE_BYTES`], or not UTF-8.
-pub fn decode(name: impl Into<String>, bytes: Vec<u8>) -> Result<Arc<Source>, Box<Diagnostic>> {
+pub fn decode(name: impl Into<String>, bytes: Vec<u8>) -> Result<Arc<Source>, Diagnostic> {
     let name = name.into();
     if bytes.len() > MAX_FILE_BYTES {
-        return Err(Box::new(too_long(Place::elsewhere(name))));
+        return Err(too_long(Place::elsewhere(name)));
     }
     let text = String::from_utf8(bytes).map_err(|error| {
         let offset = error.utf8_error().valid_up_to();
@@ -52,11 +52,11 @@ pub fn decode(name: impl Into<String>, bytes: Vec<u8>) -> Result<Arc<Source>, Bo
             Place::in_source(&source, span),
             "the file is not UTF-8",
         );
-        Box::new(found.with_help(if sixteen_bits {
+        found.with_help(if sixteen_bits {
             "the file looks like UTF-16: save it as UTF-8"
         } else {
             "save the file as UTF-8"
-        }))
+        })
     })?;
     Ok(Source::new(name, text))
 }

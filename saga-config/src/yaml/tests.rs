@@ -222,7 +222,7 @@ proptest! {
     fn no_input_panics(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
         match decode("f", bytes) {
             Ok(source) => survive(&source),
-            Err(error) => drop(render(&[*error], Colour::Ansi)),
+            Err(error) => drop(render(&[error], Colour::Ansi)),
         }
     }
 
