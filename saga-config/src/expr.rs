@@ -32,12 +32,14 @@ mod compile;
 mod evaluate;
 pub mod limits;
 mod reference;
+mod rewrite;
 pub(crate) mod scan;
 mod scope;
 #[cfg(test)]
 mod tests;
 
 pub(crate) mod value;
+mod vocabulary;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -173,10 +175,10 @@ impl ExprError {
 #[non_exhaustive]
 pub enum EvalError {
     /// A field that is not there. `.?field` and `has()` provide for that.
-    #[error("`{path}` has no field `{field}`")]
+    #[error("{} has no field `{field}`", path.as_deref().map_or("a map in the expression".to_owned(), |path| format!("`{path}`")))]
     Missing {
-        /// The map.
-        path: String,
+        /// The map, if it stands at a path.
+        path: Option<String>,
         /// The field it does not have.
         field: String,
     },

@@ -1,12 +1,13 @@
 //! Functions of our own inside the interpreter, and the meter they draw on.
 
 use std::any::Any;
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
-use cel::common::types::{CelBool, CelList, CelMap, CelMapKey, CelString, DYN_TYPE, Type};
+use cel::common::types::{CelBool, CelList, CelMap, CelMapKey, CelNull, CelString, DYN_TYPE, Type};
 use cel::common::value::{CowVal, StaticVal, Val};
 use cel::{Env, ExecutionError};
 use regex::Regex;
+use serde_json::Value;
 
 use super::value::{Budget, to_json, weight};
 use super::{EvalError, limits};
@@ -14,6 +15,7 @@ use super::{EvalError, limits};
 pub(super) const ITEMS: &str = "@items";
 pub(super) const ADD_CHECKED: &str = "@add";
 pub(super) const MATCHES: &str = "@matches";
+pub(super) const GIVE: &str = "@give";
 pub(super) const METER: &str = "@meter";
 pub(super) const JSON: &str = "json";
 /// Name of the function that an [`ExecutionError`] carries a limit's message under.
@@ -29,6 +31,7 @@ pub(super) fn environment() -> &'static Arc<Env> {
         env.add_overload(ITEMS, ITEMS, dyns(2), items)
             .and_then(|()| env.add_overload(ADD_CHECKED, ADD_CHECKED, dyns(3), add))
             .and_then(|()| env.add_overload(MATCHES, MATCHES, dyns(2), matches))
+            .and_then(|()| env.add_overload(GIVE, GIVE, dyns(2), give))
             .and_then(|()| env.add_overload(JSON, JSON, dyns(1), json))
             .expect("the standard library has no function of these names");
         Arc::new(env)
@@ -57,7 +60,7 @@ fn items<'b, 'v>(mut args: Vec<CowVal<'b, 'v>>) -> Answer<'b, 'v> {
         );
         return Err(ExecutionError::function_error(LIMIT, message));
     }
-    meter.items.take(size).map_err(limit)?;
+    meter.0.items.take(size).map_err(limit)?;
     let Some(map) = range.downcast_ref::<CelMap>() else {
         return Ok(range);
     };
@@ -83,7 +86,7 @@ fn add<'b, 'v>(args: Vec<CowVal<'b, 'v>>) -> Answer<'b, 'v> {
         )
     };
     let work = weight(left.as_ref()).saturating_add(weight(right.as_ref()));
-    meter(&args, 2)?.work.take(work).map_err(limit)?;
+    meter(&args, 2)?.work(work).map_err(limit)?;
     let adder = left.as_adder().ok_or_else(unsupported)?;
     let sum = adder.add(right.as_ref()).map_err(|error| match error {
         ExecutionError::UnsupportedBinaryOperator(..) => unsupported(),
@@ -109,6 +112,23 @@ fn matches<'b, 'v>(args: Vec<CowVal<'b, 'v>>) -> Answer<'b, 'v> {
     }
 }
 
+/// `@give(value, @meter)`: takes the value of the whole expression out as JSON.
+///
+/// The interpreter's own way out knows its own types only. Its inner function, which gives any value, is always
+/// inlined, and so compiled as its caller is: unoptimised in a debug build, its frames are many times larger, and
+/// what fits the stack in a release would overflow it in a test.
+fn give<'b, 'v>(args: Vec<CowVal<'b, 'v>>) -> Answer<'b, 'v> {
+    let budget = Budget::new(limits::RESULT_BYTES, "the size of the result");
+    let result = to_json(args[0].as_ref(), &budget);
+    let mut slot = meter(&args, 1)?
+        .0
+        .result
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner);
+    *slot = Some(result);
+    Ok(CowVal::owned(CelNull))
+}
+
 /// `json(value)`: compact JSON text, keys sorted.
 fn json<'b, 'v>(args: Vec<CowVal<'b, 'v>>) -> Answer<'b, 'v> {
     let budget = Budget::new(limits::RESULT_BYTES, "the size of the value");
@@ -130,25 +150,44 @@ fn limit(error: EvalError) -> ExecutionError {
 static METER_TYPE: Type = Type::new_unspecified_type("meter");
 static PATTERN_TYPE: Type = Type::new_unspecified_type("pattern");
 
-/// What one evaluation has left.
+/// What one evaluation has left, and its result.
 #[derive(Debug, Clone)]
-pub(super) struct Meter {
-    pub(super) items: Arc<Budget>,
-    pub(super) work: Arc<Budget>,
+pub(super) struct Meter(Arc<Account>);
+
+#[derive(Debug)]
+struct Account {
+    items: Budget,
+    work: Budget,
+    result: Mutex<Option<Result<Value, EvalError>>>,
 }
 
 impl Meter {
     pub(super) fn new() -> Self {
-        Self {
-            items: Arc::new(Budget::new(
+        Self(Arc::new(Account {
+            items: Budget::new(
                 limits::LOOP_ITEMS_IN_ALL,
                 "the number of items that loops go over",
-            )),
-            work: Arc::new(Budget::new(
+            ),
+            work: Budget::new(
                 limits::WORK_BYTES,
                 "the bytes that the expression reads and copies",
-            )),
-        }
+            ),
+            result: Mutex::new(None),
+        }))
+    }
+
+    /// Counts bytes read or copied.
+    pub(super) fn work(&self, bytes: usize) -> Result<(), EvalError> {
+        self.0.work.take(bytes)
+    }
+
+    /// What the whole expression gave, once.
+    pub(super) fn take_result(&self) -> Option<Result<Value, EvalError>> {
+        self.0
+            .result
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
     }
 }
 

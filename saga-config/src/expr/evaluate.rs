@@ -11,8 +11,9 @@ use cel::{Context, ExecutionError, FunctionContext, IdedExpr};
 use serde_json::Value;
 
 use super::builtins::{self, LIMIT, METER, Meter};
-use super::compile::{Compiled, Plan, pattern_index, slot_index};
+use super::compile::{Compiled, Plan};
 use super::reference::{Reading, Reference};
+use super::rewrite::{pattern_index, slot_index};
 use super::value::{Budget, into_cel, kind, to_cel, to_json};
 use super::{Bindings, EvalError, Helper, limits};
 
@@ -63,9 +64,11 @@ fn interpret(
             .add_function(name, adapt(name.clone(), helper.clone()))
             .map_err(|error| EvalError::Internal(error.to_string()))?;
     }
-    let result = cel::Value::resolve_val(tree, &context).map_err(|error| slots.explain(error))?;
-    let budget = Budget::new(limits::RESULT_BYTES, "the size of the result");
-    to_json(result.as_ref(), &budget)
+    cel::Value::resolve(tree, &context).map_err(|error| slots.explain(error))?;
+    slots
+        .meter
+        .take_result()
+        .unwrap_or_else(|| Err(EvalError::Internal("no result".to_owned())))
 }
 
 fn root<'v>(bindings: &'v Bindings<'_>, reference: &Reference) -> Result<&'v Value, EvalError> {
@@ -141,7 +144,7 @@ impl VariableResolver for Slots<'_> {
     fn resolve<'b>(&'b self, name: &str) -> Option<CowVal<'b, 'b>> {
         if let Some(index) = slot_index(name) {
             let resolved = self.slot(index)?.as_ref().ok()?;
-            self.meter.work.take(resolved.weight).ok()?;
+            self.meter.work(resolved.weight).ok()?;
             return Some(CowVal::Borrowed(resolved.value.as_ref()));
         }
         if name == METER {
@@ -194,7 +197,7 @@ fn adapt(name: String, helper: Helper) -> Function {
 fn explain(error: ExecutionError) -> EvalError {
     match error {
         ExecutionError::NoSuchKey(field) => EvalError::Missing {
-            path: "a map in the expression".to_owned(),
+            path: None,
             field: field.to_string(),
         },
         ExecutionError::NoSuchOverload(overload) => {

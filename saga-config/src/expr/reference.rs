@@ -131,7 +131,7 @@ impl Reference {
         match (&self.segments[at].key, value) {
             (Key::Field(name), Value::Object(map)) => {
                 map.get(name).ok_or_else(|| EvalError::Missing {
-                    path: self.up_to(at),
+                    path: Some(self.up_to(at)),
                     field: name.clone(),
                 })
             }

@@ -70,12 +70,12 @@ impl Names {
 
 /// "did you mean `x`?", or the list of what there is.
 pub(super) fn suggest<'c>(name: &str, candidates: impl Iterator<Item = &'c str>) -> Option<String> {
-    let candidates: Vec<&str> = candidates.collect();
+    let candidates: Vec<&str> = candidates.filter(|name| !name.starts_with('@')).collect();
     let nearest = candidates
         .iter()
         .map(|candidate| (strsim::damerau_levenshtein(name, candidate), candidate))
         .min()?;
-    if nearest.0 <= (name.len() / 3).max(1) {
+    if nearest.0 <= name.len() / 3 {
         return Some(format!("did you mean `{}`?", nearest.1));
     }
     Some(format!("there is {}", candidates.join(", ")))
