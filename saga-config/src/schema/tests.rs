@@ -273,6 +273,10 @@ fn unknown_values_name_the_nearest() {
         "f:1:10: error: expected `auto` or a whole number, found an empty list",
     );
     one_mistake(
+        "idempotency: [[], ~]",
+        "f:1:14: error: expected `off` or a map, found a list",
+    );
+    one_mistake(
         "idempotency: false",
         "f:1:14: error: expected `off` or a map, found false",
     );
@@ -404,6 +408,24 @@ fn a_map_of_very_many_unknown_keys_is_answered() {
         .collect();
     let text = format!("on_in_flight:\n{keys}");
     assert_eq!(mistakes(&text).len(), 1);
+}
+
+/// Without remembering what was tried, every level would double the work: 2^60 steps.
+#[test]
+fn nested_alternatives_with_a_key_in_common_are_tried_once_each() {
+    let form = |own: &str| {
+        serde_json::json!({
+            "type": "object",
+            "properties": {"next": {"$ref": "#"}, own: {"type": "boolean"}},
+            "additionalProperties": false,
+        })
+    };
+    let schema = schemars::json_schema!({"anyOf": [form("a"), form("b")]});
+    let text = format!("{}{{c: 1}}{}", "{next: ".repeat(60), "}".repeat(60));
+    let document = Document::parse(&Source::new("f", text)).unwrap();
+    let found = check(&document, &schema);
+    assert_eq!(found.len(), 1);
+    assert!(found[0].message().contains("`c`"), "{found:?}");
 }
 
 #[test]

@@ -79,13 +79,18 @@ proptest! {
         }
     }
 
-    /// The promise behind it all: what the schema lets through serde takes, and the other way round.
+    /// The promise behind it all: what the schema lets through serde takes, and the other way round, but that serde
+    /// would take a list for a map, by the order of its fields.
     #[test]
     fn the_schema_agrees_with_serde(text in tree()) {
         let document = Document::parse(&Source::new("f", text.as_str())).unwrap();
         let found = check(&document, &schemars::schema_for!(Sample));
         let taken = serde_json::from_value::<Sample>(document.root().to_json());
-        prop_assert_eq!(found.is_empty(), taken.is_ok(), "{}\n{:?}\n{:?}", text, found, taken);
+        let agree = match &taken {
+            Ok(_) => found.iter().all(|mistake| mistake.message().ends_with(" list")),
+            Err(_) => !found.is_empty(),
+        };
+        prop_assert!(agree, "{text}\n{found:?}\n{taken:?}");
     }
 }
 
