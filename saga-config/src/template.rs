@@ -40,7 +40,7 @@ use crate::expr::value::kind;
 use crate::expr::{Bindings, EvalError, ExprError, Expression, Names};
 
 pub use call::{CallTarget, Method, Target};
-pub use path::{PathTemplate, ReferenceTemplate};
+pub use path::{PathTemplate, ReferenceTemplate, TARGET_BYTES};
 pub use value::{ValueTemplate, ValueTemplateError};
 
 /// Longest text of a template, in bytes.
