@@ -1,0 +1,6 @@
+//! The tests of the proxy as a whole, in one binary: a file per promise.
+#![allow(clippy::unwrap_used)]
+
+mod conformance;
+mod side_by_side;
+mod store_embedded;
