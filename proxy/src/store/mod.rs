@@ -20,6 +20,7 @@ use crate::{
     time::Timestamp,
 };
 
+pub mod redis;
 pub mod transition;
 pub mod wakes;
 
