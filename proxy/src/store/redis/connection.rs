@@ -348,14 +348,22 @@ pub(super) async fn dial(
 
 /// The answer of the access script.
 fn granted(answer: Option<Value>) -> Result<(), ConnectError> {
+    // A full disk, missing replicas: what passes is told by the operation that meets it.
+    let passes = |code: &str| matches!(code, "MISCONF" | "NOREPLICAS" | "OOM");
     match answer {
-        Some(Value::BulkString(answer)) if answer == b"K" => Ok(()),
-        Some(Value::BulkString(refusal)) if refusal.starts_with(b"NOPERM") || refusal.starts_with(b"-NOPERM") => {
-            Err(ConnectError::Unusable(OpenError::NotPermitted(String::from_utf8_lossy(&refusal).into_owned())))
+        Some(Value::BulkString(granted)) if granted == b"K" => Ok(()),
+        Some(Value::Array(refusal)) => {
+            let text = |i: usize| match refusal.get(i) {
+                Some(Value::BulkString(text)) => String::from_utf8_lossy(text).trim_start_matches('-').to_owned(),
+                _ => String::new(),
+            };
+            let reason = text(1);
+            if reason.split(' ').next().is_some_and(passes) {
+                return Ok(());
+            }
+            Err(ConnectError::Unusable(OpenError::NotPermitted(format!("{}: {reason}", text(0)))))
         }
-        // A full disk, missing replicas: what passes is told by the operation that meets it.
-        Some(Value::BulkString(_)) => Ok(()),
-        Some(Value::ServerError(error)) if matches!(error.code(), "MISCONF" | "NOREPLICAS" | "OOM") => Ok(()),
+        Some(Value::ServerError(error)) if passes(error.code()) => Ok(()),
         Some(Value::ServerError(error)) => Err(fault::of_setup_reply(&error)),
         _ => Err(ConnectError::Unusable(OpenError::Unusable("it does not run scripts".to_owned()))),
     }

@@ -119,6 +119,7 @@ pub(super) fn of_reply(error: &ServerError) -> StoreError {
     match error.code() {
         "REFRAIN" => StoreError::Corrupt(detail.to_owned()),
         "WRONGTYPE" => StoreError::Corrupt(said),
+        "ERR" if detail.contains("user executing the script") => StoreError::AnswerLost(said),
         "ERR" if detail.contains("user_script") => StoreError::Corrupt(said),
         "LOADING" | "BUSY" | "MASTERDOWN" | "CLUSTERDOWN" | "TRYAGAIN" => StoreError::NotReached(said),
         "OOM" | "READONLY" | "MISCONF" | "NOREPLICAS" => StoreError::Refused(said),
@@ -160,10 +161,24 @@ mod tests {
         }
         let before = server_error("NOPERM this user has no permissions to run the 'evalsha' command");
         assert!(matches!(of_reply(&before), StoreError::Refused(_)));
-        let inside = server_error("NOPERM no permissions to run 'pexpire' script: abc, on @user_script:9.");
-        assert!(of_reply(&inside).may_have_applied());
+        // Redis 7.2 and later, and 7.0.
+        for said in [
+            "NOPERM User bob has no permissions to run the 'pexpire' command",
+            "ERR The user executing the script can't run this",
+        ] {
+            let inside = server_error(&format!("{said} script: abc, on @user_script:9."));
+            assert!(of_reply(&inside).may_have_applied(), "{said}");
+        }
         assert!(matches!(of_reply(&server_error("LOADING Redis is loading the dataset")), StoreError::NotReached(_)));
         assert!(matches!(of_reply(&server_error("WRONGTYPE Operation against a key")), StoreError::Corrupt(_)));
+    }
+
+    #[test]
+    fn a_redis_that_is_loading_or_full_of_clients_is_out_of_reach_and_not_wrong() {
+        for line in ["LOADING Redis is loading the dataset in memory", "ERR max number of clients reached"] {
+            assert!(matches!(of_setup_reply(&server_error(line)), ConnectError::Unreachable(_)), "{line}");
+        }
+        assert!(matches!(of_setup_reply(&server_error("ERR DB index is out of range")), ConnectError::Unusable(_)));
     }
 
     #[test]

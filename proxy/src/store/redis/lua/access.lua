@@ -1,10 +1,10 @@
 #!lua flags=allow-oom
 -- Asks, before any record is touched, whether this user may do all that the scripts do: a script that is stopped half-way would have
--- written half. Answers with the first refusal, or 'K'.
+-- written half. Answers with the first command that is refused, and why; or 'K'.
 -- KEYS[1] is a scratch key, and ARGV[1] the channel of this process.
 local function try(...)
   local reply = redis.pcall(...)
-  return type(reply) == 'table' and reply.err or nil
+  return type(reply) == 'table' and reply.err and { (...), reply.err } or nil
 end
 local key = KEYS[1]
 local refusal = try('SET', key, '1', 'PX', '10000') or try('GET', key) or try('DEL', key)
