@@ -25,6 +25,7 @@ pub mod embedded;
 pub mod faults;
 pub mod memory;
 pub mod reservation;
+pub mod redis;
 pub mod transition;
 pub mod wakes;
 
