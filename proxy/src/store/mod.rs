@@ -24,8 +24,8 @@ pub mod clock;
 pub mod embedded;
 pub mod faults;
 pub mod memory;
-pub mod reservation;
 pub mod redis;
+pub mod reservation;
 pub mod transition;
 pub mod wakes;
 

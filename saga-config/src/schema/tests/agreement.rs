@@ -171,8 +171,7 @@ fn tree() -> impl Strategy<Value = String> {
     let any = leaf.prop_recursive(3, 12, 3, |inner| {
         let key = || prop::sample::select(KEYS).prop_map(str::to_owned);
         prop_oneof![
-            proptest::collection::vec(inner.clone(), 0..3)
-                .prop_map(|items| format!("[{}]", items.join(", "))),
+            proptest::collection::vec(inner.clone(), 0..3).prop_map(|items| format!("[{}]", items.join(", "))),
             proptest::collection::btree_map(key(), inner, 0..3).prop_map(map_text),
         ]
     });
@@ -181,9 +180,6 @@ fn tree() -> impl Strategy<Value = String> {
 }
 
 fn map_text(entries: BTreeMap<String, String>) -> String {
-    let entries: Vec<String> = entries
-        .iter()
-        .map(|(key, value)| format!("{key}: {value}"))
-        .collect();
+    let entries: Vec<String> = entries.iter().map(|(key, value)| format!("{key}: {value}")).collect();
     format!("{{{}}}", entries.join(", "))
 }
