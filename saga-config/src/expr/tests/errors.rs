@@ -51,6 +51,18 @@ fn an_evaluation_error_names_the_path_and_never_a_value() {
             "a map in the expression has no field `b`",
         ),
         ("request.body.a + 1", "`+` does not apply to string and int"),
+        (
+            "9007199254740993 + 0.5",
+            "`+` does not apply to int and double",
+        ),
+        (
+            "-9223372036854775808 / -1",
+            "the result of `/` does not fit 64 bits",
+        ),
+        (
+            "size(request.body.?a)",
+            "`size` does not apply to optional_type",
+        ),
         ("request.body.a < 1", "`<` does not apply to string and int"),
         ("-request.body.a == 1", "`-` does not apply to string"),
         (

@@ -16,6 +16,16 @@ fn the_language_of_the_documentation_works() {
             ("request.body.?absent.deeper.orValue('none')", json!("none")),
             ("request.body.qty + request.body.?fee.orValue(0)", json!(2)),
             (
+                "request.body.amount + request.body.?fee.orValue(0)",
+                json!(19.9),
+            ),
+            (
+                "2 * request.body.amount - 1 == 38.8 && 1 / 2.0 == 0.5 && 7 / 2 == 3",
+                json!(true),
+            ),
+            ("request.body.?trip.nothing.orValue('none')", json!("none")),
+            ("request.body.?trip.insured.orValue(false)", json!(true)),
+            (
                 "request.body.qty * 2 - 1 == 3 && !(request.body.qty > 2)",
                 json!(true),
             ),
@@ -106,7 +116,7 @@ fn a_path_returns_the_json_as_it_is() {
 #[test]
 fn a_number_that_64_bits_cannot_hold_passes_through_exactly_and_refuses_arithmetic() {
     let request = body(
-        r#"{"n": 18446744073709551616, "d": 12345678901234567.89, "ok": 0.1, "same": 1234567890123456789e-2}"#,
+        r#"{"n": 18446744073709551616, "d": 12345678901234567.89, "ok": 0.1, "same": 1234567890123456789e-2, "round": 100000000000000000000}"#,
     );
     assert_evaluates(
         &request,
@@ -119,10 +129,14 @@ fn a_number_that_64_bits_cannot_hold_passes_through_exactly_and_refuses_arithmet
             ("request.body.ok + 0.25", json!(0.35)),
         ],
     );
-    let passed = eval_on("true ? [request.body.n, request.body.d] : []", &request).unwrap();
+    let passed = eval_on(
+        "true ? [request.body.n, request.body.d, request.body.round] : []",
+        &request,
+    )
+    .unwrap();
     assert_eq!(
         passed.to_string(),
-        "[18446744073709551616,12345678901234567.89]"
+        "[18446744073709551616,12345678901234567.89,100000000000000000000]"
     );
     for source in [
         "request.body.n + 1",
