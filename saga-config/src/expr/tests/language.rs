@@ -256,6 +256,22 @@ fn a_helper_is_called_with_json_and_must_be_announced_and_brought() {
 }
 
 #[test]
+fn a_panic_costs_one_evaluation_and_no_more() {
+    let expression =
+        Expression::compile("secret() == 1", &names().with_function("secret")).unwrap();
+    let helper: Helper = Arc::new(|_| panic!("on purpose"));
+    let error = expression
+        .eval(&Bindings::new().with_helper("secret", helper))
+        .unwrap_err();
+    assert!(matches!(error, EvalError::Internal(_)), "{error}");
+    let helper: Helper = Arc::new(|_| Ok(json!(1)));
+    assert_eq!(
+        expression.eval(&Bindings::new().with_helper("secret", helper)),
+        Ok(json!(true))
+    );
+}
+
+#[test]
 fn references_tell_what_is_read_and_how() {
     let source = "has(steps.a.id) && steps.b.?price.orValue(0) > 1 && size(steps.c.items[0]) > 0 && steps.a.x.exists(steps, steps.y)";
     let expression = compile(source).unwrap();
