@@ -16,6 +16,20 @@ fn the_language_of_the_documentation_works() {
             ("request.body.?absent.deeper.orValue('none')", json!("none")),
             ("request.body.qty + request.body.?fee.orValue(0)", json!(2)),
             ("request.body.qty * 2 - 1 == 3 && !(request.body.qty > 2)", json!(true)),
+            (
+                "request.body.amount + request.body.?fee.orValue(0)",
+                json!(19.9),
+            ),
+            (
+                "2 * request.body.amount - 1 == 38.8 && 1 / 2.0 == 0.5 && 7 / 2 == 3",
+                json!(true),
+            ),
+            ("request.body.?trip.nothing.orValue('none')", json!("none")),
+            ("request.body.?trip.insured.orValue(false)", json!(true)),
+            (
+                "request.body.qty * 2 - 1 == 3 && !(request.body.qty > 2)",
+                json!(true),
+            ),
             ("size(request.body.items) > 0", json!(true)),
             ("request.body.items.size()", json!(2)),
             ("size(request.body.to)", json!(2)),
@@ -72,6 +86,9 @@ fn a_path_returns_the_json_as_it_is() {
 #[test]
 fn a_number_that_64_bits_cannot_hold_passes_through_exactly_and_refuses_arithmetic() {
     let request = body(r#"{"n": 18446744073709551616, "d": 12345678901234567.89, "ok": 0.1, "same": 1234567890123456789e-2}"#);
+    let request = body(
+        r#"{"n": 18446744073709551616, "d": 12345678901234567.89, "ok": 0.1, "same": 1234567890123456789e-2, "round": 100000000000000000000}"#,
+    );
     assert_evaluates(
         &request,
         &[
@@ -83,6 +100,20 @@ fn a_number_that_64_bits_cannot_hold_passes_through_exactly_and_refuses_arithmet
     let passed = eval_on("true ? [request.body.n, request.body.d] : []", &request).unwrap();
     assert_eq!(passed.to_string(), "[18446744073709551616,12345678901234567.89]");
     for source in ["request.body.n + 1", "request.body.d * 2.0", "request.body.n > 0"] {
+    let passed = eval_on(
+        "true ? [request.body.n, request.body.d, request.body.round] : []",
+        &request,
+    )
+    .unwrap();
+    assert_eq!(
+        passed.to_string(),
+        "[18446744073709551616,12345678901234567.89,100000000000000000000]"
+    );
+    for source in [
+        "request.body.n + 1",
+        "request.body.d * 2.0",
+        "request.body.n > 0",
+    ] {
         let error = eval_on(source, &request).unwrap_err();
         assert!(matches!(error, EvalError::WrongType(_)), "{source}: {error}");
     }
@@ -156,6 +187,22 @@ fn a_helper_is_called_with_json_and_must_be_announced_and_brought() {
     assert_eq!(expression.eval(&Bindings::new()), Err(EvalError::Unbound("secret()".to_owned())));
     let refused = Expression::compile("secret(1) + ''", &names().with_function("secret")).unwrap();
     assert_eq!(refused.eval(&bindings).unwrap_err().to_string(), "secret(): one name is needed");
+}
+
+#[test]
+fn a_panic_costs_one_evaluation_and_no_more() {
+    let expression =
+        Expression::compile("secret() == 1", &names().with_function("secret")).unwrap();
+    let helper: Helper = Arc::new(|_| panic!("on purpose"));
+    let error = expression
+        .eval(&Bindings::new().with_helper("secret", helper))
+        .unwrap_err();
+    assert!(matches!(error, EvalError::Internal(_)), "{error}");
+    let helper: Helper = Arc::new(|_| Ok(json!(1)));
+    assert_eq!(
+        expression.eval(&Bindings::new().with_helper("secret", helper)),
+        Ok(json!(true))
+    );
 }
 
 #[test]
