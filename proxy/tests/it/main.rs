@@ -2,5 +2,6 @@
 #![allow(clippy::unwrap_used)]
 
 mod conformance;
+mod model;
 mod side_by_side;
 mod store_embedded;
