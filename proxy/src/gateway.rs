@@ -100,12 +100,11 @@ impl<S: Store> Gateway<S> {
             Trust::Untrusted => return answer(Problem::new(ProblemName::UntrustedPeer, "this peer is not among those whose saga calls are taken")),
         };
         self.on_the_way_there(table, &mut request, peer);
-        let from_refrain = route.upstream.config().refrain;
         let call = Call { upstream: Arc::clone(&route.upstream), core: self.core, request, gate: None };
         let mut response = match &route.config.policy {
             None => pass(SendCall, call, &self.shared).await,
             Some(policy) => {
-                let protected = Protected { call, policy: Arc::clone(policy), step, from_refrain };
+                let protected = Protected { call, policy: Arc::clone(policy), step };
                 match self.idempotency.clone().call(protected).await {
                     Ok(response) => response,
                     Err(never) => match never {},

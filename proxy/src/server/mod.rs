@@ -20,6 +20,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use self::activity::Busy;
+use self::activity::Activity;
 pub(crate) use self::connection::tunnel;
 use crate::{
     body::Body,

@@ -3,7 +3,7 @@
 use std::pin::pin;
 
 use bytes::Bytes;
-use http::{HeaderMap, Response, response::Parts};
+use http::{HeaderMap, response::Parts};
 use tokio::time::Instant;
 
 use super::{Claimant, Exchange, Next, Sender};
@@ -39,7 +39,7 @@ enum Reply {
 impl Reply {
     fn into_body(self) -> Body {
         match self {
-            Self::Whole(bytes, trailers, _) => Body::with_trailers(bytes, trailers),
+            Self::Whole(bytes, trailers, share) => Body::with_trailers(bytes, trailers).holding(share),
             Self::NotKept(_, body) => body,
         }
     }
@@ -94,7 +94,7 @@ impl<S: Store, U: Sender> Exchange<S, U> {
         let began = Instant::now();
         let end = began + self.about.policy.max_execution;
         let patience = began + self.about.upstream.config().response_timeout;
-        let cap = self.about.policy.max_stored_body.as_u64();
+        let cap = self.about.policy.max_stored_body.get();
         let mut sending = pin!(send_and_read(self.inner.clone(), call, cap, self.context.budget.clone(), end));
         if let Ok(outcome) = tokio::time::timeout_at(patience.min(end), sending.as_mut()).await {
             return Some(outcome);
