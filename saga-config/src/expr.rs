@@ -22,10 +22,12 @@
 //!
 //! An expression that is one path keeps the value as it is, a number's digits and a map's order included. One that
 //! computes gives numbers in their shortest form and maps with sorted keys. A number that 64 bits cannot hold without
-//! loss can be passed on and compared for equality, and refuses arithmetic.
+//! loss can be passed on and compared for equality, and refuses arithmetic. In one thing the language is more lenient
+//! than CEL: `120.5 + 1` is a sum, since JSON has one type for both.
 //!
 //! This module is the only one that names the expression crate.
 
+mod arithmetic;
 mod bindings;
 mod builtins;
 mod compile;

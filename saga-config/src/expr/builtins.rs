@@ -9,11 +9,11 @@ use cel::{Env, ExecutionError};
 use regex::Regex;
 use serde_json::Value;
 
-use super::value::{Budget, to_json, weight};
+use super::arithmetic::OPERATIONS;
+use super::value::{Budget, to_json};
 use super::{EvalError, limits};
 
 pub(super) const ITEMS: &str = "@items";
-pub(super) const ADD_CHECKED: &str = "@add";
 pub(super) const MATCHES: &str = "@matches";
 pub(super) const GIVE: &str = "@give";
 pub(super) const METER: &str = "@meter";
@@ -28,8 +28,11 @@ pub(super) fn environment() -> &'static Arc<Env> {
     static ENVIRONMENT: LazyLock<Arc<Env>> = LazyLock::new(|| {
         let mut env = Env::stdlib();
         let dyns = |count| (0..count).map(|_| DYN_TYPE).collect();
-        env.add_overload(ITEMS, ITEMS, dyns(2), items)
-            .and_then(|()| env.add_overload(ADD_CHECKED, ADD_CHECKED, dyns(3), add))
+        let declared = OPERATIONS
+            .iter()
+            .try_for_each(|(_, name, function)| env.add_overload(name, name, dyns(3), *function));
+        declared
+            .and_then(|()| env.add_overload(ITEMS, ITEMS, dyns(2), items))
             .and_then(|()| env.add_overload(MATCHES, MATCHES, dyns(2), matches))
             .and_then(|()| env.add_overload(GIVE, GIVE, dyns(2), give))
             .and_then(|()| env.add_overload(JSON, JSON, dyns(1), json))
@@ -39,7 +42,7 @@ pub(super) fn environment() -> &'static Arc<Env> {
     &ENVIRONMENT
 }
 
-type Answer<'b, 'v> = Result<CowVal<'b, 'v>, ExecutionError>;
+pub(super) type Answer<'b, 'v> = Result<CowVal<'b, 'v>, ExecutionError>;
 
 /// `@items(range, @meter)`: the range of a loop, if it is not too long. Of a map, the keys in order: the interpreter
 /// would give them in an order that changes from run to run.
@@ -71,28 +74,6 @@ fn items<'b, 'v>(mut args: Vec<CowVal<'b, 'v>>) -> Answer<'b, 'v> {
         .map(|key| key.inner().clone_as_boxed())
         .collect();
     Ok(CowVal::owned(CelList::from(keys)))
-}
-
-/// `@add(a, b, @meter)`: `a + b` inside a loop, where a long sum may be made many times.
-fn add<'b, 'v>(args: Vec<CowVal<'b, 'v>>) -> Answer<'b, 'v> {
-    let (left, right) = (&args[0], &args[1]);
-    let unsupported = || {
-        ExecutionError::no_such_overload(
-            "_+_",
-            vec![
-                left.get_type().name().to_owned(),
-                right.get_type().name().to_owned(),
-            ],
-        )
-    };
-    let work = weight(left.as_ref()).saturating_add(weight(right.as_ref()));
-    meter(&args, 2)?.work(work).map_err(limit)?;
-    let adder = left.as_adder().ok_or_else(unsupported)?;
-    let sum = adder.add(right.as_ref()).map_err(|error| match error {
-        ExecutionError::UnsupportedBinaryOperator(..) => unsupported(),
-        other => other,
-    })?;
-    Ok(CowVal::Owned(sum.into_owned()))
 }
 
 /// `@matches(text, @r0)`.
@@ -137,13 +118,18 @@ fn json<'b, 'v>(args: Vec<CowVal<'b, 'v>>) -> Answer<'b, 'v> {
     Ok(CowVal::owned(CelString::from(value.to_string())))
 }
 
-fn meter<'m>(args: &'m [CowVal<'_, '_>], at: usize) -> Result<&'m Meter, ExecutionError> {
+/// The meter among the arguments.
+pub(super) fn meter<'m>(
+    args: &'m [CowVal<'_, '_>],
+    at: usize,
+) -> Result<&'m Meter, ExecutionError> {
     args[at]
         .downcast_ref::<Meter>()
         .ok_or_else(|| ExecutionError::InternalError("an evaluation without a meter".to_owned()))
 }
 
-fn limit(error: EvalError) -> ExecutionError {
+/// A limit's message as the interpreter's error.
+pub(super) fn limit(error: EvalError) -> ExecutionError {
     ExecutionError::function_error(LIMIT, error.to_string())
 }
 

@@ -3,7 +3,8 @@
 //! - A path such as `request.body.items[0].?sku` becomes one name, `@3`, which the evaluation resolves in the JSON
 //!   itself. Nothing around the path is converted.
 //! - What a loop goes over becomes `@items(range, @meter)`, which bounds it and gives the keys of a map in order.
-//! - `+` inside a loop becomes `@add(a, b, @meter)`, and `matches` gets its pattern compiled: `@matches(text, @r0)`.
+//! - `a + b` becomes `@add(a, b, @meter)`, and likewise `-`, `*` and `/`; see [`arithmetic`](super::arithmetic).
+//! - `matches` gets its pattern compiled: `@matches(text, @r0)`.
 //!
 //! No source can contain a name that begins with `@`.
 
@@ -15,7 +16,8 @@ use cel::common::ast::{
 };
 use regex::{Regex, RegexBuilder};
 
-use super::builtins::{self, ADD_CHECKED, ITEMS, MATCHES, METER};
+use super::arithmetic::OPERATIONS;
+use super::builtins::{self, ITEMS, MATCHES, METER};
 use super::reference::{Key, Reading, Reference, Segment};
 use super::scope::{Names, suggest};
 use super::vocabulary::{FUNCTIONS, MACROS, METHODS, OPERATORS, OPTIONAL, TYPES};
@@ -286,9 +288,12 @@ impl<'n> Rewriter<'n> {
         }
         call.args.iter_mut().try_for_each(|arg| self.rewrite(arg))?;
         // The accumulator of a loop is added to by the interpreter itself, in place.
-        let adds_to_accumulator = matches!(call.args.first(), Some(IdedExpr { expr: Expr::Ident(name), .. }) if name == "@result");
-        if self.loops > 0 && call.func_name == operators::ADD && !adds_to_accumulator {
-            ADD_CHECKED.clone_into(&mut call.func_name);
+        let accumulates = matches!(call.args.first(), Some(IdedExpr { expr: Expr::Ident(name), .. }) if name == "@result");
+        let ours = OPERATIONS
+            .iter()
+            .find(|(theirs, ..)| *theirs == call.func_name);
+        if let (Some((_, ours, _)), false) = (ours, accumulates) {
+            (*ours).clone_into(&mut call.func_name);
             call.args.push(ident(METER));
         }
         Ok(())

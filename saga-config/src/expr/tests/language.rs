@@ -276,6 +276,24 @@ fn references_tell_what_is_read_and_how() {
 }
 
 #[test]
+fn a_check_binds_its_own_value_as_self() {
+    let list = json!([1]);
+    let check = compile("size(self) > 0").unwrap();
+    assert_eq!(
+        check.eval_bool(&Bindings::new().with("self", &list)),
+        Ok(true)
+    );
+    let number = compile("size(self)").unwrap();
+    let error = number
+        .eval_bool(&Bindings::new().with("self", &list))
+        .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the condition gives a number, not true or false"
+    );
+}
+
+#[test]
 fn an_expression_is_shared_between_threads() {
     fn shared<T: Clone + Send + Sync + 'static>(_: &T) {}
     shared(&compile("size(request.body) > 0 && key.matches('a')").unwrap());
