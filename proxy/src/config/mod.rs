@@ -8,6 +8,8 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 use http::{Method, Uri};
 use saga_config::{names::UpstreamName, units::ByteCount};
 
+pub use crate::{headers::Forwarded, idempotency::seal::EncryptionKey};
+
 use crate::idempotency::policy::Policy;
 
 /// Everything `refrain run` needs to know.
@@ -80,21 +82,6 @@ impl Secret {
 impl std::fmt::Debug for Secret {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("(secret)")
-    }
-}
-
-/// A key that seals what is stored.
-#[derive(Clone, PartialEq, Eq)]
-pub struct EncryptionKey {
-    /// Its name, kept with what it sealed: 1 to 32 characters.
-    pub id: String,
-    /// The key itself.
-    pub key: [u8; 32],
-}
-
-impl std::fmt::Debug for EncryptionKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("EncryptionKey").field("id", &self.id).finish_non_exhaustive()
     }
 }
 
@@ -216,17 +203,6 @@ pub struct Limits {
     pub idle_timeout: Duration,
     /// How long a drain may take.
     pub drain: Duration,
-}
-
-/// What upstreams are told about the way here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Forwarded {
-    /// `X-Forwarded-For`, `-Proto` and `-Host`.
-    pub x_forwarded: bool,
-    /// `Forwarded` (RFC 7239).
-    pub forwarded: bool,
-    /// `Via` (RFC 9110, section 7.6.3), both ways.
-    pub via: bool,
 }
 
 /// Whose saga calls are believed. Empty: nobody's.

@@ -1,2 +1,10 @@
 //! Keyed requests happen once.
-pub mod policy;
+pub mod canonical;
+pub mod fingerprint;
+pub mod key;
+pub mod marker;
+pub mod name;
+pub mod pointer;
+pub mod response;
+pub mod seal;
+pub mod verdict;
