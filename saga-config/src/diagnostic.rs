@@ -90,15 +90,7 @@ impl Diagnostic {
     }
 
     fn new(severity: Severity, code: &'static str, place: Place, message: String) -> Self {
-        Self(Box::new(Parts {
-            severity,
-            code,
-            message,
-            place,
-            labels: Vec::new(),
-            notes: Vec::new(),
-            help: None,
-        }))
+        Self(Box::new(Parts { severity, code, message, place, labels: Vec::new(), notes: Vec::new(), help: None }))
     }
 
     /// Points at a second place.
@@ -175,13 +167,9 @@ impl std::fmt::Display for Diagnostic {
 pub fn sort(diagnostics: &mut Vec<Diagnostic>) {
     diagnostics.sort_by(|a, b| {
         let key = |d: &'_ Diagnostic| (d.severity(), d.code());
-        (a.place().order().cmp(&b.place().order()))
-            .then_with(|| key(a).cmp(&key(b)))
-            .then_with(|| a.message().cmp(b.message()))
+        (a.place().order().cmp(&b.place().order())).then_with(|| key(a).cmp(&key(b))).then_with(|| a.message().cmp(b.message()))
     });
-    diagnostics.dedup_by(|a, b| {
-        a.code() == b.code() && a.message() == b.message() && a.place().order() == b.place().order()
-    });
+    diagnostics.dedup_by(|a, b| a.code() == b.code() && a.message() == b.message() && a.place().order() == b.place().order());
 }
 
 /// Whether any of them forbids to go on.
@@ -206,15 +194,7 @@ mod tests {
         ];
         sort(&mut found);
         let lines: Vec<String> = found.iter().map(ToString::to_string).collect();
-        assert_eq!(
-            lines,
-            [
-                "--listen: error: flag",
-                "b:1:1: error: error",
-                "b:1:1: warning: warning",
-                "b:2:1: error: second",
-            ]
-        );
+        assert_eq!(lines, ["--listen: error: flag", "b:1:1: error: error", "b:1:1: warning: warning", "b:2:1: error: second",]);
         assert!(has_errors(&found));
         assert!(!has_errors(&found[2..3]));
     }

@@ -70,10 +70,7 @@ impl Expression {
     /// What is wrong and where, if `source` is not an expression, uses a name or function that is not there, or
     /// exceeds one of the [`limits`].
     pub fn compile(source: &str, names: &Names) -> Result<Self, ExprError> {
-        Ok(Self {
-            compiled: Arc::new(compile::compile(source, names)?),
-            source: source.into(),
-        })
+        Ok(Self { compiled: Arc::new(compile::compile(source, names)?), source: source.into() })
     }
 
     /// Evaluates to JSON.
@@ -102,10 +99,7 @@ impl Expression {
     pub fn eval_bool(&self, bindings: &Bindings<'_>) -> Result<bool, EvalError> {
         match &*self.eval_ref(bindings)? {
             Value::Bool(bool) => Ok(*bool),
-            other => Err(EvalError::WrongType(format!(
-                "the condition gives {}, not true or false",
-                value::kind(other)
-            ))),
+            other => Err(EvalError::WrongType(format!("the condition gives {}, not true or false", value::kind(other)))),
         }
     }
 
@@ -127,9 +121,7 @@ impl Expression {
     /// Whether it needs the value at `path` (`["request", "body"]`), or a part of it, so that the caller can leave
     /// out what would be costly to make.
     pub fn touches(&self, path: &[&str]) -> bool {
-        self.references()
-            .iter()
-            .any(|reference| reference.touches(path))
+        self.references().iter().any(|reference| reference.touches(path))
     }
 }
 
@@ -153,11 +145,7 @@ pub struct ExprError {
 
 impl ExprError {
     fn new(message: impl Into<String>) -> Self {
-        Self {
-            message: message.into(),
-            offset_bytes: None,
-            help: None,
-        }
+        Self { message: message.into(), offset_bytes: None, help: None }
     }
 
     fn at(mut self, offset_bytes: usize) -> Self {

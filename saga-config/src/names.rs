@@ -192,10 +192,7 @@ fn check_words(name: &str) -> Result<(), String> {
             }
             (_, 'A'..='Z') => return Err(format!("`{c}` is not a lowercase letter")),
             _ => {
-                return Err(format!(
-                    "`{}` is not a lowercase letter, a digit, `_` or `-`",
-                    c.escape_debug()
-                ));
+                return Err(format!("`{}` is not a lowercase letter, a digit, `_` or `-`", c.escape_debug()));
             }
         }
         previous = Some(c);
@@ -214,14 +211,8 @@ fn check_variable(name: &str) -> Result<(), String> {
     if name.starts_with(|c: char| c.is_ascii_digit()) {
         return Err("it begins with a digit".to_owned());
     }
-    match name
-        .chars()
-        .find(|c| !matches!(c, 'a'..='z' | '0'..='9' | '_'))
-    {
-        Some(c) => Err(format!(
-            "`{}` is not a lowercase letter, a digit or `_`",
-            c.escape_debug()
-        )),
+    match name.chars().find(|c| !matches!(c, 'a'..='z' | '0'..='9' | '_')) {
+        Some(c) => Err(format!("`{}` is not a lowercase letter, a digit or `_`", c.escape_debug())),
         None => Ok(()),
     }
 }
@@ -229,9 +220,7 @@ fn check_variable(name: &str) -> Result<(), String> {
 fn check_length(name: &str) -> Result<(), String> {
     match name.len() {
         0 => Err("it is empty".to_owned()),
-        length if length > MAX_LENGTH => Err(format!(
-            "it is {length} bytes long; the limit is {MAX_LENGTH}"
-        )),
+        length if length > MAX_LENGTH => Err(format!("it is {length} bytes long; the limit is {MAX_LENGTH}")),
         _ => Ok(()),
     }
 }
@@ -244,14 +233,7 @@ mod tests {
 
     #[test]
     fn names_of_one_word_and_of_joined_words_are_names() {
-        for name in [
-            "a",
-            "orders",
-            "create-order",
-            "create_order2",
-            "v2-a_b",
-            &"a".repeat(MAX_LENGTH),
-        ] {
+        for name in ["a", "orders", "create-order", "create_order2", "v2-a_b", &"a".repeat(MAX_LENGTH)] {
             assert_eq!(name.parse::<StepId>().unwrap().to_string(), name);
             assert!(name.parse::<SagaName>().is_ok() && name.parse::<UpstreamName>().is_ok());
         }
@@ -270,29 +252,16 @@ mod tests {
             ("a_-b", "`_-` has to be one `_` or one `-`"),
             ("createOrder", "`O` is not a lowercase letter"),
             ("a b", "` ` is not a lowercase letter, a digit, `_` or `-`"),
-            (
-                "a\n",
-                "`\\n` is not a lowercase letter, a digit, `_` or `-`",
-            ),
-            (
-                "größe",
-                "`ö` is not a lowercase letter, a digit, `_` or `-`",
-            ),
+            ("a\n", "`\\n` is not a lowercase letter, a digit, `_` or `-`"),
+            ("größe", "`ö` is not a lowercase letter, a digit, `_` or `-`"),
         ] {
-            assert_eq!(
-                name.parse::<StepId>().unwrap_err().reason,
-                reason,
-                "{name:?}"
-            );
+            assert_eq!(name.parse::<StepId>().unwrap_err().reason, reason, "{name:?}");
         }
     }
 
     #[test]
     fn a_variable_is_a_name_that_expressions_can_use() {
-        assert_eq!(
-            "line_item2".parse::<VariableName>().unwrap().as_str(),
-            "line_item2"
-        );
+        assert_eq!("line_item2".parse::<VariableName>().unwrap().as_str(), "line_item2");
         for name in ["in", "int", "optional", "a-b", "2a", "", "aB"] {
             assert!(name.parse::<VariableName>().is_err(), "{name:?}");
         }
@@ -300,17 +269,9 @@ mod tests {
 
     #[test]
     fn deserializing_goes_through_the_same_door() {
-        assert_eq!(
-            serde_json::from_str::<SagaName>("\"create-order\"")
-                .unwrap()
-                .as_str(),
-            "create-order"
-        );
+        assert_eq!(serde_json::from_str::<SagaName>("\"create-order\"").unwrap().as_str(), "create-order");
         let error = serde_json::from_str::<SagaName>("\"Create\"").unwrap_err();
-        assert!(
-            error.to_string().contains("`C` is not a lowercase letter"),
-            "{error}"
-        );
+        assert!(error.to_string().contains("`C` is not a lowercase letter"), "{error}");
     }
 
     proptest! {

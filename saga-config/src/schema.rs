@@ -58,11 +58,7 @@ pub fn check(document: &Document, schema: &schemars::Schema) -> Vec<Diagnostic> 
 }
 
 /// Like [`check`], with other formats.
-pub fn check_with(
-    document: &Document,
-    schema: &schemars::Schema,
-    formats: &[Format],
-) -> Vec<Diagnostic> {
+pub fn check_with(document: &Document, schema: &schemars::Schema, formats: &[Format]) -> Vec<Diagnostic> {
     let mut found = walk::Checker::new(document, schema.as_value(), formats).run();
     diagnostic::sort(&mut found);
     found

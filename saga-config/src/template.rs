@@ -76,10 +76,7 @@ impl Template {
     /// [`TemplateError`] for the first `${…}` that is not closed or not an expression.
     pub fn parse(text: &str, names: &Names) -> Result<Self, TemplateError> {
         if text.len() > TEXT_BYTES {
-            let message = format!(
-                "the text is {} bytes long; the limit is {TEXT_BYTES}",
-                text.len()
-            );
+            let message = format!("the text is {} bytes long; the limit is {TEXT_BYTES}", text.len());
             return Err(TemplateError::new(0..text.len(), message));
         }
         let mut parts = Vec::new();
@@ -96,10 +93,7 @@ impl Template {
                 let end = closing_brace(text, dollar)?;
                 if !literal.is_empty() {
                     let text = std::mem::take(&mut literal);
-                    parts.push(Part::Text {
-                        text,
-                        offset: literal_start,
-                    });
+                    parts.push(Part::Text { text, offset: literal_start });
                 }
                 let span = dollar..end + 1;
                 let expression = Expression::compile(&text[dollar + 2..end], names)
@@ -114,15 +108,9 @@ impl Template {
         }
         literal.push_str(&text[at..]);
         if !literal.is_empty() {
-            parts.push(Part::Text {
-                text: literal,
-                offset: literal_start,
-            });
+            parts.push(Part::Text { text: literal, offset: literal_start });
         }
-        Ok(Self {
-            source: text.into(),
-            parts: parts.into(),
-        })
+        Ok(Self { source: text.into(), parts: parts.into() })
     }
 
     /// Renders to JSON: the value itself if the text is one whole `${…}`, a string otherwise.
@@ -132,9 +120,7 @@ impl Template {
     /// [`RenderError`], if an expression has no value or one that cannot be embedded.
     pub fn render(&self, bindings: &Bindings<'_>) -> Result<Value, RenderError> {
         match self.whole() {
-            Some(expression) => expression
-                .eval(bindings)
-                .map_err(|error| RenderError::eval(expression, error)),
+            Some(expression) => expression.eval(bindings).map_err(|error| RenderError::eval(expression, error)),
             None => self.render_string(bindings).map(Value::String),
         }
     }
@@ -158,10 +144,7 @@ impl Template {
         let value = self.render_text(bindings, HEADER_BYTES)?;
         match value.bytes().position(|byte| byte.is_ascii_control()) {
             None => Ok(value),
-            Some(at) => Err(RenderError::Control {
-                text: self.source.to_string(),
-                byte: value.as_bytes()[at],
-            }),
+            Some(at) => Err(RenderError::Control { text: self.source.to_string(), byte: value.as_bytes()[at] }),
         }
     }
 
@@ -214,10 +197,7 @@ impl Template {
         if rendered.len() <= limit {
             return Ok(());
         }
-        Err(RenderError::TooLong {
-            text: self.source.to_string(),
-            limit,
-        })
+        Err(RenderError::TooLong { text: self.source.to_string(), limit })
     }
 }
 
@@ -227,13 +207,8 @@ impl fmt::Debug for Template {
     }
 }
 
-fn evaluate<'v>(
-    expression: &'v Expression,
-    bindings: &'v Bindings<'_>,
-) -> Result<Cow<'v, Value>, RenderError> {
-    expression
-        .eval_ref(bindings)
-        .map_err(|error| RenderError::eval(expression, error))
+fn evaluate<'v>(expression: &'v Expression, bindings: &'v Bindings<'_>) -> Result<Cow<'v, Value>, RenderError> {
+    expression.eval_ref(bindings).map_err(|error| RenderError::eval(expression, error))
 }
 
 /// The text of a scalar; a number's digits as they are.
@@ -243,10 +218,9 @@ fn scalar<'v>(expression: &Expression, value: &'v Value) -> Result<&'v str, Rend
         Value::Number(number) => Ok(number.as_str()),
         Value::Bool(true) => Ok("true"),
         Value::Bool(false) => Ok("false"),
-        Value::Null | Value::Array(_) | Value::Object(_) => Err(RenderError::NotScalar {
-            expression: expression.source().to_owned(),
-            found: kind(value),
-        }),
+        Value::Null | Value::Array(_) | Value::Object(_) => {
+            Err(RenderError::NotScalar { expression: expression.source().to_owned(), found: kind(value) })
+        }
     }
 }
 
@@ -291,12 +265,7 @@ pub struct TemplateError {
 
 impl TemplateError {
     fn new(span: Range<usize>, message: impl Into<String>) -> Self {
-        Self {
-            span,
-            offset_bytes: None,
-            message: message.into(),
-            help: None,
-        }
+        Self { span, offset_bytes: None, message: message.into(), help: None }
     }
 
     fn of_expression(span: Range<usize>, error: ExprError) -> Self {
@@ -327,9 +296,7 @@ pub enum RenderError {
         error: EvalError,
     },
     /// Null, a list or a map inside of text.
-    #[error(
-        "${{{expression}}} gives {found}; only strings, numbers and booleans can stand inside of text"
-    )]
+    #[error("${{{expression}}} gives {found}; only strings, numbers and booleans can stand inside of text")]
     NotScalar {
         /// The expression.
         expression: String,
@@ -376,9 +343,6 @@ pub enum RenderError {
 
 impl RenderError {
     fn eval(expression: &Expression, error: EvalError) -> Self {
-        Self::Eval {
-            expression: expression.source().to_owned(),
-            error,
-        }
+        Self::Eval { expression: expression.source().to_owned(), error }
     }
 }

@@ -28,8 +28,6 @@ pub const SIZE_FORMAT: &str = "refrain-size";
 
 /// A whole number at the beginning of `text`, and what follows. `None` if there is no digit.
 fn leading_digits(text: &str) -> Option<(&str, &str)> {
-    let end = text
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(text.len());
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     (end > 0).then(|| text.split_at(end))
 }

@@ -20,6 +20,12 @@ use crate::{
     time::Timestamp,
 };
 
+pub mod clock;
+pub mod embedded;
+pub mod faults;
+pub mod memory;
+pub mod redis;
+pub mod reservation;
 pub mod transition;
 pub mod wakes;
 

@@ -13,8 +13,7 @@ use super::{Diagnostic, Place};
 pub fn to_json_lines(diagnostics: &[Diagnostic]) -> String {
     let mut out = String::new();
     for diagnostic in diagnostics {
-        let line = serde_json::to_string(&Object::from(diagnostic))
-            .expect("structs of strings and numbers always become JSON");
+        let line = serde_json::to_string(&Object::from(diagnostic)).expect("structs of strings and numbers always become JSON");
         out.push_str(&line);
         out.push('\n');
     }
@@ -60,10 +59,7 @@ impl<'a> From<&'a Diagnostic> for Object<'a> {
             notes: diagnostic.notes(),
             help: diagnostic.help(),
             labels: (diagnostic.labels().iter())
-                .map(|label| JsonLabel {
-                    place: JsonPlace::from(&label.place),
-                    message: &label.text,
-                })
+                .map(|label| JsonLabel { place: JsonPlace::from(&label.place), message: &label.text })
                 .collect(),
         }
     }
@@ -92,13 +88,9 @@ mod tests {
     #[test]
     fn every_diagnostic_is_one_json_line() {
         let source = Source::new("f.yaml", "é: 1\nb: 2\n");
-        let found = Diagnostic::error(
-            "bad",
-            Place::in_source(&source, Span::new(4, 7)),
-            "a\n\"b\"",
-        )
-        .with_label(Place::elsewhere("--b"), "flag")
-        .with_help("do not");
+        let found = Diagnostic::error("bad", Place::in_source(&source, Span::new(4, 7)), "a\n\"b\"")
+            .with_label(Place::elsewhere("--b"), "flag")
+            .with_help("do not");
         let warning = Diagnostic::warning("odd", Place::elsewhere("REFRAIN_X"), "hm");
         assert_eq!(
             to_json_lines(&[found, warning]),

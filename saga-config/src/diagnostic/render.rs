@@ -45,16 +45,9 @@ struct Page {
 
 impl Page {
     fn new(diagnostic: &Diagnostic, colour: Colour) -> Self {
-        let places = std::iter::once(diagnostic.place())
-            .chain(diagnostic.labels().iter().map(|label| &label.place));
-        let greatest = places
-            .filter_map(|place| place.positions().map(|(start, _)| start.line))
-            .max();
-        Self {
-            gutter: greatest.map_or(1, |line| line.to_string().len()),
-            colour,
-            severity: diagnostic.severity(),
-        }
+        let places = std::iter::once(diagnostic.place()).chain(diagnostic.labels().iter().map(|label| &label.place));
+        let greatest = places.filter_map(|place| place.positions().map(|(start, _)| start.line)).max();
+        Self { gutter: greatest.map_or(1, |line| line.to_string().len()), colour, severity: diagnostic.severity() }
     }
 
     fn write(&self, out: &mut String, diagnostic: &Diagnostic) {
@@ -96,11 +89,7 @@ impl Page {
         if !label.is_empty() {
             let _ = write!(marks, " {}", escaped(label));
         }
-        let style = if mark == '^' {
-            self.severity_style()
-        } else {
-            BLUE
-        };
+        let style = if mark == '^' { self.severity_style() } else { BLUE };
         let indent = " ".repeat(shown.before);
         self.edge_line(out, &format!("{indent}{}", self.paint(&marks, style)));
     }
@@ -148,16 +137,10 @@ impl Window {
     fn around(source: &Source, span: Span, line: usize) -> Self {
         let range = source.line_range(line);
         let content = &source.text()[range.clone()];
-        let within = |offset: usize| {
-            content.floor_char_boundary(offset.saturating_sub(range.start).min(content.len()))
-        };
+        let within = |offset: usize| content.floor_char_boundary(offset.saturating_sub(range.start).min(content.len()));
         let (start, end) = (within(span.start), within(span.end));
         let (whole, _) = head_in(content, LINE_COLUMNS);
-        let columns_before = if whole.cut {
-            COLUMNS_BEFORE
-        } else {
-            LINE_COLUMNS
-        };
+        let columns_before = if whole.cut { COLUMNS_BEFORE } else { LINE_COLUMNS };
         let (head, head_width) = tail_in(&content[..start], columns_before);
         let (marked, marked_width) = head_in(&content[start..end], LINE_COLUMNS - head_width);
         let room = LINE_COLUMNS - head_width - marked_width;
@@ -176,11 +159,7 @@ impl Window {
         if marked.cut || rest.cut {
             text.push('…');
         }
-        Self {
-            text,
-            before,
-            marked: marked_width.max(1),
-        }
+        Self { text, before, marked: marked_width.max(1) }
     }
 }
 
@@ -198,23 +177,13 @@ fn head_in(text: &str, columns: usize) -> (Piece, usize) {
 
 /// As much of the end as fits into `columns`, and its width.
 fn tail_in(text: &str, columns: usize) -> (Piece, usize) {
-    fitting(text.chars().rev(), columns, |out, cell| {
-        out.insert_str(0, cell)
-    })
+    fitting(text.chars().rev(), columns, |out, cell| out.insert_str(0, cell))
 }
 
-fn fitting(
-    characters: impl Iterator<Item = char>,
-    columns: usize,
-    mut add: impl FnMut(&mut String, &str),
-) -> (Piece, usize) {
+fn fitting(characters: impl Iterator<Item = char>, columns: usize, mut add: impl FnMut(&mut String, &str)) -> (Piece, usize) {
     let (mut text, mut width, mut added) = (String::new(), 0, 0);
     for character in characters {
-        let cell = if must_escape(character) {
-            character.escape_default().to_string()
-        } else {
-            character.to_string()
-        };
+        let cell = if must_escape(character) { character.escape_default().to_string() } else { character.to_string() };
         let cell_width = cell.width();
         // Characters without width (combining marks) are bounded by number.
         if width + cell_width > columns || added >= 4 * LINE_COLUMNS {
@@ -234,10 +203,7 @@ mod tests {
     fn one(text: &str, start: usize, end: usize) -> String {
         let source = Source::new("f.yaml", text);
         let place = Place::in_source(&source, Span::new(start, end));
-        render(
-            &[Diagnostic::error("code", place, "message")],
-            Colour::Never,
-        )
+        render(&[Diagnostic::error("code", place, "message")], Colour::Never)
     }
 
     #[test]
@@ -260,11 +226,7 @@ mod tests {
     #[test]
     fn a_span_wider_than_the_window_is_underlined_to_its_edge() {
         let page = one(&"x".repeat(1_000), 0, 1_000);
-        assert!(page.contains(&format!(
-            "1 | {}…\n  | {}\n",
-            "x".repeat(100),
-            "^".repeat(100)
-        )));
+        assert!(page.contains(&format!("1 | {}…\n  | {}\n", "x".repeat(100), "^".repeat(100))));
     }
 
     #[test]
@@ -272,10 +234,7 @@ mod tests {
         let page = one("\t\u{1b}日本: x\n", 8, 11);
         assert!(page.contains("1 | \\t\\u{1b}日本: x\n"), "{page}");
         // "日本" begins at byte 2; its second character is bytes 5 to 8, so byte 8 is the colon.
-        assert!(
-            page.contains(&format!("  | {}^^^\n", " ".repeat(12))),
-            "{page}"
-        );
+        assert!(page.contains(&format!("  | {}^^^\n", " ".repeat(12))), "{page}");
     }
 
     #[test]
@@ -329,8 +288,6 @@ warning[flag]: odd\\nport
         let warning = Diagnostic::warning("flag", Place::elsewhere("--listen"), "odd");
         let plain = render(std::slice::from_ref(&warning), Colour::Never);
         assert!(!plain.contains('\u{1b}'));
-        assert!(
-            render(&[warning], Colour::Ansi).starts_with("\u{1b}[1;33mwarning[flag]\u{1b}[0m: ")
-        );
+        assert!(render(&[warning], Colour::Ansi).starts_with("\u{1b}[1;33mwarning[flag]\u{1b}[0m: "));
     }
 }

@@ -18,11 +18,7 @@ impl Source {
     pub fn new(name: impl Into<String>, text: impl Into<String>) -> Arc<Self> {
         let text = text.into();
         let line_starts = line_starts(&text);
-        Arc::new(Self {
-            name: name.into(),
-            text,
-            line_starts,
-        })
+        Arc::new(Self { name: name.into(), text, line_starts })
     }
 
     /// The name given at the door.
@@ -39,25 +35,16 @@ impl Source {
     /// boundary to its left.
     pub fn position(&self, offset: usize) -> Position {
         let offset = self.text.floor_char_boundary(offset);
-        let line = self
-            .line_starts
-            .partition_point(|&start| start <= offset)
-            .max(1);
+        let line = self.line_starts.partition_point(|&start| start <= offset).max(1);
         let start = self.line_starts[line - 1];
-        Position {
-            line,
-            column: self.text[start..offset].chars().count() + 1,
-        }
+        Position { line, column: self.text[start..offset].chars().count() + 1 }
     }
 
     /// The bytes of a line, without its line break. Lines count from 1; a line that does not exist is empty and at
     /// the end.
     pub fn line_range(&self, line: usize) -> Range<usize> {
         let end_of_text = self.text.len();
-        let start = line
-            .checked_sub(1)
-            .and_then(|index| self.line_starts.get(index).copied())
-            .unwrap_or(end_of_text);
+        let start = line.checked_sub(1).and_then(|index| self.line_starts.get(index).copied()).unwrap_or(end_of_text);
         let next = self.line_starts.get(line).copied();
         let next = next.unwrap_or(end_of_text).max(start);
         let content = self.text[start..next].trim_end_matches(['\n', '\r']);
@@ -97,10 +84,7 @@ pub struct Span {
 impl Span {
     /// From `start` up to `end`; an end before the start makes an empty span.
     pub fn new(start: usize, end: usize) -> Self {
-        Self {
-            start,
-            end: end.max(start),
-        }
+        Self { start, end: end.max(start) }
     }
 
     /// The span of no bytes at `offset`.
@@ -135,10 +119,7 @@ pub enum Place {
 impl Place {
     /// The bytes `span` of `source`.
     pub fn in_source(source: &Arc<Source>, span: Span) -> Self {
-        Self::InSource {
-            source: Arc::clone(source),
-            span,
-        }
+        Self::InSource { source: Arc::clone(source), span }
     }
 
     /// A flag, a variable or the like, by the name users know.
@@ -157,9 +138,7 @@ impl Place {
     /// The first position and the one after the last, for a place in a file.
     pub fn positions(&self) -> Option<(Position, Position)> {
         match self {
-            Self::InSource { source, span } => {
-                Some((source.position(span.start), source.position(span.end)))
-            }
+            Self::InSource { source, span } => Some((source.position(span.start), source.position(span.end))),
             Self::Elsewhere(_) => None,
         }
     }

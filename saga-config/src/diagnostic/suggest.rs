@@ -14,10 +14,7 @@ const MAX_WORD: usize = 64;
 /// assert_eq!(did_you_mean("lissten", ["listen", "admin"]), Some("listen"));
 /// assert_eq!(did_you_mean("stuff", ["listen", "admin"]), None);
 /// ```
-pub fn did_you_mean<'a>(
-    word: &str,
-    candidates: impl IntoIterator<Item = &'a str>,
-) -> Option<&'a str> {
+pub fn did_you_mean<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     if word.is_empty() || word.len() > MAX_WORD {
         return None;
     }
@@ -28,11 +25,7 @@ pub fn did_you_mean<'a>(
         .filter(|candidate| candidate.len() <= MAX_WORD)
         .filter_map(|candidate| {
             let other = fold(candidate);
-            let distance = if same_words(&folded, &other) {
-                0
-            } else {
-                strsim::damerau_levenshtein(&folded, &other)
-            };
+            let distance = if same_words(&folded, &other) { 0 } else { strsim::damerau_levenshtein(&folded, &other) };
             // A change of every character is no likeness, however short the word.
             let alike = distance <= limit && distance < other.chars().count();
             alike.then_some((distance, candidate))
@@ -63,10 +56,7 @@ mod tests {
         let keys = ["listen", "max_stored_body", "open_for", "ttl", "to"];
         assert_eq!(did_you_mean("lsiten", keys), Some("listen"));
         assert_eq!(did_you_mean("maxStoredBody", keys), Some("max_stored_body"));
-        assert_eq!(
-            did_you_mean("stored-body-max", keys),
-            Some("max_stored_body")
-        );
+        assert_eq!(did_you_mean("stored-body-max", keys), Some("max_stored_body"));
         assert_eq!(did_you_mean("TTL", keys), Some("ttl"));
         assert_eq!(did_you_mean("tll", keys), Some("ttl"));
         assert_eq!(did_you_mean("xy", keys), None);

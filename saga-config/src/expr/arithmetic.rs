@@ -12,12 +12,8 @@ use super::builtins::{Answer, limit, meter};
 use super::value::weight;
 
 /// The operators, by the interpreter's name and by ours, and what ours does.
-pub(super) const OPERATIONS: [(&str, &str, Function); 4] = [
-    ("_+_", "@add", add),
-    ("_-_", "@sub", sub),
-    ("_*_", "@mul", mul),
-    ("_/_", "@div", div),
-];
+pub(super) const OPERATIONS: [(&str, &str, Function); 4] =
+    [("_+_", "@add", add), ("_-_", "@sub", sub), ("_*_", "@mul", mul), ("_/_", "@div", div)];
 
 type Function = for<'b, 'v> fn(Vec<CowVal<'b, 'v>>) -> Answer<'b, 'v>;
 

@@ -30,10 +30,7 @@ pub struct Bindings<'a> {
 
 enum Root<'a> {
     Ready(&'a Value),
-    Lazy {
-        made: OnceLock<Value>,
-        make: Box<dyn Fn() -> Value + Send + Sync + 'a>,
-    },
+    Lazy { made: OnceLock<Value>, make: Box<dyn Fn() -> Value + Send + Sync + 'a> },
 }
 
 impl<'a> Bindings<'a> {
@@ -53,13 +50,7 @@ impl<'a> Bindings<'a> {
     #[must_use]
     pub fn with_lazy(mut self, root: &'a str, make: impl Fn() -> Value + Send + Sync + 'a) -> Self {
         let make = Box::new(make);
-        self.roots.push((
-            root,
-            Root::Lazy {
-                made: OnceLock::new(),
-                make,
-            },
-        ));
+        self.roots.push((root, Root::Lazy { made: OnceLock::new(), make }));
         self
     }
 
@@ -79,10 +70,7 @@ impl<'a> Bindings<'a> {
     }
 
     pub(super) fn helper(&self, name: &str) -> Option<&Helper> {
-        self.helpers
-            .iter()
-            .rev()
-            .find_map(|(bound, helper)| (*bound == name).then_some(helper))
+        self.helpers.iter().rev().find_map(|(bound, helper)| (*bound == name).then_some(helper))
     }
 }
 
@@ -90,18 +78,8 @@ impl fmt::Debug for Bindings<'_> {
     /// Names only: the values may be secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Bindings")
-            .field(
-                "roots",
-                &self.roots.iter().map(|(name, _)| name).collect::<Vec<_>>(),
-            )
-            .field(
-                "helpers",
-                &self
-                    .helpers
-                    .iter()
-                    .map(|(name, _)| name)
-                    .collect::<Vec<_>>(),
-            )
+            .field("roots", &self.roots.iter().map(|(name, _)| name).collect::<Vec<_>>())
+            .field("helpers", &self.helpers.iter().map(|(name, _)| name).collect::<Vec<_>>())
             .finish()
     }
 }

@@ -28,9 +28,7 @@ pub(super) fn environment() -> &'static Arc<Env> {
     static ENVIRONMENT: LazyLock<Arc<Env>> = LazyLock::new(|| {
         let mut env = Env::stdlib();
         let dyns = |count| (0..count).map(|_| DYN_TYPE).collect();
-        let declared = OPERATIONS
-            .iter()
-            .try_for_each(|(_, name, function)| env.add_overload(name, name, dyns(3), *function));
+        let declared = OPERATIONS.iter().try_for_each(|(_, name, function)| env.add_overload(name, name, dyns(3), *function));
         declared
             .and_then(|()| env.add_overload(ITEMS, ITEMS, dyns(2), items))
             .and_then(|()| env.add_overload(MATCHES, MATCHES, dyns(2), matches))
@@ -50,17 +48,11 @@ fn items<'b, 'v>(mut args: Vec<CowVal<'b, 'v>>) -> Answer<'b, 'v> {
     let meter = meter(&args, 1)?.clone();
     let range = args.swap_remove(0);
     let Some(size) = range.as_sizer().map(|sizer| *sizer.size().inner()) else {
-        return Err(ExecutionError::UnexpectedType {
-            got: range.get_type().name().to_owned(),
-            want: "list or map".to_owned(),
-        });
+        return Err(ExecutionError::UnexpectedType { got: range.get_type().name().to_owned(), want: "list or map".to_owned() });
     };
     let size = usize::try_from(size).unwrap_or(usize::MAX);
     if size > limits::LOOP_ITEMS {
-        let message = format!(
-            "a loop goes over {size} items; the limit is {}",
-            limits::LOOP_ITEMS
-        );
+        let message = format!("a loop goes over {size} items; the limit is {}", limits::LOOP_ITEMS);
         return Err(ExecutionError::function_error(LIMIT, message));
     }
     meter.0.items.take(size).map_err(limit)?;
@@ -69,23 +61,15 @@ fn items<'b, 'v>(mut args: Vec<CowVal<'b, 'v>>) -> Answer<'b, 'v> {
     };
     let mut keys: Vec<&CelMapKey<'v>> = map.inner().keys().collect();
     keys.sort_unstable();
-    let keys: Vec<Box<dyn Val + 'v>> = keys
-        .into_iter()
-        .map(|key| key.inner().clone_as_boxed())
-        .collect();
+    let keys: Vec<Box<dyn Val + 'v>> = keys.into_iter().map(|key| key.inner().clone_as_boxed()).collect();
     Ok(CowVal::owned(CelList::from(keys)))
 }
 
 /// `@matches(text, @r0)`.
 fn matches<'b, 'v>(args: Vec<CowVal<'b, 'v>>) -> Answer<'b, 'v> {
-    let (text, pattern) = (
-        args[0].downcast_ref::<CelString>(),
-        args[1].downcast_ref::<Pattern>(),
-    );
+    let (text, pattern) = (args[0].downcast_ref::<CelString>(), args[1].downcast_ref::<Pattern>());
     match (text, pattern) {
-        (Some(text), Some(Pattern(regex))) => {
-            Ok(CowVal::owned(CelBool::from(regex.is_match(text.inner()))))
-        }
+        (Some(text), Some(Pattern(regex))) => Ok(CowVal::owned(CelBool::from(regex.is_match(text.inner())))),
         _ => Err(ExecutionError::no_such_member_overload(
             "matches",
             vec![args[0].get_type().name().to_owned(), "string".to_owned()],
@@ -101,11 +85,7 @@ fn matches<'b, 'v>(args: Vec<CowVal<'b, 'v>>) -> Answer<'b, 'v> {
 fn give<'b, 'v>(args: Vec<CowVal<'b, 'v>>) -> Answer<'b, 'v> {
     let budget = Budget::new(limits::RESULT_BYTES, "the size of the result");
     let result = to_json(args[0].as_ref(), &budget);
-    let mut slot = meter(&args, 1)?
-        .0
-        .result
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner);
+    let mut slot = meter(&args, 1)?.0.result.lock().unwrap_or_else(PoisonError::into_inner);
     *slot = Some(result);
     Ok(CowVal::owned(CelNull))
 }
@@ -113,19 +93,13 @@ fn give<'b, 'v>(args: Vec<CowVal<'b, 'v>>) -> Answer<'b, 'v> {
 /// `json(value)`: compact JSON text, keys sorted.
 fn json<'b, 'v>(args: Vec<CowVal<'b, 'v>>) -> Answer<'b, 'v> {
     let budget = Budget::new(limits::RESULT_BYTES, "the size of the value");
-    let value = to_json(args[0].as_ref(), &budget)
-        .map_err(|error| ExecutionError::function_error(JSON, error.to_string()))?;
+    let value = to_json(args[0].as_ref(), &budget).map_err(|error| ExecutionError::function_error(JSON, error.to_string()))?;
     Ok(CowVal::owned(CelString::from(value.to_string())))
 }
 
 /// The meter among the arguments.
-pub(super) fn meter<'m>(
-    args: &'m [CowVal<'_, '_>],
-    at: usize,
-) -> Result<&'m Meter, ExecutionError> {
-    args[at]
-        .downcast_ref::<Meter>()
-        .ok_or_else(|| ExecutionError::InternalError("an evaluation without a meter".to_owned()))
+pub(super) fn meter<'m>(args: &'m [CowVal<'_, '_>], at: usize) -> Result<&'m Meter, ExecutionError> {
+    args[at].downcast_ref::<Meter>().ok_or_else(|| ExecutionError::InternalError("an evaluation without a meter".to_owned()))
 }
 
 /// A limit's message as the interpreter's error.
@@ -150,14 +124,8 @@ struct Account {
 impl Meter {
     pub(super) fn new() -> Self {
         Self(Arc::new(Account {
-            items: Budget::new(
-                limits::LOOP_ITEMS_IN_ALL,
-                "the number of items that loops go over",
-            ),
-            work: Budget::new(
-                limits::WORK_BYTES,
-                "the bytes that the expression reads and copies",
-            ),
+            items: Budget::new(limits::LOOP_ITEMS_IN_ALL, "the number of items that loops go over"),
+            work: Budget::new(limits::WORK_BYTES, "the bytes that the expression reads and copies"),
             result: Mutex::new(None),
         }))
     }
@@ -169,11 +137,7 @@ impl Meter {
 
     /// What the whole expression gave, once.
     pub(super) fn take_result(&self) -> Option<Result<Value, EvalError>> {
-        self.0
-            .result
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
+        self.0.result.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 

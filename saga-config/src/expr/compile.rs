@@ -46,39 +46,28 @@ pub(super) fn compile(source: &str, names: &Names) -> Result<Compiled, ExprError
             .name("expression parser".to_owned())
             .stack_size(limits::PARSER_STACK_BYTES)
             .spawn_scoped(scope, || compile_on_this_stack(source, names))
-            .map_err(|error| {
-                ExprError::new(format!("no thread to parse the expression on: {error}"))
-            })?;
+            .map_err(|error| ExprError::new(format!("no thread to parse the expression on: {error}")))?;
         parser.join().unwrap_or_else(|panic| resume_unwind(panic))
     })
 }
 
 fn compile_on_this_stack(source: &str, names: &Names) -> Result<Compiled, ExprError> {
-    let parser = builtins::environment()
-        .parser()
-        .enable_ident_escape_syntax(true);
+    let parser = builtins::environment().parser().enable_ident_escape_syntax(true);
     // The parser is generated code over any text an operator types; a panic in it is an unreadable expression.
     let parsed = catch_unwind(AssertUnwindSafe(|| parser.parse_with_source_info(source)))
         .map_err(|_| ExprError::new("the parser gave up on this expression"))?;
     let (mut tree, info) = parsed.map_err(|errors| syntax_error(source, &errors))?;
     let depth = depth(&tree);
     if depth > limits::TREE_DEPTH {
-        return Err(ExprError::new(format!(
-            "the expression nests {depth} operations; the limit is {}",
-            limits::TREE_DEPTH
-        ))
-        .help("compute the value in the service, or in steps"));
+        return Err(ExprError::new(format!("the expression nests {depth} operations; the limit is {}", limits::TREE_DEPTH))
+            .help("compute the value in the service, or in steps"));
     }
     let mut rewriter = Rewriter::new(source, names, info);
     rewriter.rewrite(&mut tree)?;
-    let is_path = matches!(&tree.expr, Expr::Ident(name) if slot_index(name).is_some())
-        && rewriter.references[0].reading == Reading::Value;
+    let is_path =
+        matches!(&tree.expr, Expr::Ident(name) if slot_index(name).is_some()) && rewriter.references[0].reading == Reading::Value;
     Ok(Compiled {
-        plan: if is_path {
-            Plan::Path
-        } else {
-            Plan::Tree(call(0, GIVE, vec![tree, ident(METER)]))
-        },
+        plan: if is_path { Plan::Path } else { Plan::Tree(call(0, GIVE, vec![tree, ident(METER)])) },
         references: rewriter.references,
         patterns: rewriter.patterns,
         helpers: rewriter.helpers,
@@ -89,16 +78,10 @@ fn syntax_error(source: &str, errors: &cel::ParseErrors) -> ExprError {
     let Some(error) = errors.errors.first() else {
         return ExprError::new("the expression cannot be read");
     };
-    let message = error
-        .msg
-        .strip_prefix("Syntax error: ")
-        .unwrap_or(&error.msg);
+    let message = error.msg.strip_prefix("Syntax error: ").unwrap_or(&error.msg);
     let offending = ["input '", "error at: '"].iter().find_map(|before| {
         let (_, rest) = message.split_once(before)?;
-        Some(
-            rest.rsplit_once("' expecting")
-                .map_or(rest.trim_end_matches('\''), |(token, _)| token),
-        )
+        Some(rest.rsplit_once("' expecting").map_or(rest.trim_end_matches('\''), |(token, _)| token))
     });
     let message = match offending {
         Some("<EOF>") => "the expression ends too early".to_owned(),
@@ -106,17 +89,10 @@ fn syntax_error(source: &str, errors: &cel::ParseErrors) -> ExprError {
         None => message.to_owned(),
     };
     let (line, column) = error.pos;
-    let line_start: usize = source
-        .split_inclusive('\n')
-        .take(usize::try_from(line - 1).unwrap_or(0))
-        .map(str::len)
-        .sum();
+    let line_start: usize = source.split_inclusive('\n').take(usize::try_from(line - 1).unwrap_or(0)).map(str::len).sum();
     let rest = &source[line_start..];
     let column = usize::try_from(column - 1).unwrap_or(0);
-    let in_line = rest
-        .char_indices()
-        .nth(column)
-        .map_or(rest.len(), |(at, _)| at);
+    let in_line = rest.char_indices().nth(column).map_or(rest.len(), |(at, _)| at);
     ExprError::new(message).at(line_start + in_line)
 }
 
@@ -129,37 +105,19 @@ fn depth(expr: &IdedExpr) -> usize {
 fn each_child(expr: &IdedExpr, visit: &mut dyn FnMut(&IdedExpr)) {
     match &expr.expr {
         Expr::Unspecified | Expr::Ident(_) | Expr::Literal(_) => {}
-        Expr::Call(call) => call
-            .target
-            .as_deref()
-            .into_iter()
-            .chain(&call.args)
-            .for_each(visit),
+        Expr::Call(call) => call.target.as_deref().into_iter().chain(&call.args).for_each(visit),
         Expr::Comprehension(comprehension) => {
-            let ComprehensionExpr {
-                iter_range,
-                accu_init,
-                loop_cond,
-                loop_step,
-                result,
-                ..
-            } = &**comprehension;
-            [iter_range, accu_init, loop_cond, loop_step, result]
-                .into_iter()
-                .for_each(visit);
+            let ComprehensionExpr { iter_range, accu_init, loop_cond, loop_step, result, .. } = &**comprehension;
+            [iter_range, accu_init, loop_cond, loop_step, result].into_iter().for_each(visit);
         }
         Expr::List(list) => list.elements.iter().for_each(visit),
         Expr::Select(select) => visit(&select.operand),
         Expr::Map(map) => map.entries.iter().for_each(|entry| match &entry.expr {
-            EntryExpr::MapEntry(entry) => {
-                [&entry.key, &entry.value].into_iter().for_each(&mut *visit)
-            }
+            EntryExpr::MapEntry(entry) => [&entry.key, &entry.value].into_iter().for_each(&mut *visit),
             EntryExpr::StructField(field) => visit(&field.value),
         }),
         Expr::Struct(message) => message.entries.iter().for_each(|entry| match &entry.expr {
-            EntryExpr::MapEntry(entry) => {
-                [&entry.key, &entry.value].into_iter().for_each(&mut *visit)
-            }
+            EntryExpr::MapEntry(entry) => [&entry.key, &entry.value].into_iter().for_each(&mut *visit),
             EntryExpr::StructField(field) => visit(&field.value),
         }),
     }

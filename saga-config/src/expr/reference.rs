@@ -75,11 +75,7 @@ impl Reference {
             return true;
         };
         self.root == *root
-            && self
-                .segments
-                .iter()
-                .zip(fields)
-                .all(|(segment, field)| matches!(&segment.key, Key::Field(name) if name == field))
+            && self.segments.iter().zip(fields).all(|(segment, field)| matches!(&segment.key, Key::Field(name) if name == field))
     }
 
     /// Follows the path from `root`. `Ok(None)` is an absent optional.
@@ -101,11 +97,7 @@ impl Reference {
         }
     }
 
-    fn follow_first<'v>(
-        &self,
-        root: &'v Value,
-        count: usize,
-    ) -> Result<Option<&'v Value>, EvalError> {
+    fn follow_first<'v>(&self, root: &'v Value, count: usize) -> Result<Option<&'v Value>, EvalError> {
         let mut value = root;
         let mut optional = false;
         for (at, segment) in self.segments[..count].iter().enumerate() {
@@ -114,9 +106,7 @@ impl Reference {
                 (Ok(next), _) => next,
                 // As in CEL, `a.?b.c` forgives that `b` is absent, not that it is a number.
                 (Err(error @ EvalError::WrongType(_)), true)
-                    if !segment.optional
-                        && matches!(segment.key, Key::Field(_))
-                        && !value.is_array() =>
+                    if !segment.optional && matches!(segment.key, Key::Field(_)) && !value.is_array() =>
                 {
                     return Err(error);
                 }
@@ -130,17 +120,10 @@ impl Reference {
     fn step<'v>(&self, at: usize, value: &'v Value) -> Result<&'v Value, EvalError> {
         match (&self.segments[at].key, value) {
             (Key::Field(name), Value::Object(map)) => {
-                map.get(name).ok_or_else(|| EvalError::Missing {
-                    path: Some(self.up_to(at)),
-                    field: name.clone(),
-                })
+                map.get(name).ok_or_else(|| EvalError::Missing { path: Some(self.up_to(at)), field: name.clone() })
             }
             (Key::Index(index), Value::Array(items)) => {
-                items.get(*index).ok_or_else(|| EvalError::OutOfBounds {
-                    path: self.up_to(at),
-                    index: *index,
-                    len: items.len(),
-                })
+                items.get(*index).ok_or_else(|| EvalError::OutOfBounds { path: self.up_to(at), index: *index, len: items.len() })
             }
             _ => Err(self.mismatch(at, value)),
         }
@@ -184,6 +167,5 @@ impl Segment {
 }
 
 fn is_plain(name: &str) -> bool {
-    name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+    name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }

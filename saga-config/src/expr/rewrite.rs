@@ -11,9 +11,7 @@
 use std::collections::BTreeSet;
 
 use cel::IdedExpr;
-use cel::common::ast::{
-    CallExpr, ComprehensionExpr, EntryExpr, Expr, LiteralValue, SourceInfo, operators,
-};
+use cel::common::ast::{CallExpr, ComprehensionExpr, EntryExpr, Expr, LiteralValue, SourceInfo, operators};
 use regex::{Regex, RegexBuilder};
 
 use super::arithmetic::OPERATIONS;
@@ -63,11 +61,7 @@ impl<'n> Rewriter<'n> {
     /// Checks and rewrites `expr` and all below it. The tree's depth is bounded by the caller.
     pub(super) fn rewrite(&mut self, expr: &mut IdedExpr) -> Result<(), ExprError> {
         if let Some(path) = self.path(expr) {
-            let reading = if path.is_optional() {
-                Reading::Optional
-            } else {
-                Reading::Value
-            };
+            let reading = if path.is_optional() { Reading::Optional } else { Reading::Value };
             expr.expr = self.slot(path, reading);
             return Ok(());
         }
@@ -84,29 +78,18 @@ impl<'n> Rewriter<'n> {
                 self.rewrite(&mut select.operand)
             }
             Expr::Select(select) => self.rewrite(&mut select.operand),
-            Expr::List(list) => list
-                .elements
-                .iter_mut()
-                .try_for_each(|element| self.rewrite(element)),
-            Expr::Map(map) => map
-                .entries
-                .iter_mut()
-                .try_for_each(|entry| match &mut entry.expr {
-                    EntryExpr::MapEntry(entry) => {
-                        self.rewrite(&mut entry.key)?;
-                        self.rewrite(&mut entry.value)
-                    }
-                    EntryExpr::StructField(_) => {
-                        Err(self.error(entry.id, "a map entry needs a key and a value"))
-                    }
-                }),
+            Expr::List(list) => list.elements.iter_mut().try_for_each(|element| self.rewrite(element)),
+            Expr::Map(map) => map.entries.iter_mut().try_for_each(|entry| match &mut entry.expr {
+                EntryExpr::MapEntry(entry) => {
+                    self.rewrite(&mut entry.key)?;
+                    self.rewrite(&mut entry.value)
+                }
+                EntryExpr::StructField(_) => Err(self.error(entry.id, "a map entry needs a key and a value")),
+            }),
             Expr::Comprehension(comprehension) => self.comprehension(id, comprehension),
             Expr::Call(_) => self.call(expr),
             Expr::Struct(message) => {
-                let message = format!(
-                    "`{}{{…}}` builds a message, and there are none here",
-                    message.type_name
-                );
+                let message = format!("`{}{{…}}` builds a message, and there are none here", message.type_name);
                 Err(self.error(id, message))
             }
             Expr::Unspecified => Err(self.error(id, "the expression cannot be read")),
@@ -117,21 +100,10 @@ impl<'n> Rewriter<'n> {
     fn path(&self, expr: &IdedExpr) -> Option<Path> {
         match &expr.expr {
             Expr::Ident(name) if !self.scope.contains(name) && self.names.has_root(name) => {
-                Some(Path {
-                    root: name.clone(),
-                    offset: self.offset(expr.id),
-                    segments: Vec::new(),
-                })
+                Some(Path { root: name.clone(), offset: self.offset(expr.id), segments: Vec::new() })
             }
-            Expr::Select(select) if !select.test => Some(
-                self.path(&select.operand)?
-                    .then(field_key(&select.field), false),
-            ),
-            Expr::Call(CallExpr {
-                func_name,
-                target: None,
-                args,
-            }) => {
+            Expr::Select(select) if !select.test => Some(self.path(&select.operand)?.then(field_key(&select.field), false)),
+            Expr::Call(CallExpr { func_name, target: None, args }) => {
                 let optional = match func_name.as_str() {
                     operators::INDEX => false,
                     operators::OPT_INDEX | operators::OPT_SELECT => true,
@@ -142,9 +114,7 @@ impl<'n> Rewriter<'n> {
                 };
                 let key = match &step.expr {
                     Expr::Literal(LiteralValue::String(name)) => field_key(name.inner()),
-                    Expr::Literal(LiteralValue::Int(index)) => {
-                        Key::Index(usize::try_from(*index.inner()).ok()?)
-                    }
+                    Expr::Literal(LiteralValue::Int(index)) => Key::Index(usize::try_from(*index.inner()).ok()?),
                     _ => return None,
                 };
                 Some(self.path(operand)?.then(key, optional))
@@ -155,26 +125,11 @@ impl<'n> Rewriter<'n> {
 
     /// Notes that the path is read, and gives the name that stands for it.
     fn slot(&mut self, path: Path, reading: Reading) -> Expr {
-        let Path {
-            root,
-            offset,
-            segments,
-        } = path;
-        let same = |known: &Reference| {
-            known.root == root && known.segments == segments && known.reading == reading
-        };
-        let index = self
-            .references
-            .iter()
-            .position(same)
-            .unwrap_or(self.references.len());
+        let Path { root, offset, segments } = path;
+        let same = |known: &Reference| known.root == root && known.segments == segments && known.reading == reading;
+        let index = self.references.iter().position(same).unwrap_or(self.references.len());
         if index == self.references.len() {
-            self.references.push(Reference {
-                root,
-                segments,
-                reading,
-                offset,
-            });
+            self.references.push(Reference { root, segments, reading, offset });
         }
         Expr::Ident(format!("@{index}"))
     }
@@ -184,43 +139,24 @@ impl<'n> Rewriter<'n> {
             return Ok(());
         }
         let mut error = self.error(id, format!("there is no `{name}` here"));
-        if let Some(kebab) = error
-            .offset_bytes
-            .and_then(|offset| self.kebab_name(offset, name))
-        {
-            return Err(error.help(format!(
-                "`-` subtracts; write ['{kebab}'] for a name with a dash"
-            )));
+        if let Some(kebab) = error.offset_bytes.and_then(|offset| self.kebab_name(offset, name)) {
+            return Err(error.help(format!("`-` subtracts; write ['{kebab}'] for a name with a dash")));
         }
-        error.help = suggest(
-            name,
-            self.names
-                .roots()
-                .chain(self.scope.iter().map(String::as_str)),
-        );
+        error.help = suggest(name, self.names.roots().chain(self.scope.iter().map(String::as_str)));
         Err(error)
     }
 
     /// `create-order`, if that is what stands around the `order` at `offset`.
     fn kebab_name(&self, offset: usize, name: &str) -> Option<String> {
         let before = self.source.get(..offset)?.strip_suffix('-')?;
-        let start = before
-            .rfind(|c: char| !c.is_ascii_alphanumeric() && c != '_')
-            .map_or(0, |at| at + 1);
+        let start = before.rfind(|c: char| !c.is_ascii_alphanumeric() && c != '_').map_or(0, |at| at + 1);
         let first = &before[start..];
-        first
-            .starts_with(|c: char| c.is_ascii_alphabetic())
-            .then(|| format!("{first}-{name}"))
+        first.starts_with(|c: char| c.is_ascii_alphabetic()).then(|| format!("{first}-{name}"))
     }
 
-    fn comprehension(
-        &mut self,
-        id: u64,
-        comprehension: &mut ComprehensionExpr,
-    ) -> Result<(), ExprError> {
+    fn comprehension(&mut self, id: u64, comprehension: &mut ComprehensionExpr) -> Result<(), ExprError> {
         // `optMap` binds its name with a comprehension over no items, which is not a loop.
-        let is_loop =
-            !matches!(&comprehension.iter_range.expr, Expr::List(list) if list.elements.is_empty());
+        let is_loop = !matches!(&comprehension.iter_range.expr, Expr::List(list) if list.elements.is_empty());
         self.rewrite(&mut comprehension.accu_init)?;
         if is_loop {
             self.rewrite(&mut comprehension.iter_range)?;
@@ -228,11 +164,7 @@ impl<'n> Rewriter<'n> {
             comprehension.iter_range = call(range.id, ITEMS, vec![range, ident(METER)]);
             self.loops += 1;
             if self.loops > limits::LOOP_DEPTH {
-                let message = format!(
-                    "loops nest {} deep; the limit is {}",
-                    self.loops,
-                    limits::LOOP_DEPTH
-                );
+                let message = format!("loops nest {} deep; the limit is {}", self.loops, limits::LOOP_DEPTH);
                 return Err(self.error(id, message));
             }
         }
@@ -265,33 +197,19 @@ impl<'n> Rewriter<'n> {
             .as_ref()
             .is_some_and(|target| matches!(&target.expr, Expr::Ident(name) if name == "optional" && !self.is_bound(name)));
         if is_optional {
-            self.known(
-                id,
-                "function `optional.",
-                &call.func_name,
-                call.args.len(),
-                &OPTIONAL,
-            )?;
+            self.known(id, "function `optional.", &call.func_name, call.args.len(), &OPTIONAL)?;
         } else if let Some(target) = &mut call.target {
             self.known(id, "method `", &call.func_name, call.args.len(), &METHODS)?;
             self.rewrite(target)?;
         } else if self.names.has_function(&call.func_name) {
             self.helpers.insert(call.func_name.clone());
         } else if !OPERATORS.contains(&call.func_name.as_str()) {
-            self.known(
-                id,
-                "function `",
-                &call.func_name,
-                call.args.len(),
-                &FUNCTIONS,
-            )?;
+            self.known(id, "function `", &call.func_name, call.args.len(), &FUNCTIONS)?;
         }
         call.args.iter_mut().try_for_each(|arg| self.rewrite(arg))?;
         // The accumulator of a loop is added to by the interpreter itself, in place.
         let accumulates = matches!(call.args.first(), Some(IdedExpr { expr: Expr::Ident(name), .. }) if name == "@result");
-        let ours = OPERATIONS
-            .iter()
-            .find(|(theirs, ..)| *theirs == call.func_name);
+        let ours = OPERATIONS.iter().find(|(theirs, ..)| *theirs == call.func_name);
         if let (Some((_, ours, _)), false) = (ours, accumulates) {
             (*ours).clone_into(&mut call.func_name);
             call.args.push(ident(METER));
@@ -319,20 +237,12 @@ impl<'n> Rewriter<'n> {
     }
 
     fn matches(&mut self, id: u64, call: &mut CallExpr) -> Result<(), ExprError> {
-        let args = call
-            .target
-            .take()
-            .map(|target| *target)
-            .into_iter()
-            .chain(call.args.drain(..));
+        let args = call.target.take().map(|target| *target).into_iter().chain(call.args.drain(..));
         let Ok([mut text, pattern]) = <[IdedExpr; 2]>::try_from(args.collect::<Vec<_>>()) else {
             return Err(self.error(id, "`matches` takes one pattern: text.matches('^[a-z]+$')"));
         };
         let Expr::Literal(LiteralValue::String(literal)) = &pattern.expr else {
-            return Err(self.error(
-                pattern.id,
-                "the pattern of `matches` has to be a literal string",
-            ));
+            return Err(self.error(pattern.id, "the pattern of `matches` has to be a literal string"));
         };
         let regex: Regex = RegexBuilder::new(literal.inner())
             .size_limit(builtins::PATTERN_BYTES)
@@ -346,20 +256,11 @@ impl<'n> Rewriter<'n> {
     }
 
     /// Refuses a function that does not exist, or a number of arguments that it does not take.
-    fn known(
-        &self,
-        id: u64,
-        what: &str,
-        name: &str,
-        args: usize,
-        table: &[(&'static str, usize)],
-    ) -> Result<(), ExprError> {
+    fn known(&self, id: u64, what: &str, name: &str, args: usize, table: &[(&'static str, usize)]) -> Result<(), ExprError> {
         let Some((_, takes)) = table.iter().find(|(known, _)| *known == name) else {
             let mut error = self.error(id, format!("there is no {what}{name}`"));
             error.help = if MACROS.contains(&name) {
-                Some(format!(
-                    "`{name}` loops or tests: has(a.b), list.{name}(item, …)"
-                ))
+                Some(format!("`{name}` loops or tests: has(a.b), list.{name}(item, …)"))
             } else if what == "function `" {
                 let known = table.iter().map(|(known, _)| *known);
                 suggest(name, known.chain(["has"]).chain(self.names.functions()))
@@ -372,10 +273,7 @@ impl<'n> Rewriter<'n> {
         if *takes == args {
             return Ok(());
         }
-        Err(self.error(
-            id,
-            format!("the {what}{name}` takes {takes} argument(s), not {args}"),
-        ))
+        Err(self.error(id, format!("the {what}{name}` takes {takes} argument(s), not {args}")))
     }
 
     fn error(&self, id: u64, message: impl Into<String>) -> ExprError {
@@ -417,20 +315,10 @@ fn field_key(name: &str) -> Key {
 
 /// A name made here. Ids serve messages alone, and these never get one.
 pub(super) fn ident(name: &str) -> IdedExpr {
-    IdedExpr {
-        id: 0,
-        expr: Expr::Ident(name.to_owned()),
-    }
+    IdedExpr { id: 0, expr: Expr::Ident(name.to_owned()) }
 }
 
 /// A call made here.
 pub(super) fn call(id: u64, function: &str, args: Vec<IdedExpr>) -> IdedExpr {
-    IdedExpr {
-        id,
-        expr: Expr::Call(CallExpr {
-            func_name: function.to_owned(),
-            target: None,
-            args,
-        }),
-    }
+    IdedExpr { id, expr: Expr::Call(CallExpr { func_name: function.to_owned(), target: None, args }) }
 }

@@ -38,10 +38,7 @@ pub(crate) struct Scanner<'s> {
 impl<'s> Scanner<'s> {
     /// A scanner that begins at `offset` bytes.
     pub(crate) fn new(source: &'s str, offset: usize) -> Self {
-        Self {
-            bytes: source.as_bytes(),
-            at: offset,
-        }
+        Self { bytes: source.as_bytes(), at: offset }
     }
 
     /// The next token and its offset in bytes, or `None` at the end.
@@ -87,9 +84,7 @@ impl<'s> Scanner<'s> {
                 Token::Question
             }
             b'&' | b'|' | b'=' | b'!' | b'<' | b'>' => {
-                let doubled = self
-                    .peek(1)
-                    .is_some_and(|next| next == byte || next == b'=');
+                let doubled = self.peek(1).is_some_and(|next| next == byte || next == b'=');
                 self.at += if doubled { 2 } else { 1 };
                 Token::Operator
             }
@@ -129,27 +124,17 @@ impl<'s> Scanner<'s> {
 
     /// A name, a keyword, or the prefix of a string: `r'…'` has no escapes.
     fn word(&mut self, start: usize) -> Result<Token, Unterminated> {
-        while self
-            .peek(0)
-            .is_some_and(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
-        {
+        while self.peek(0).is_some_and(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
             self.at += 1;
         }
         let word = &self.bytes[start..self.at];
-        let is_prefix = word.len() <= 2
-            && word
-                .iter()
-                .all(|byte| matches!(byte, b'r' | b'R' | b'b' | b'B'));
+        let is_prefix = word.len() <= 2 && word.iter().all(|byte| matches!(byte, b'r' | b'R' | b'b' | b'B'));
         if is_prefix && matches!(self.peek(0), Some(b'\'' | b'"')) {
             let raw = word.iter().any(|byte| matches!(byte, b'r' | b'R'));
             self.skip_string(start, raw)?;
             return Ok(Token::Other);
         }
-        Ok(if word == b"in" {
-            Token::Operator
-        } else {
-            Token::Other
-        })
+        Ok(if word == b"in" { Token::Operator } else { Token::Other })
     }
 
     fn skip_string(&mut self, start: usize, raw: bool) -> Result<(), Unterminated> {
@@ -197,13 +182,10 @@ pub(super) fn refuse_oversized(source: &str) -> Result<(), ExprError> {
             limits::SOURCE_BYTES
         )));
     }
-    let (mut operators, mut depth, mut questions, mut prefixes) =
-        (0_usize, 0_usize, 0_usize, 0_usize);
+    let (mut operators, mut depth, mut questions, mut prefixes) = (0_usize, 0_usize, 0_usize, 0_usize);
     let mut scanner = Scanner::new(source, 0);
     loop {
-        let token = scanner.next().map_err(|Unterminated { offset }| {
-            ExprError::new("this string is never closed").at(offset)
-        })?;
+        let token = scanner.next().map_err(|Unterminated { offset }| ExprError::new("this string is never closed").at(offset))?;
         let Some((offset, token)) = token else {
             return Ok(());
         };
@@ -213,11 +195,7 @@ pub(super) fn refuse_oversized(source: &str) -> Result<(), ExprError> {
             Token::Question => questions += 1,
             _ => {}
         }
-        prefixes = if token == Token::Prefix {
-            prefixes + 1
-        } else {
-            0
-        };
+        prefixes = if token == Token::Prefix { prefixes + 1 } else { 0 };
         if matches!(token, Token::Operator | Token::Prefix | Token::Question) {
             operators += 1;
         }
@@ -232,11 +210,9 @@ pub(super) fn refuse_oversized(source: &str) -> Result<(), ExprError> {
         } else {
             continue;
         };
-        return Err(ExprError::new(format!(
-            "the expression has {count} {what}; the limit is {limit}"
-        ))
-        .at(offset)
-        .help("compute the value in the service, or in steps"));
+        return Err(ExprError::new(format!("the expression has {count} {what}; the limit is {limit}"))
+            .at(offset)
+            .help("compute the value in the service, or in steps"));
     }
 }
 

@@ -21,10 +21,7 @@ pub struct Names {
 impl Names {
     /// Names for the given roots and no helper functions.
     pub fn new(roots: &[&'static str]) -> Self {
-        Self {
-            roots: roots.iter().copied().map(Cow::Borrowed).collect(),
-            functions: Vec::new(),
-        }
+        Self { roots: roots.iter().copied().map(Cow::Borrowed).collect(), functions: Vec::new() }
     }
 
     /// Adds a root.
@@ -71,10 +68,7 @@ impl Names {
 /// "did you mean `x`?", or the list of what there is.
 pub(super) fn suggest<'c>(name: &str, candidates: impl Iterator<Item = &'c str>) -> Option<String> {
     let candidates: Vec<&str> = candidates.filter(|name| !name.starts_with('@')).collect();
-    let nearest = candidates
-        .iter()
-        .map(|candidate| (strsim::damerau_levenshtein(name, candidate), candidate))
-        .min()?;
+    let nearest = candidates.iter().map(|candidate| (strsim::damerau_levenshtein(name, candidate), candidate)).min()?;
     if nearest.0 <= name.len() / 3 {
         return Some(format!("did you mean `{}`?", nearest.1));
     }

@@ -18,8 +18,7 @@ fn compile(source: &str) -> Result<Expression, ExprError> {
 }
 
 fn eval_on(source: &str, request: &Value) -> Result<Value, EvalError> {
-    let expression =
-        compile(source).unwrap_or_else(|error| panic!("{source}: {error} {:?}", error.help));
+    let expression = compile(source).unwrap_or_else(|error| panic!("{source}: {error} {:?}", error.help));
     let key = json!("a-7");
     expression.eval(&Bindings::new().with("request", request).with("key", &key))
 }

@@ -9,8 +9,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use cel::common::types::{
-    CelBool, CelDouble, CelInt, CelList, CelMap, CelMapKey, CelNull, CelOptional, CelString,
-    CelUInt, Type,
+    CelBool, CelDouble, CelInt, CelList, CelMap, CelMapKey, CelNull, CelOptional, CelString, CelUInt, Type,
 };
 use cel::common::value::{StaticVal, Val};
 use serde_json::{Map, Number, Value};
@@ -27,21 +26,14 @@ pub(super) struct Budget {
 
 impl Budget {
     pub(super) fn new(limit: usize, what: &'static str) -> Self {
-        Self {
-            left: AtomicUsize::new(limit),
-            limit,
-            what,
-        }
+        Self { left: AtomicUsize::new(limit), limit, what }
     }
 
     /// Counts `amount`. An evaluation runs on one thread, so that the check and the change need not be one step.
     pub(super) fn take(&self, amount: usize) -> Result<(), EvalError> {
         let left = self.left.load(Ordering::Relaxed);
         let Some(rest) = left.checked_sub(amount) else {
-            return Err(EvalError::Limit(format!(
-                "{} exceeds the limit of {}",
-                self.what, self.limit
-            )));
+            return Err(EvalError::Limit(format!("{} exceeds the limit of {}", self.what, self.limit)));
         };
         self.left.store(rest, Ordering::Relaxed);
         Ok(())
@@ -65,18 +57,11 @@ pub(crate) fn kind(value: &Value) -> &'static str {
 }
 
 /// Converts JSON, borrowing its strings.
-pub(super) fn to_cel<'v>(
-    value: &'v Value,
-    budget: &Budget,
-) -> Result<Box<dyn Val + 'v>, EvalError> {
+pub(super) fn to_cel<'v>(value: &'v Value, budget: &Budget) -> Result<Box<dyn Val + 'v>, EvalError> {
     convert(value, budget, 0)
 }
 
-fn convert<'v>(
-    value: &'v Value,
-    budget: &Budget,
-    depth: usize,
-) -> Result<Box<dyn Val + 'v>, EvalError> {
+fn convert<'v>(value: &'v Value, budget: &Budget, depth: usize) -> Result<Box<dyn Val + 'v>, EvalError> {
     if depth > limits::JSON_DEPTH {
         return Err(too_deep());
     }
@@ -93,10 +78,7 @@ fn convert<'v>(
             Box::new(CelString::from(text.as_str()))
         }
         Value::Array(items) => {
-            let items: Result<Vec<_>, _> = items
-                .iter()
-                .map(|item| convert(item, budget, depth + 1))
-                .collect();
+            let items: Result<Vec<_>, _> = items.iter().map(|item| convert(item, budget, depth + 1)).collect();
             Box::new(CelList::from(items?))
         }
         Value::Object(map) => {
@@ -104,10 +86,7 @@ fn convert<'v>(
                 .iter()
                 .map(|(key, value)| {
                     budget.take(key.len())?;
-                    Ok((
-                        CelMapKey::from(key.as_str()),
-                        convert(value, budget, depth + 1)?,
-                    ))
+                    Ok((CelMapKey::from(key.as_str()), convert(value, budget, depth + 1)?))
                 })
                 .collect();
             Box::new(CelMap::from(entries?))
@@ -137,10 +116,7 @@ fn into_cel_at(value: Value, budget: &Budget, depth: usize) -> Result<Box<dyn Va
             Box::new(CelString::from(text))
         }
         Value::Array(items) => {
-            let items: Result<Vec<_>, _> = items
-                .into_iter()
-                .map(|item| into_cel_at(item, budget, depth + 1))
-                .collect();
+            let items: Result<Vec<_>, _> = items.into_iter().map(|item| into_cel_at(item, budget, depth + 1)).collect();
             Box::new(CelList::from(items?))
         }
         Value::Object(map) => {
@@ -167,9 +143,7 @@ fn number_to_cel(number: &Number) -> Box<dyn Val> {
     let may_be_double = digits.contains(['.', 'e', 'E']) && digits.len() <= LONGEST_DOUBLE;
     match number.as_f64() {
         Some(double)
-            if may_be_double
-                && double.is_finite()
-                && Decimal::parse(&format!("{double:e}")) == Decimal::parse(digits) =>
+            if may_be_double && double.is_finite() && Decimal::parse(&format!("{double:e}")) == Decimal::parse(digits) =>
         {
             Box::new(CelDouble::from(double))
         }
@@ -193,25 +167,15 @@ fn to_json_at(value: &dyn Val, budget: &Budget, depth: usize) -> Result<Value, E
         return Ok(Value::String(text.inner().to_owned()));
     }
     if let Some(list) = value.downcast_ref::<CelList>() {
-        let items: Result<Vec<_>, _> = list
-            .inner()
-            .iter()
-            .map(|item| to_json_at(item.as_ref(), budget, depth + 1))
-            .collect();
+        let items: Result<Vec<_>, _> = list.inner().iter().map(|item| to_json_at(item.as_ref(), budget, depth + 1)).collect();
         return Ok(Value::Array(items?));
     }
     if let Some(map) = value.downcast_ref::<CelMap>() {
         return map_to_json(map, budget, depth);
     }
     if let Some(optional) = value.downcast_ref::<CelOptional>() {
-        let state = if optional.option().is_some() {
-            "an optional"
-        } else {
-            "an optional without a value"
-        };
-        return Err(EvalError::NotJson(format!(
-            "the expression gives {state}: end it with `.orValue(…)`"
-        )));
+        let state = if optional.option().is_some() { "an optional" } else { "an optional without a value" };
+        return Err(EvalError::NotJson(format!("the expression gives {state}: end it with `.orValue(…)`")));
     }
     if let Some(bool) = value.downcast_ref::<CelBool>() {
         return Ok(Value::Bool(*bool.inner()));
@@ -225,11 +189,7 @@ fn to_json_at(value: &dyn Val, budget: &Budget, depth: usize) -> Result<Value, E
     if let Some(double) = value.downcast_ref::<CelDouble>() {
         return Number::from_f64(*double.inner())
             .map(Value::Number)
-            .ok_or_else(|| {
-                EvalError::NotJson(
-                    "the expression gives a number that JSON has no digits for".to_owned(),
-                )
-            });
+            .ok_or_else(|| EvalError::NotJson("the expression gives a number that JSON has no digits for".to_owned()));
     }
     if let Some(exact) = value.downcast_ref::<ExactNumber>() {
         budget.take(exact.0.as_str().len())?;
@@ -238,10 +198,7 @@ fn to_json_at(value: &dyn Val, budget: &Budget, depth: usize) -> Result<Value, E
     if value.downcast_ref::<CelNull>().is_some() {
         return Ok(Value::Null);
     }
-    Err(EvalError::NotJson(format!(
-        "the expression gives a value of type `{}`, which is not JSON",
-        value.get_type().name()
-    )))
+    Err(EvalError::NotJson(format!("the expression gives a value of type `{}`, which is not JSON", value.get_type().name())))
 }
 
 fn map_to_json(map: &CelMap<'_>, budget: &Budget, depth: usize) -> Result<Value, EvalError> {
@@ -249,8 +206,7 @@ fn map_to_json(map: &CelMap<'_>, budget: &Budget, depth: usize) -> Result<Value,
     for (key, value) in map.inner() {
         let CelMapKey::String(key) = key else {
             return Err(EvalError::NotJson(
-                "the expression gives a map with a key that is not a string, which is not JSON"
-                    .to_owned(),
+                "the expression gives a map with a key that is not a string, which is not JSON".to_owned(),
             ));
         };
         budget.take(key.inner().len())?;
@@ -265,10 +221,7 @@ fn map_to_json(map: &CelMap<'_>, budget: &Budget, depth: usize) -> Result<Value,
 }
 
 fn too_deep() -> EvalError {
-    EvalError::Limit(format!(
-        "the value nests deeper than {} levels",
-        limits::JSON_DEPTH
-    ))
+    EvalError::Limit(format!("the value nests deeper than {} levels", limits::JSON_DEPTH))
 }
 
 /// What `value` counts for where it is copied, children included. Bounded by the budgets its parts were made under.
@@ -277,16 +230,10 @@ pub(super) fn weight(value: &dyn Val) -> usize {
     if let Some(text) = value.downcast_ref::<CelString>() {
         own + text.inner().len()
     } else if let Some(list) = value.downcast_ref::<CelList>() {
-        own + list
-            .inner()
-            .iter()
-            .map(|item| weight(item.as_ref()))
-            .sum::<usize>()
+        own + list.inner().iter().map(|item| weight(item.as_ref())).sum::<usize>()
     } else if let Some(map) = value.downcast_ref::<CelMap>() {
         let entries = map.inner().iter();
-        own + entries
-            .map(|(key, value)| weight(key.inner()) + weight(value.as_ref()))
-            .sum::<usize>()
+        own + entries.map(|(key, value)| weight(key.inner()) + weight(value.as_ref())).sum::<usize>()
     } else if let Some(exact) = value.downcast_ref::<ExactNumber>() {
         own + exact.0.as_str().len()
     } else {
@@ -312,8 +259,7 @@ impl Val for ExactNumber {
     fn equals(&self, other: &dyn Val) -> bool {
         other.downcast_ref::<Self>().is_some_and(|other| {
             let (ours, theirs) = (self.0.as_str(), other.0.as_str());
-            ours == theirs
-                || Decimal::parse(ours).is_some_and(|ours| Some(ours) == Decimal::parse(theirs))
+            ours == theirs || Decimal::parse(ours).is_some_and(|ours| Some(ours) == Decimal::parse(theirs))
         })
     }
 
@@ -351,20 +297,10 @@ impl Decimal {
         let all = format!("{whole}{fraction}");
         let digits = all.trim_start_matches('0').trim_end_matches('0');
         if digits.is_empty() {
-            return Some(Self {
-                negative: false,
-                digits: String::new(),
-                exponent: 0,
-            });
+            return Some(Self { negative: false, digits: String::new(), exponent: 0 });
         }
         let trailing_zeros = all.len() - all.trim_end_matches('0').len();
-        let shift = i64::try_from(trailing_zeros)
-            .ok()?
-            .checked_sub(i64::try_from(fraction.len()).ok()?)?;
-        Some(Self {
-            negative,
-            digits: digits.to_owned(),
-            exponent: exponent.parse::<i64>().ok()?.checked_add(shift)?,
-        })
+        let shift = i64::try_from(trailing_zeros).ok()?.checked_sub(i64::try_from(fraction.len()).ok()?)?;
+        Some(Self { negative, digits: digits.to_owned(), exponent: exponent.parse::<i64>().ok()?.checked_add(shift)? })
     }
 }

@@ -17,31 +17,11 @@ pub struct Format {
 
 /// The formats of this crate, and those of addresses.
 pub const STANDARD_FORMATS: &[Format] = &[
-    Format {
-        name: DURATION_FORMAT,
-        expected: "a duration such as 30s",
-        parse: parse_as::<DurationText>,
-    },
-    Format {
-        name: SIZE_FORMAT,
-        expected: "a size such as 64KiB",
-        parse: parse_as::<ByteCount>,
-    },
-    Format {
-        name: "ip",
-        expected: "an IP address such as 10.0.0.1 or ::1",
-        parse: parse_as::<IpAddr>,
-    },
-    Format {
-        name: "ipv4",
-        expected: "an IPv4 address such as 10.0.0.1",
-        parse: parse_as::<Ipv4Addr>,
-    },
-    Format {
-        name: "ipv6",
-        expected: "an IPv6 address such as ::1",
-        parse: parse_as::<Ipv6Addr>,
-    },
+    Format { name: DURATION_FORMAT, expected: "a duration such as 30s", parse: parse_as::<DurationText> },
+    Format { name: SIZE_FORMAT, expected: "a size such as 64KiB", parse: parse_as::<ByteCount> },
+    Format { name: "ip", expected: "an IP address such as 10.0.0.1 or ::1", parse: parse_as::<IpAddr> },
+    Format { name: "ipv4", expected: "an IPv4 address such as 10.0.0.1", parse: parse_as::<Ipv4Addr> },
+    Format { name: "ipv6", expected: "an IPv6 address such as ::1", parse: parse_as::<Ipv6Addr> },
 ];
 
 /// Checks text with the `FromStr` of a type: what goes into [`Format::parse`].

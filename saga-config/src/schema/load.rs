@@ -26,9 +26,7 @@ pub struct Loaded<T> {
 ///
 /// Every mistake of YAML and of form, in the order of the file; of those that only the deserialiser of `T` knows, the
 /// first, and only if there are no others.
-pub fn read<T: DeserializeOwned + JsonSchema>(
-    source: &Arc<Source>,
-) -> Result<Loaded<T>, Vec<Diagnostic>> {
+pub fn read<T: DeserializeOwned + JsonSchema>(source: &Arc<Source>) -> Result<Loaded<T>, Vec<Diagnostic>> {
     read_with(source, STANDARD_FORMATS)
 }
 
@@ -46,10 +44,7 @@ pub fn read_with<T: DeserializeOwned + JsonSchema>(
         return Err(found);
     };
     if !has_errors(&found) {
-        return Ok(Loaded {
-            value: load_with(&document, formats)?,
-            document,
-        });
+        return Ok(Loaded { value: load_with(&document, formats)?, document });
     }
     // What is wrong as YAML was replaced by something in the tree; what the schema says of that is of no use.
     let schema = schemars::schema_for!(T);
@@ -76,10 +71,7 @@ pub fn load<T: DeserializeOwned + JsonSchema>(document: &Document) -> Result<T, 
 /// # Errors
 ///
 /// As [`read`].
-pub fn load_with<T: DeserializeOwned + JsonSchema>(
-    document: &Document,
-    formats: &[Format],
-) -> Result<T, Vec<Diagnostic>> {
+pub fn load_with<T: DeserializeOwned + JsonSchema>(document: &Document, formats: &[Format]) -> Result<T, Vec<Diagnostic>> {
     let schema = schemars::schema_for!(T);
     let found = check_with(document, &schema, formats);
     if has_errors(&found) {
@@ -87,11 +79,7 @@ pub fn load_with<T: DeserializeOwned + JsonSchema>(
     }
     serde_path_to_error::deserialize(document.root().to_json()).map_err(|error| {
         let place = place_of(document, error.path());
-        vec![Diagnostic::error(
-            "invalid-value",
-            place,
-            error.inner().to_string(),
-        )]
+        vec![Diagnostic::error("invalid-value", place, error.inner().to_string())]
     })
 }
 

@@ -15,20 +15,12 @@ use crate::yaml::{Entry, Key};
 const MAX_LISTED: usize = 24;
 
 /// `properties`, `required`, `additionalProperties`, `propertyNames`, `minProperties` and `maxProperties`.
-pub(super) fn entries<'a>(
-    checker: &mut Checker<'a>,
-    entries: &'a [Entry],
-    schema: &'a Value,
-    around: Around<'_>,
-) -> bool {
+pub(super) fn entries<'a>(checker: &mut Checker<'a>, entries: &'a [Entry], schema: &'a Value, around: Around<'_>) -> bool {
     let known = properties(schema);
     if let Some(known) = known {
         checker.around.push(known);
     }
-    let given: HashSet<&str> = entries
-        .iter()
-        .map(|entry| entry.key.text.as_str())
-        .collect();
+    let given: HashSet<&str> = entries.iter().map(|entry| entry.key.text.as_str()).collect();
     let mut fits = true;
     let mut meant: Vec<&str> = Vec::new();
     for Entry { key, value } in entries {
@@ -52,9 +44,7 @@ pub(super) fn entries<'a>(
         fits = false;
         // A misspelt key is one mistake, not two.
         if !meant.contains(&name) {
-            checker.report(around.holder, "missing-key", || {
-                (format!("missing key {}", quoted(name)), None)
-            });
+            checker.report(around.holder, "missing-key", || (format!("missing key {}", quoted(name)), None));
         }
     }
     if known.is_some() {
@@ -75,15 +65,10 @@ fn unknown_key<'a>(
         return None;
     }
     let name = key.text.as_str();
-    let known = properties(schema)
-        .into_iter()
-        .flat_map(|known| known.keys());
+    let known = properties(schema).into_iter().flat_map(|known| known.keys());
     let known = known.map(String::as_str);
     if around.rivals.contains(&name) {
-        let beside: Vec<String> = known
-            .filter(|known| given.contains(known))
-            .map(quoted)
-            .collect();
+        let beside: Vec<String> = known.filter(|known| given.contains(known)).map(quoted).collect();
         checker.report(key.span, "exclusive-keys", || {
             let message = format!("{} cannot stand beside {}", quoted(name), any_of(&beside));
             (message, Some("keep one of them".to_owned()))
@@ -93,24 +78,15 @@ fn unknown_key<'a>(
     let free = known.filter(|known| !given.contains(known));
     let meant = did_you_mean(name, free);
     let help = if let Some(under) = deeper(checker.rules, name, schema) {
-        format!(
-            "{} is a key of {}: put it under `{under}:`",
-            quoted(name),
-            quoted(under)
-        )
+        format!("{} is a key of {}: put it under `{under}:`", quoted(name), quoted(under))
     } else if is_further_out(checker, name) {
-        format!(
-            "{} is a key further out: check the indentation",
-            quoted(name)
-        )
+        format!("{} is a key further out: check the indentation", quoted(name))
     } else if let Some(meant) = meant {
         format!("did you mean {}?", quoted(meant))
     } else {
         known_keys(schema)
     };
-    checker.report(key.span, "unknown-key", || {
-        (format!("unknown key {}", quoted(name)), Some(help))
-    });
+    checker.report(key.span, "unknown-key", || (format!("unknown key {}", quoted(name)), Some(help)));
     meant
 }
 
@@ -120,19 +96,14 @@ fn deeper<'a>(rules: Rules<'a>, name: &str, schema: &'a Value) -> Option<&'a str
         let mut alternatives = rules.alternatives(rule).into_iter();
         alternatives.any(|one| properties(one).is_some_and(|inner| inner.contains_key(name)))
     };
-    let mut holders = properties(schema)?
-        .iter()
-        .filter(|(_, rule)| has_name(rule));
+    let mut holders = properties(schema)?.iter().filter(|(_, rule)| has_name(rule));
     let (holder, _) = holders.next()?;
     // Of several holders none is the one that was meant.
     holders.next().is_none().then_some(holder.as_str())
 }
 
 fn is_further_out(checker: &Checker<'_>, name: &str) -> bool {
-    let outer = checker
-        .around
-        .split_last()
-        .map_or(&[][..], |(_, outer)| outer);
+    let outer = checker.around.split_last().map_or(&[][..], |(_, outer)| outer);
     outer.iter().any(|known| known.contains_key(name))
 }
 
@@ -156,19 +127,12 @@ fn key_name<'a>(checker: &mut Checker<'a>, key: &'a Key, rule: &'a Value) -> boo
     match (format.parse)(&key.text) {
         Ok(()) => true,
         Err(reason) => {
-            checker.report(key.span, "invalid-value", || {
-                (reason, Some(format!("write {}", format.expected)))
-            });
+            checker.report(key.span, "invalid-value", || (reason, Some(format!("write {}", format.expected))));
             false
         }
     }
 }
 
-fn count<'a>(
-    checker: &mut Checker<'a>,
-    entries: &'a [Entry],
-    schema: &'a Value,
-    around: Around<'_>,
-) -> bool {
+fn count<'a>(checker: &mut Checker<'a>, entries: &'a [Entry], schema: &'a Value, around: Around<'_>) -> bool {
     scalar::length(checker, around.holder, "map", entries.len(), schema)
 }

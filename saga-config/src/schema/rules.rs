@@ -162,11 +162,7 @@ pub(super) fn properties(schema: &Value) -> Option<&Map<String, Value>> {
 /// The names in `required`.
 pub(super) fn required(schema: &Value) -> Vec<&str> {
     let names = schema.get("required").and_then(Value::as_array);
-    names
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
-        .collect()
+    names.into_iter().flatten().filter_map(Value::as_str).collect()
 }
 
 /// Whether unknown keys are refused.

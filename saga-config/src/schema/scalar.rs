@@ -8,18 +8,11 @@ use crate::diagnostic::Span;
 use crate::yaml::Node;
 
 /// `format`, `minLength` and `maxLength`.
-pub(super) fn text<'a>(
-    checker: &mut Checker<'a>,
-    node: &'a Node,
-    text: &str,
-    schema: &'a Value,
-) -> bool {
+pub(super) fn text<'a>(checker: &mut Checker<'a>, node: &'a Node, text: &str, schema: &'a Value) -> bool {
     if let Some(format) = format_of(checker.formats, schema)
         && let Err(reason) = (format.parse)(text)
     {
-        checker.report(node.span(), "invalid-value", || {
-            (reason, Some(format!("write {}", format.expected)))
-        });
+        checker.report(node.span(), "invalid-value", || (reason, Some(format!("write {}", format.expected))));
         return false;
     }
     let bound = |keyword| schema.get(keyword).and_then(Value::as_u64);
@@ -27,19 +20,13 @@ pub(super) fn text<'a>(
     if let Some(least) = bound("minLength").filter(|least| length < *least) {
         checker.report(node.span(), "out-of-range", || match least {
             1 => ("the text must not be empty".to_owned(), None),
-            _ => (
-                format!("the text must have at least {least} characters, it has {length}"),
-                None,
-            ),
+            _ => (format!("the text must have at least {least} characters, it has {length}"), None),
         });
         return false;
     }
     if let Some(most) = bound("maxLength").filter(|most| length > *most) {
         checker.report(node.span(), "out-of-range", || {
-            (
-                format!("the text must have at most {most} characters, it has {length}"),
-                None,
-            )
+            (format!("the text must have at most {most} characters, it has {length}"), None)
         });
         return false;
     }
@@ -47,13 +34,7 @@ pub(super) fn text<'a>(
 }
 
 /// `minItems` and `maxItems`, `minProperties` and `maxProperties`.
-pub(super) fn length<'a>(
-    checker: &mut Checker<'a>,
-    at: Span,
-    what: &str,
-    length: usize,
-    schema: &'a Value,
-) -> bool {
+pub(super) fn length<'a>(checker: &mut Checker<'a>, at: Span, what: &str, length: usize, schema: &'a Value) -> bool {
     let (least, most, unit) = match what {
         "list" => ("minItems", "maxItems", "items"),
         _ => ("minProperties", "maxProperties", "keys"),
@@ -75,12 +56,7 @@ pub(super) fn length<'a>(
 }
 
 /// `minimum`, `maximum`, their exclusive forms, and the range of a `format` such as `uint32`.
-pub(super) fn number<'a>(
-    checker: &mut Checker<'a>,
-    node: &'a Node,
-    number: &Number,
-    schema: &'a Value,
-) -> bool {
+pub(super) fn number<'a>(checker: &mut Checker<'a>, node: &'a Node, number: &Number, schema: &'a Value) -> bool {
     let bound = |keyword| schema.get(keyword).and_then(Value::as_number).cloned();
     let (least, most) = format_range(schema);
     let rules = [
@@ -93,9 +69,7 @@ pub(super) fn number<'a>(
         let Some(limit) = limit.filter(|limit| wrong.holds(number, limit)) else {
             continue;
         };
-        checker.report(node.span(), "out-of-range", || {
-            (format!("must be {words} {limit}, found {number}"), None)
-        });
+        checker.report(node.span(), "out-of-range", || (format!("must be {words} {limit}, found {number}"), None));
         return false;
     }
     true
@@ -103,10 +77,7 @@ pub(super) fn number<'a>(
 
 /// Whether a number has neither fraction nor exponent, so that it can become an integer type.
 pub(super) fn is_whole(number: &Number) -> bool {
-    number
-        .to_string()
-        .bytes()
-        .all(|b| b.is_ascii_digit() || b == b'-')
+    number.to_string().bytes().all(|b| b.is_ascii_digit() || b == b'-')
 }
 
 #[derive(Clone, Copy)]

@@ -45,10 +45,8 @@ const PLAIN: &[&str] = &[
     "uniqueItems",
 ];
 /// The formats of numbers; those of text are the caller's.
-const NUMBER_FORMATS: &[&str] = &[
-    "double", "float", "int", "int16", "int32", "int64", "int8", "uint", "uint16", "uint32",
-    "uint64", "uint8",
-];
+const NUMBER_FORMATS: &[&str] =
+    &["double", "float", "int", "int16", "int32", "int64", "int8", "uint", "uint16", "uint32", "uint64", "uint8"];
 
 /// The JSON pointers of all keywords in `schema` that [`check_with`](super::check_with) does not understand.
 ///
@@ -69,20 +67,10 @@ fn collect(schema: &Value, formats: &[Format], at: &Pointer, found: &mut Vec<Str
         let at = at.child(name);
         let name = name.as_str();
         let known = match name {
-            "format" => {
-                text_format
-                    || value
-                        .as_str()
-                        .is_some_and(|format| NUMBER_FORMATS.contains(&format))
-            }
+            "format" => text_format || value.as_str().is_some_and(|format| NUMBER_FORMATS.contains(&format)),
             "pattern" => text_format,
             "$ref" => value.as_str().is_some_and(|target| target.starts_with('#')),
-            _ => {
-                name.starts_with("x-")
-                    || [ANNOTATIONS, ONE, LIST, MAP, PLAIN]
-                        .iter()
-                        .any(|list| list.contains(&name))
-            }
+            _ => name.starts_with("x-") || [ANNOTATIONS, ONE, LIST, MAP, PLAIN].iter().any(|list| list.contains(&name)),
         };
         if !known {
             found.push(at.to_string());
@@ -91,14 +79,10 @@ fn collect(schema: &Value, formats: &[Format], at: &Pointer, found: &mut Vec<Str
             collect(value, formats, &at, found);
         }
         let inner = match value {
-            Value::Array(list) if LIST.contains(&name) => list
-                .iter()
-                .enumerate()
-                .map(|(index, one)| (at.child(index), one))
-                .collect(),
-            Value::Object(map) if MAP.contains(&name) => {
-                map.iter().map(|(key, one)| (at.child(key), one)).collect()
+            Value::Array(list) if LIST.contains(&name) => {
+                list.iter().enumerate().map(|(index, one)| (at.child(index), one)).collect()
             }
+            Value::Object(map) if MAP.contains(&name) => map.iter().map(|(key, one)| (at.child(key), one)).collect(),
             _ => Vec::new(),
         };
         for (at, one) in inner {

@@ -10,16 +10,8 @@ use super::walk::{Around, Checker};
 use crate::diagnostic::{did_you_mean, quoted};
 use crate::yaml::{Data, Entry, Node};
 
-pub(super) fn visit<'a>(
-    checker: &mut Checker<'a>,
-    node: &'a Node,
-    schema: &'a Value,
-    around: Around<'_>,
-) -> bool {
-    if branches(schema)
-        .into_iter()
-        .any(|branch| checker.fits(node, branch, around))
-    {
+pub(super) fn visit<'a>(checker: &mut Checker<'a>, node: &'a Node, schema: &'a Value, around: Around<'_>) -> bool {
+    if branches(schema).into_iter().any(|branch| checker.fits(node, branch, around)) {
         return true;
     }
     if checker.is_silent() {
@@ -81,42 +73,25 @@ fn map_of<'a>(
         return;
     }
     let first = &entries[..entries.len().min(MAX_LOOKED_AT)];
-    let best = likely
-        .iter()
-        .copied()
-        .min_by_key(|one| unlikeness(one, first));
+    let best = likely.iter().copied().min_by_key(|one| unlikeness(one, first));
     let Some(best) = best else {
         return;
     };
-    let nothing_in_common = first
-        .iter()
-        .all(|entry| !knows(best, entry) && !nearly_knows(best, entry));
+    let nothing_in_common = first.iter().all(|entry| !knows(best, entry) && !nearly_knows(best, entry));
     if nothing_in_common && likely.iter().all(|one| is_closed(one)) {
         match entries.first() {
             Some(first) => {
                 let expected = checker.expected(schema);
                 let message = format!("unknown key {}", quoted(&first.key.text));
-                checker.report(first.key.span, "unknown-key", || {
-                    (message, Some(format!("write {expected}")))
-                });
+                checker.report(first.key.span, "unknown-key", || (message, Some(format!("write {expected}"))));
             }
             None => checker.wrong_type(node, schema),
         }
         return;
     }
-    let others = likely
-        .iter()
-        .filter_map(|one| properties(one))
-        .flat_map(|known| known.keys());
+    let others = likely.iter().filter_map(|one| properties(one)).flat_map(|known| known.keys());
     let rivals: Vec<&str> = others.map(String::as_str).collect();
-    checker.visit(
-        node,
-        best,
-        Around {
-            rivals: &rivals,
-            ..around
-        },
-    );
+    checker.visit(node, best, Around { rivals: &rivals, ..around });
 }
 
 /// The key that has a constant of its own in every alternative: the tag of an internally tagged enum.
@@ -130,13 +105,7 @@ fn tag_of<'a>(checker: &Checker<'a>, likely: &[&'a Value]) -> Option<&'a str> {
     names.find(|name| is_tag(first, name) && rest.iter().all(|one| is_tag(one, name)))
 }
 
-fn by_tag<'a>(
-    checker: &mut Checker<'a>,
-    entries: &'a [Entry],
-    likely: &[&'a Value],
-    tag: &'a str,
-    around: Around<'_>,
-) {
+fn by_tag<'a>(checker: &mut Checker<'a>, entries: &'a [Entry], likely: &[&'a Value], tag: &'a str, around: Around<'_>) {
     let mut words: Vec<&str> = Vec::new();
     let entry = entries.iter().find(|entry| entry.key.text == tag);
     for one in likely.iter().copied() {
@@ -144,10 +113,7 @@ fn by_tag<'a>(
             continue;
         };
         let own = checker.rules.words(rule).unwrap_or_default();
-        if entry
-            .and_then(|entry| entry.value.as_str())
-            .is_some_and(|given| own.contains(&given))
-        {
+        if entry.and_then(|entry| entry.value.as_str()).is_some_and(|given| own.contains(&given)) {
             super::map::entries(checker, entries, one, around);
             return;
         }
@@ -156,10 +122,7 @@ fn by_tag<'a>(
     let expected = any_of(&words.iter().map(|word| quoted(word)).collect::<Vec<_>>());
     match entry {
         None => checker.report(around.holder, "missing-key", || {
-            (
-                format!("missing key {}", quoted(tag)),
-                Some(format!("write {tag}: {expected}")),
-            )
+            (format!("missing key {}", quoted(tag)), Some(format!("write {tag}: {expected}")))
         }),
         Some(entry) => {
             let given = entry.value.as_str();
@@ -180,13 +143,8 @@ const MAX_LOOKED_AT: usize = 64;
 fn unlikeness(one: &Value, entries: &[Entry]) -> (usize, usize, usize) {
     let strange = entries.iter().filter(|entry| !knows(one, entry));
     let strange: Vec<&Entry> = strange.collect();
-    let hopeless = strange
-        .iter()
-        .filter(|entry| !nearly_knows(one, entry))
-        .count();
-    let missing = required(one)
-        .into_iter()
-        .filter(|name| entries.iter().all(|entry| entry.key.text != *name));
+    let hopeless = strange.iter().filter(|entry| !nearly_knows(one, entry)).count();
+    let missing = required(one).into_iter().filter(|name| entries.iter().all(|entry| entry.key.text != *name));
     (hopeless, strange.len(), missing.count())
 }
 

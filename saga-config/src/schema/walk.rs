@@ -43,18 +43,11 @@ pub(super) struct Around<'c> {
 impl Around<'_> {
     /// For a value that hangs at `holder`.
     pub(super) fn at(holder: Span) -> Self {
-        Self {
-            holder,
-            hops: 0,
-            rivals: &[],
-        }
+        Self { holder, hops: 0, rivals: &[] }
     }
 
     pub(super) fn hop(self) -> Self {
-        Self {
-            hops: self.hops + 1,
-            ..self
-        }
+        Self { hops: self.hops + 1, ..self }
     }
 }
 
@@ -79,8 +72,7 @@ impl<'a> Checker<'a> {
         if self.more
             && let Some(last) = self.found.pop()
         {
-            self.found
-                .push(last.with_note("there are more mistakes than these"));
+            self.found.push(last.with_note("there are more mistakes than these"));
         }
         self.found
     }
@@ -92,9 +84,7 @@ impl<'a> Checker<'a> {
             return true;
         }
         if *schema == Value::Bool(false) {
-            self.report(node.span(), "not-allowed", || {
-                ("no value is allowed here".to_owned(), None)
-            });
+            self.report(node.span(), "not-allowed", || ("no value is allowed here".to_owned(), None));
             return false;
         }
         let mut fits = match self.rules.reference(schema) {
@@ -113,12 +103,7 @@ impl<'a> Checker<'a> {
             Data::Map(entries) => map::entries(self, entries, schema, around),
             Data::Null | Data::Bool(_) => true,
         };
-        for all in schema
-            .get("allOf")
-            .and_then(Value::as_array)
-            .into_iter()
-            .flatten()
-        {
+        for all in schema.get("allOf").and_then(Value::as_array).into_iter().flatten() {
             fits &= self.visit(node, all, around.hop());
         }
         if !branches(schema).is_empty() {
@@ -134,14 +119,7 @@ impl<'a> Checker<'a> {
             return *known;
         }
         self.trying += 1;
-        let fits = self.visit(
-            node,
-            schema,
-            Around {
-                rivals: &[],
-                ..around
-            },
-        );
+        let fits = self.visit(node, schema, Around { rivals: &[], ..around });
         self.trying -= 1;
         self.fits.insert(key, fits);
         fits
@@ -153,12 +131,7 @@ impl<'a> Checker<'a> {
     }
 
     /// Adds an error at `span`, made only when it is wanted: the message, and what would be right.
-    pub(super) fn report(
-        &mut self,
-        span: Span,
-        code: &'static str,
-        say: impl FnOnce() -> (String, Option<String>),
-    ) {
+    pub(super) fn report(&mut self, span: Span, code: &'static str, say: impl FnOnce() -> (String, Option<String>)) {
         self.report_with(|document| {
             let (message, help) = say();
             let found = Diagnostic::error(code, document.at(span), message);
@@ -187,26 +160,19 @@ impl<'a> Checker<'a> {
     pub(super) fn wrong_type(&mut self, node: &'a Node, schema: &'a Value) {
         let expected = self.expected(schema);
         let cure = self.cure(node, schema);
-        self.report(node.span(), "wrong-type", || {
-            (format!("expected {expected}, found {}", found(node)), cure)
-        });
+        self.report(node.span(), "wrong-type", || (format!("expected {expected}, found {}", found(node)), cure));
     }
 
     /// A value that is none of the listed words.
     pub(super) fn unknown_value(&mut self, node: &'a Node, words: &[&str], schema: &'a Value) {
-        let near = node
-            .as_str()
-            .and_then(|text| did_you_mean(text, words.iter().copied()));
+        let near = node.as_str().and_then(|text| did_you_mean(text, words.iter().copied()));
         let expected = self.expected(schema);
         let what = match node.as_str() {
             Some(text) if !text.is_empty() => quoted(text),
             _ => found(node),
         };
         self.report(node.span(), "unknown-value", || match near {
-            Some(near) => (
-                format!("unknown value {what}"),
-                Some(format!("did you mean {}?", quoted(near))),
-            ),
+            Some(near) => (format!("unknown value {what}"), Some(format!("did you mean {}?", quoted(near)))),
             None => (format!("unknown value {what}, expected {expected}"), None),
         });
     }
@@ -217,9 +183,7 @@ impl<'a> Checker<'a> {
         match node.data() {
             Data::Number(number) if integer_only => scalar::is_whole(number),
             _ if types.is_empty() => true,
-            _ => types
-                .iter()
-                .any(|name| Kind::of_type(name) == Some(Kind::of(node))),
+            _ => types.iter().any(|name| Kind::of_type(name) == Some(Kind::of(node))),
         }
     }
 
@@ -265,12 +229,8 @@ impl<'a> Checker<'a> {
             };
             unique = false;
             self.report_with(|document| {
-                Diagnostic::error(
-                    "duplicate-item",
-                    document.at(item.span()),
-                    "this item is in the list already",
-                )
-                .with_label(document.at(first), "first given here")
+                Diagnostic::error("duplicate-item", document.at(item.span()), "this item is in the list already")
+                    .with_label(document.at(first), "first given here")
             });
         }
         unique
@@ -284,9 +244,7 @@ impl<'a> Checker<'a> {
             Data::Number(_) | Data::Bool(_) if admits(Kind::String) => {
                 return self.cure_as_text(node, schema);
             }
-            Data::String(text)
-                if admits(Kind::Bool) && SWITCHES.contains(&text.to_lowercase().as_str()) =>
-            {
+            Data::String(text) if admits(Kind::Bool) && SWITCHES.contains(&text.to_lowercase().as_str()) => {
                 return Some("write true or false".to_owned());
             }
             Data::String(text) if admits(Kind::Number) => {
@@ -303,8 +261,7 @@ impl<'a> Checker<'a> {
 
     fn cure_as_list(&self, node: &Node) -> String {
         let written = self.document.source().slice(node.span());
-        let simple =
-            written.len() <= MAX_EXAMPLE && !written.contains(['\n', ',', '[', ']', '{', '}', '#']);
+        let simple = written.len() <= MAX_EXAMPLE && !written.contains(['\n', ',', '[', ']', '{', '}', '#']);
         let example = if simple { written } else { "a, b" };
         format!("write a list: [{example}], or one item per line, each after `- `")
     }
@@ -312,20 +269,12 @@ impl<'a> Checker<'a> {
     fn cure_as_text(&self, node: &Node, schema: &'a Value) -> Option<String> {
         let written = self.document.source().slice(node.span());
         let alternatives = self.rules.alternatives(schema);
-        let format = alternatives
-            .iter()
-            .find_map(|one| format_of(self.formats, one));
+        let format = alternatives.iter().find_map(|one| format_of(self.formats, one));
         if let Some(format) = format {
             return (format.parse)(written).err();
         }
-        let mut texts = alternatives
-            .into_iter()
-            .filter(|one| self.rules.admits(one, Kind::String));
-        let takes_it = texts.any(|one| {
-            self.rules
-                .words(one)
-                .is_none_or(|words| words.contains(&written))
-        });
+        let mut texts = alternatives.into_iter().filter(|one| self.rules.admits(one, Kind::String));
+        let takes_it = texts.any(|one| self.rules.words(one).is_none_or(|words| words.contains(&written)));
         takes_it.then(|| format!("put it into quotes: \"{written}\""))
     }
 }

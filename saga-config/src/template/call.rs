@@ -73,10 +73,9 @@ impl CallTarget {
                 let Some(method) = Method::parse(second) else {
                     return Err(not_a_call((first, first_at), (second, second_at)));
                 };
-                let upstream = first.parse::<UpstreamName>().map_err(|error| {
-                    TemplateError::new(first_at..first_at + first.len(), error.to_string())
-                        .help(SHAPE)
-                })?;
+                let upstream = first
+                    .parse::<UpstreamName>()
+                    .map_err(|error| TemplateError::new(first_at..first_at + first.len(), error.to_string()).help(SHAPE))?;
                 (Some(upstream), method, second_at + second.len())
             }
         };
@@ -84,9 +83,7 @@ impl CallTarget {
         let target = rest.trim_start();
         let target_offset = after + rest.len() - target.len();
         if target.is_empty() {
-            return Err(
-                TemplateError::new(text.len()..text.len(), "the path is missing").help(SHAPE),
-            );
+            return Err(TemplateError::new(text.len()..text.len(), "the path is missing").help(SHAPE));
         }
         let shift = |error: TemplateError| TemplateError {
             span: error.span.start + target_offset..error.span.end + target_offset,
@@ -98,12 +95,7 @@ impl CallTarget {
             Some(reference) => Target::Reference(reference),
             None => Target::Path(PathTemplate::from_template(template).map_err(shift)?),
         };
-        Ok(Self {
-            upstream,
-            method,
-            target,
-            target_offset,
-        })
+        Ok(Self { upstream, method, target, target_offset })
     }
 
     /// Renders path and query. `origins` are the upstream's own, which only a [`Target::Reference`] needs.
@@ -151,31 +143,23 @@ impl CallTarget {
 fn word(text: &str, from: usize) -> (&str, usize) {
     let rest = &text[from..];
     let trimmed = rest.trim_start();
-    let end = trimmed
-        .find(|c: char| c.is_whitespace() || c == '$')
-        .unwrap_or(trimmed.len());
+    let end = trimmed.find(|c: char| c.is_whitespace() || c == '$').unwrap_or(trimmed.len());
     (&trimmed[..end], from + rest.len() - trimmed.len())
 }
 
 /// What is wrong with a text whose first two words hold no method.
 fn not_a_call(first: (&str, usize), second: (&str, usize)) -> TemplateError {
-    let wrong = |(word, at): (&str, usize), message: String| {
-        TemplateError::new(at..at + word.len(), message)
-    };
+    let wrong = |(word, at): (&str, usize), message: String| TemplateError::new(at..at + word.len(), message);
     for word in [first, second] {
         if let Some(method) = Method::parse(&word.0.to_ascii_uppercase()) {
-            return wrong(word, format!("`{}` is not a method", word.0))
-                .help(format!("did you mean `{method}`?"));
+            return wrong(word, format!("`{}` is not a method", word.0)).help(format!("did you mean `{method}`?"));
         }
     }
     let has_second = !second.0.is_empty() && !second.0.starts_with('/');
     let unknown = if has_second { second } else { first };
     if unknown.0.starts_with(|c: char| c.is_ascii_uppercase()) || has_second {
-        return wrong(
-            unknown,
-            format!("`{}` is not a method that a call can use", unknown.0),
-        )
-        .help("use GET, HEAD, OPTIONS, POST, PUT, PATCH or DELETE");
+        return wrong(unknown, format!("`{}` is not a method that a call can use", unknown.0))
+            .help("use GET, HEAD, OPTIONS, POST, PUT, PATCH or DELETE");
     }
     wrong(first, "the method is missing".to_owned()).help(SHAPE)
 }

@@ -44,10 +44,7 @@ impl PathTemplate {
         let whole = 0..template.source.len();
         match &*template.parts {
             [Part::Text { text, .. }, ..] if text.starts_with("//") => {
-                return Err(TemplateError::new(
-                    0..2,
-                    "a path that begins with `//` names another host",
-                ));
+                return Err(TemplateError::new(0..2, "a path that begins with `//` names another host"));
             }
             [Part::Text { text, .. }, ..] if text.starts_with('/') => {}
             _ => return Err(TemplateError::new(whole, "a path begins with `/`")),
@@ -58,10 +55,7 @@ impl PathTemplate {
             }
         }
         if let Some(segment) = literal_dots(&template) {
-            return Err(TemplateError::new(
-                whole,
-                format!("a path has no segment `{segment}`"),
-            ));
+            return Err(TemplateError::new(whole, format!("a path has no segment `{segment}`")));
         }
         Ok(Self(template))
     }
@@ -121,10 +115,7 @@ struct Segment {
 
 impl Segment {
     fn at(start: usize) -> Self {
-        Self {
-            start,
-            embeds: false,
-        }
+        Self { start, embeds: false }
     }
 
     fn close(&self, target: &str, template: &Template) -> Result<(), RenderError> {
@@ -138,11 +129,7 @@ impl Segment {
 
 /// Whether a segment is `.` or `..`; `%2e` is the same as `.` (RFC 3986, section 6.2.2.2).
 fn is_dots(segment: &str) -> bool {
-    segment.len() <= "%2e%2e".len()
-        && matches!(
-            &*segment.to_ascii_lowercase().replace("%2e", "."),
-            "." | ".."
-        )
+    segment.len() <= "%2e%2e".len() && matches!(&*segment.to_ascii_lowercase().replace("%2e", "."), "." | "..")
 }
 
 fn encode(text: &str, target: &mut String) {
@@ -162,15 +149,10 @@ fn check_literal(text: &str, offset: usize) -> Result<(), TemplateError> {
         Some(at) => {
             let c = text[at..].chars().next().unwrap_or('%');
             let span: Range<usize> = offset + at..offset + at + c.len_utf8();
-            let error = TemplateError::new(
-                span,
-                format!("`{}` cannot stand in a path or query", c.escape_debug()),
-            );
+            let error = TemplateError::new(span, format!("`{}` cannot stand in a path or query", c.escape_debug()));
             Err(match c {
                 '#' => error.help("a fragment is never sent"),
-                '%' => {
-                    error.help("`%` begins two hexadecimal digits; write `%25` for the character")
-                }
+                '%' => error.help("`%` begins two hexadecimal digits; write `%25` for the character"),
                 '$' | '{' | '}' => error.help("write an expression as `${…}`"),
                 _ => error.help("percent-encode it"),
             })
@@ -185,8 +167,8 @@ fn invalid_at(text: &str) -> Option<usize> {
     (0..bytes.len()).find(|&at| match bytes[at] {
         b'%' => !is_hex(at + 1) || !is_hex(at + 2),
         // `$` is a sub-delimiter, and here far more likely a slip.
-        b'-' | b'.' | b'_' | b'~' | b'!' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b','
-        | b';' | b'=' | b':' | b'@' | b'/' | b'?' => false,
+        b'-' | b'.' | b'_' | b'~' | b'!' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=' | b':' | b'@' | b'/'
+        | b'?' => false,
         byte => !byte.is_ascii_alphanumeric(),
     })
 }
@@ -202,9 +184,7 @@ fn literal_dots(template: &Template) -> Option<String> {
         }
     }
     let path = text.split('?').next().unwrap_or_default();
-    path.split('/')
-        .find(|segment| is_dots(segment))
-        .map(str::to_owned)
+    path.split('/').find(|segment| is_dots(segment)).map(str::to_owned)
 }
 
 /// A target that is one whole `${…}`: a URI reference that a service gave, such as a `Location`. It is not encoded.
@@ -220,10 +200,7 @@ pub struct ReferenceTemplate {
 impl ReferenceTemplate {
     /// `None` unless the template is one whole `${…}`.
     pub(super) fn from_template(template: &Template) -> Option<Self> {
-        Some(Self {
-            expression: template.whole()?.clone(),
-            template: template.clone(),
-        })
+        Some(Self { expression: template.whole()?.clone(), template: template.clone() })
     }
 
     /// Renders path and query. `origins` are the upstream's, such as `https://psp.example` or `http://127.0.0.1:8001`.
@@ -232,15 +209,10 @@ impl ReferenceTemplate {
     ///
     /// [`RenderError::NotReference`], or that the expression has no value.
     pub fn render(&self, bindings: &Bindings<'_>, origins: &[&str]) -> Result<String, RenderError> {
-        let refuse = |reason| RenderError::NotReference {
-            expression: self.expression.source().to_owned(),
-            reason,
-        };
+        let refuse = |reason| RenderError::NotReference { expression: self.expression.source().to_owned(), reason };
         let value = evaluate(&self.expression, bindings)?;
         let Value::String(reference) = &*value else {
-            return Err(refuse(
-                "it is not a string, so not a reference to a resource",
-            ));
+            return Err(refuse("it is not a string, so not a reference to a resource"));
         };
         self.template.refuse_longer(reference, TARGET_BYTES)?;
         path_of(reference, origins).map_err(refuse)
@@ -262,10 +234,7 @@ fn path_of(reference: &str, origins: &[&str]) -> Result<String, &'static str> {
         _ => (None, reference),
     };
     if let Some(origin) = origin
-        && !origins.iter().any(|own| {
-            own.split_once("://")
-                .is_some_and(|own| same_origin(own, origin))
-        })
+        && !origins.iter().any(|own| own.split_once("://").is_some_and(|own| same_origin(own, origin)))
     {
         return Err("it names an origin that is not the upstream's");
     }
@@ -295,15 +264,8 @@ fn same_origin(own: (&str, &str), other: (&str, &str)) -> bool {
     let authority = |(scheme, authority): (&str, &str)| {
         let scheme = scheme.to_ascii_lowercase();
         let default = if scheme == "https" { ":443" } else { ":80" };
-        let authority = authority
-            .split('/')
-            .next()
-            .unwrap_or_default()
-            .to_ascii_lowercase();
-        let host = authority
-            .strip_suffix(default)
-            .unwrap_or(&authority)
-            .to_owned();
+        let authority = authority.split('/').next().unwrap_or_default().to_ascii_lowercase();
+        let host = authority.strip_suffix(default).unwrap_or(&authority).to_owned();
         (scheme, host)
     };
     authority(own) == authority(other)

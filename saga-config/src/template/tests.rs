@@ -27,9 +27,7 @@ fn with_x<T>(x: &Value, use_it: impl FnOnce(&Bindings<'_>) -> T) -> T {
 
 #[test]
 fn a_whole_expression_keeps_its_type_and_digits_and_text_around_it_makes_a_string() {
-    let x: Value =
-        serde_json::from_str(r#"{"n": 19.90, "s": "a", "t": true, "l": [1.0], "u": null}"#)
-            .unwrap();
+    let x: Value = serde_json::from_str(r#"{"n": 19.90, "s": "a", "t": true, "l": [1.0], "u": null}"#).unwrap();
     for (text, rendered) in [
         ("${x.n}", "19.90"),
         (" ${x.n}", r#"" 19.90""#),
@@ -43,29 +41,17 @@ fn a_whole_expression_keeps_its_type_and_digits_and_text_around_it_makes_a_strin
         ("${'}' + \"}\" + {'a': '}'}.a}!", r#""}}}!""#),
         ("${x.n == 19.9 ? '$' : '{'}.", r#""$.""#),
     ] {
-        assert_eq!(
-            with_x(&x, |x| template(text).render(x))
-                .unwrap()
-                .to_string(),
-            rendered,
-            "{text}"
-        );
+        assert_eq!(with_x(&x, |x| template(text).render(x)).unwrap().to_string(), rendered, "{text}");
     }
 }
 
 #[test]
 fn only_scalars_stand_inside_of_text() {
-    for (x, found) in [
-        (json!(null), "null"),
-        (json!([1]), "a list"),
-        (json!({}), "a map"),
-    ] {
+    for (x, found) in [(json!(null), "null"), (json!([1]), "a list"), (json!({}), "a map")] {
         let error = with_x(&x, |x| template("a ${x}").render(x)).unwrap_err();
         assert_eq!(
             error.to_string(),
-            format!(
-                "${{x}} gives {found}; only strings, numbers and booleans can stand inside of text"
-            )
+            format!("${{x}} gives {found}; only strings, numbers and booleans can stand inside of text")
         );
         assert!(with_x(&x, |x| template("${x}").render_string(x)).is_err());
     }
@@ -77,66 +63,28 @@ fn only_scalars_stand_inside_of_text() {
 fn a_text_that_is_not_a_template_says_where() {
     for (text, span, offset, message) in [
         ("ab ${x", 3..6, None, "this `${` is never closed"),
-        (
-            "${'x}",
-            0..5,
-            Some(2),
-            "a string in this `${` is never closed",
-        ),
+        ("${'x}", 0..5, Some(2), "a string in this `${` is never closed"),
         ("é ${x + z} ${", 3..11, Some(9), "there is no `z` here"),
         ("${}", 0..3, None, "the expression is empty"),
-        (
-            "${x} ${1 +}",
-            5..11,
-            Some(10),
-            "the expression ends too early",
-        ),
+        ("${x} ${1 +}", 5..11, Some(10), "the expression ends too early"),
     ] {
         let error = Template::parse(text, &names()).unwrap_err();
-        assert_eq!(
-            (error.span, error.offset_bytes, error.message.as_str()),
-            (span, offset, message),
-            "{text}"
-        );
+        assert_eq!((error.span, error.offset_bytes, error.message.as_str()), (span, offset, message), "{text}");
     }
     let long = "a".repeat(TEXT_BYTES + 1);
-    assert_eq!(
-        Template::parse(&long, &names()).unwrap_err().message,
-        "the text is 65537 bytes long; the limit is 65536"
-    );
+    assert_eq!(Template::parse(&long, &names()).unwrap_err().message, "the text is 65537 bytes long; the limit is 65536");
 }
 
 #[test]
 fn a_header_with_a_control_character_is_refused() {
-    for text in [
-        "a\r\nb",
-        "a\nb",
-        "a\rb",
-        "a\0b",
-        "a\tb",
-        "\u{1b}[1m",
-        "\u{7f}",
-    ] {
+    for text in ["a\r\nb", "a\nb", "a\rb", "a\0b", "a\tb", "\u{1b}[1m", "\u{7f}"] {
         let error = with_x(&json!(text), |x| template("v ${x}").render_header(x)).unwrap_err();
-        assert!(
-            matches!(error, RenderError::Control { .. }),
-            "{text:?}: {error}"
-        );
-        assert!(
-            with_x(&json!("a"), |x| template(&format!("{text}${{x}}"))
-                .render_header(x))
-            .is_err()
-        );
+        assert!(matches!(error, RenderError::Control { .. }), "{text:?}: {error}");
+        assert!(with_x(&json!("a"), |x| template(&format!("{text}${{x}}")).render_header(x)).is_err());
     }
-    assert_eq!(
-        with_x(&json!("ü, b"), |x| template("v ${x}").render_header(x)).unwrap(),
-        "v ü, b"
-    );
+    assert_eq!(with_x(&json!("ü, b"), |x| template("v ${x}").render_header(x)).unwrap(), "v ü, b");
     let long = json!("a".repeat(HEADER_BYTES + 1));
-    assert!(matches!(
-        with_x(&long, |x| template("${x}").render_header(x)),
-        Err(RenderError::TooLong { .. })
-    ));
+    assert!(matches!(with_x(&long, |x| template("${x}").render_header(x)), Err(RenderError::TooLong { .. })));
 }
 
 #[test]
@@ -145,73 +93,29 @@ fn a_value_stays_within_its_segment_and_parameter() {
         ("/a/${x}/b", json!("1/2"), "/a/1%2F2/b"),
         ("/a/${x}/b", json!("%2e%2e"), "/a/%252e%252e/b"),
         ("/a/${x}.json", json!("..."), "/a/....json"),
-        (
-            "/a/${x}",
-            json!("ü ;\\#?&=+"),
-            "/a/%C3%BC%20%3B%5C%23%3F%26%3D%2B",
-        ),
-        (
-            "/a/${x}?b=${x}&c=${y}",
-            json!("1&c=2"),
-            "/a/1%26c%3D2?b=1%26c%3D2&c=1%26c%3D2",
-        ),
+        ("/a/${x}", json!("ü ;\\#?&=+"), "/a/%C3%BC%20%3B%5C%23%3F%26%3D%2B"),
+        ("/a/${x}?b=${x}&c=${y}", json!("1&c=2"), "/a/1%26c%3D2?b=1%26c%3D2&c=1%26c%3D2"),
         ("/a?b=${x}", json!(""), "/a?b="),
         ("/a?b=${x}/..", json!(".."), "/a?b=../.."),
         ("/${x}", json!(12.50), "/12.5"),
         ("/a/${x}", json!(true), "/a/true"),
         ("/%41/b", json!(0), "/%41/b"),
     ] {
-        assert_eq!(
-            with_x(&x, |x| path(text).unwrap().render(x)).unwrap(),
-            rendered,
-            "{text} with {x}"
-        );
+        assert_eq!(with_x(&x, |x| path(text).unwrap().render(x)).unwrap(), rendered, "{text} with {x}");
     }
 }
 
 #[test]
 fn a_value_that_would_change_the_path_is_refused() {
     for (text, x, message) in [
-        (
-            "/a/${x}",
-            json!(""),
-            "${x} is empty, and a path cannot do without it",
-        ),
-        (
-            "/a/${x}/b",
-            json!(".."),
-            "`/a/${x}/b` renders a path with a segment `.` or `..`",
-        ),
-        (
-            "/a/${x}",
-            json!("."),
-            "`/a/${x}` renders a path with a segment `.` or `..`",
-        ),
-        (
-            "/a/${x}${y}?q",
-            json!("."),
-            "`/a/${x}${y}?q` renders a path with a segment `.` or `..`",
-        ),
-        (
-            "/a/%2e${x}",
-            json!("."),
-            "`/a/%2e${x}` renders a path with a segment `.` or `..`",
-        ),
-        (
-            "/a/.${x}/",
-            json!("."),
-            "`/a/.${x}/` renders a path with a segment `.` or `..`",
-        ),
-        (
-            "/a/${x}",
-            json!(null),
-            "${x} gives null; only strings, numbers and booleans can stand inside of text",
-        ),
-        (
-            "/a/${x}",
-            json!("ü".repeat(2000)),
-            "`/a/${x}` renders to more than 8000 bytes",
-        ),
+        ("/a/${x}", json!(""), "${x} is empty, and a path cannot do without it"),
+        ("/a/${x}/b", json!(".."), "`/a/${x}/b` renders a path with a segment `.` or `..`"),
+        ("/a/${x}", json!("."), "`/a/${x}` renders a path with a segment `.` or `..`"),
+        ("/a/${x}${y}?q", json!("."), "`/a/${x}${y}?q` renders a path with a segment `.` or `..`"),
+        ("/a/%2e${x}", json!("."), "`/a/%2e${x}` renders a path with a segment `.` or `..`"),
+        ("/a/.${x}/", json!("."), "`/a/.${x}/` renders a path with a segment `.` or `..`"),
+        ("/a/${x}", json!(null), "${x} gives null; only strings, numbers and booleans can stand inside of text"),
+        ("/a/${x}", json!("ü".repeat(2000)), "`/a/${x}` renders to more than 8000 bytes"),
     ] {
         let error = with_x(&x, |x| path(text).unwrap().render(x)).unwrap_err();
         assert_eq!(error.to_string(), message, "{text} with {x}");
@@ -224,35 +128,19 @@ fn literal_text_that_is_no_path_is_refused_where_it_stands() {
         ("a/b", 0..3, "a path begins with `/`"),
         ("${x}/b", 0..6, "a path begins with `/`"),
         ("", 0..0, "a path begins with `/`"),
-        (
-            "//evil/${x}",
-            0..2,
-            "a path that begins with `//` names another host",
-        ),
+        ("//evil/${x}", 0..2, "a path that begins with `//` names another host"),
         ("/a b", 2..3, "` ` cannot stand in a path or query"),
         ("/${x}#a", 5..6, "`#` cannot stand in a path or query"),
         ("/ü", 1..3, "`ü` cannot stand in a path or query"),
         ("/a%2", 2..3, "`%` cannot stand in a path or query"),
         ("/a/{id}", 3..4, "`{` cannot stand in a path or query"),
         ("/a/$x", 3..4, "`$` cannot stand in a path or query"),
-        (
-            "/a\r\nHost: b",
-            2..3,
-            "`\\r` cannot stand in a path or query",
-        ),
-        (
-            "/${x.?a.orValue('?')}/../b",
-            0..26,
-            "a path has no segment `..`",
-        ),
+        ("/a\r\nHost: b", 2..3, "`\\r` cannot stand in a path or query"),
+        ("/${x.?a.orValue('?')}/../b", 0..26, "a path has no segment `..`"),
         ("/a/%2E", 0..6, "a path has no segment `%2E`"),
     ] {
         let error = path(text).unwrap_err();
-        assert_eq!(
-            (error.span, error.message.as_str()),
-            (span, message),
-            "{text}"
-        );
+        assert_eq!((error.span, error.message.as_str()), (span, message), "{text}");
     }
 }
 
@@ -261,30 +149,12 @@ fn a_call_is_an_upstream_a_method_and_a_path() {
     let upstream = |call: &CallTarget| call.upstream().map(ToString::to_string);
     for (text, name, method, target) in [
         ("GET /a/${x}?b=${y}", None, Method::Get, "/a/7?b=7"),
-        (
-            "orders POST /internal/",
-            Some("orders"),
-            Method::Post,
-            "/internal/",
-        ),
-        (
-            "  psp-eu   DELETE  /a/${x} ",
-            Some("psp-eu"),
-            Method::Delete,
-            "/a/7",
-        ),
+        ("orders POST /internal/", Some("orders"), Method::Post, "/internal/"),
+        ("  psp-eu   DELETE  /a/${x} ", Some("psp-eu"), Method::Delete, "/a/7"),
     ] {
         let call = call(text).unwrap();
-        assert_eq!(
-            (upstream(&call).as_deref(), call.method()),
-            (name, method),
-            "{text}"
-        );
-        assert_eq!(
-            with_x(&json!(7), |x| call.render(x, &[])).unwrap(),
-            target,
-            "{text}"
-        );
+        assert_eq!((upstream(&call).as_deref(), call.method()), (name, method), "{text}");
+        assert_eq!(with_x(&json!(7), |x| call.render(x, &[])).unwrap(), target, "{text}");
     }
 }
 
@@ -296,32 +166,16 @@ fn what_is_not_a_call_says_why() {
         ("orders /a", 0..6, "the method is missing"),
         ("get /a", 0..3, "`get` is not a method"),
         ("orders Post /a", 7..11, "`Post` is not a method"),
-        (
-            "TRACE /a",
-            0..5,
-            "`TRACE` is not a method that a call can use",
-        ),
-        (
-            "orders SEND /a",
-            7..11,
-            "`SEND` is not a method that a call can use",
-        ),
-        (
-            "Orders GET /a",
-            0..6,
-            "`Orders` is not an upstream's name: `O` is not a lowercase letter",
-        ),
+        ("TRACE /a", 0..5, "`TRACE` is not a method that a call can use"),
+        ("orders SEND /a", 7..11, "`SEND` is not a method that a call can use"),
+        ("Orders GET /a", 0..6, "`Orders` is not an upstream's name: `O` is not a lowercase letter"),
         ("GET", 3..3, "the path is missing"),
         ("orders GET a", 11..12, "a path begins with `/`"),
         ("GET /a b", 6..7, "` ` cannot stand in a path or query"),
         ("orders GET /${z}", 12..16, "there is no `z` here"),
     ] {
         let error = call(text).unwrap_err();
-        assert_eq!(
-            (error.span, error.message.as_str()),
-            (span, message),
-            "{text}"
-        );
+        assert_eq!((error.span, error.message.as_str()), (span, message), "{text}");
     }
 }
 
@@ -363,23 +217,15 @@ fn a_reference_stays_on_the_upstreams_origins() {
         "javascript:alert(1)",
     ] {
         let error = render(json!(reference)).unwrap_err();
-        assert!(
-            matches!(error, RenderError::NotReference { .. }),
-            "{reference}: {error}"
-        );
+        assert!(matches!(error, RenderError::NotReference { .. }), "{reference}: {error}");
     }
-    assert!(matches!(
-        render(json!(17)),
-        Err(RenderError::NotReference { .. })
-    ));
+    assert!(matches!(render(json!(17)), Err(RenderError::NotReference { .. })));
 }
 
 #[test]
 fn a_tree_renders_in_its_own_order_and_keeps_what_is_not_a_template() {
-    let tree: Value = serde_json::from_str(
-        r#"{"b": "${x.n}", "a": {"c": ["$${", "n ${x.n}", 1.50, null]}, "k": ["z", {"$": true}]}"#,
-    )
-    .unwrap();
+    let tree: Value =
+        serde_json::from_str(r#"{"b": "${x.n}", "a": {"c": ["$${", "n ${x.n}", 1.50, null]}, "k": ["z", {"$": true}]}"#).unwrap();
     let tree = ValueTemplate::parse(&tree, &names()).unwrap();
     let x: Value = serde_json::from_str(r#"{"n": 2.50}"#).unwrap();
     assert_eq!(
@@ -398,11 +244,7 @@ fn everything_that_is_wrong_in_a_tree_is_reported_at_once() {
     let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
     assert_eq!(
         errors,
-        [
-            "/a~1b/1: there is no `z` here",
-            "/c/~0: this `${` is never closed",
-            "/c: the key `${x}` is not a template",
-        ]
+        ["/a~1b/1: there is no `z` here", "/c/~0: this `${` is never closed", "/c: the key `${x}` is not a template",]
     );
     let mut deep = json!("a");
     for _ in 0..100 {

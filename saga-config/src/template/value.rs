@@ -51,17 +51,9 @@ impl ValueTemplate {
     ///
     /// Everything that is wrong, in the order it stands.
     pub fn parse(value: &Value, names: &Names) -> Result<Self, Vec<ValueTemplateError>> {
-        let mut parser = Parser {
-            names,
-            pointer: String::new(),
-            errors: Vec::new(),
-        };
+        let mut parser = Parser { names, pointer: String::new(), errors: Vec::new() };
         let node = parser.node(value, 0);
-        if parser.errors.is_empty() {
-            Ok(Self(node))
-        } else {
-            Err(parser.errors)
-        }
+        if parser.errors.is_empty() { Ok(Self(node)) } else { Err(parser.errors) }
     }
 
     /// Renders to JSON.
@@ -94,15 +86,9 @@ impl Node {
         match self {
             Self::Constant(value) => Ok(value.clone()),
             Self::Template(template) => template.render(bindings),
-            Self::List(nodes) => nodes
-                .iter()
-                .map(|node| node.render(bindings))
-                .collect::<Result<Vec<_>, _>>()
-                .map(Value::Array),
+            Self::List(nodes) => nodes.iter().map(|node| node.render(bindings)).collect::<Result<Vec<_>, _>>().map(Value::Array),
             Self::Map(nodes) => {
-                let entries = nodes
-                    .iter()
-                    .map(|(key, node)| Ok((key.clone(), node.render(bindings)?)));
+                let entries = nodes.iter().map(|(key, node)| Ok((key.clone(), node.render(bindings)?)));
                 entries.collect::<Result<Map<_, _>, _>>().map(Value::Object)
             }
         }
@@ -111,9 +97,7 @@ impl Node {
     fn collect<'t>(&'t self, expressions: &mut Vec<&'t Expression>) {
         match self {
             Self::Constant(_) => {}
-            Self::Template(template) => {
-                expressions.extend(template.expressions().map(|(expression, _)| expression))
-            }
+            Self::Template(template) => expressions.extend(template.expressions().map(|(expression, _)| expression)),
             Self::List(nodes) => nodes.iter().for_each(|node| node.collect(expressions)),
             Self::Map(nodes) => nodes.iter().for_each(|(_, node)| node.collect(expressions)),
         }
@@ -137,15 +121,10 @@ fn list(nodes: Vec<Node>) -> Node {
 
 /// A map; one of constants is a constant.
 fn map(nodes: Vec<(String, Node)>) -> Node {
-    if !nodes
-        .iter()
-        .all(|(_, node)| matches!(node, Node::Constant(_)))
-    {
+    if !nodes.iter().all(|(_, node)| matches!(node, Node::Constant(_))) {
         return Node::Map(nodes);
     }
-    let entries = nodes
-        .into_iter()
-        .flat_map(|(key, node)| Some((key, node.into_constant().ok()?)));
+    let entries = nodes.into_iter().flat_map(|(key, node)| Some((key, node.into_constant().ok()?)));
     Node::Constant(Value::Object(entries.collect()))
 }
 
@@ -158,10 +137,7 @@ struct Parser<'n> {
 impl Parser<'_> {
     fn node(&mut self, value: &Value, depth: usize) -> Node {
         if depth > DEPTH {
-            self.error(TemplateError::new(
-                0..0,
-                format!("the value nests deeper than {DEPTH} levels"),
-            ));
+            self.error(TemplateError::new(0..0, format!("the value nests deeper than {DEPTH} levels")));
             return Node::Constant(Value::Null);
         }
         match value {
@@ -177,24 +153,18 @@ impl Parser<'_> {
             },
             Value::Array(items) => {
                 let items = items.iter().enumerate();
-                list(
-                    items
-                        .map(|(index, item)| self.child(&index.to_string(), item, depth))
-                        .collect(),
-                )
+                list(items.map(|(index, item)| self.child(&index.to_string(), item, depth)).collect())
             }
-            Value::Object(entries) => map(entries
-                .iter()
-                .map(|(key, value)| (key.clone(), self.entry(key, value, depth)))
-                .collect()),
+            Value::Object(entries) => {
+                map(entries.iter().map(|(key, value)| (key.clone(), self.entry(key, value, depth))).collect())
+            }
             Value::Null | Value::Bool(_) | Value::Number(_) => Node::Constant(value.clone()),
         }
     }
 
     fn entry(&mut self, key: &str, value: &Value, depth: usize) -> Node {
         if let Some(at) = key.find("${") {
-            let error =
-                TemplateError::new(at..key.len(), format!("the key `{key}` is not a template"));
+            let error = TemplateError::new(at..key.len(), format!("the key `{key}` is not a template"));
             self.error(error.help("build the map in one expression: ${{'a' + b: c}}"));
         }
         self.child(key, value, depth)
@@ -203,11 +173,7 @@ impl Parser<'_> {
     fn child(&mut self, token: &str, value: &Value, depth: usize) -> Node {
         let length = self.pointer.len();
         // Writing to a string does not fail.
-        let _ = write!(
-            self.pointer,
-            "/{}",
-            token.replace('~', "~0").replace('/', "~1")
-        );
+        let _ = write!(self.pointer, "/{}", token.replace('~', "~0").replace('/', "~1"));
         let node = self.node(value, depth + 1);
         self.pointer.truncate(length);
         node

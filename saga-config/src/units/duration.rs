@@ -15,13 +15,7 @@ use crate::diagnostic::quoted;
 pub const MAX_DURATION: Duration = Duration::from_secs(3650 * 24 * 60 * 60);
 
 /// The units from the longest, in milliseconds.
-const UNITS: [(&str, u64); 5] = [
-    ("d", 24 * 60 * 60 * 1000),
-    ("h", 60 * 60 * 1000),
-    ("m", 60 * 1000),
-    ("s", 1000),
-    ("ms", 1),
-];
+const UNITS: [(&str, u64); 5] = [("d", 24 * 60 * 60 * 1000), ("h", 60 * 60 * 1000), ("m", 60 * 1000), ("s", 1000), ("ms", 1)];
 
 /// What a duration may look like, for editors; the order and the bounds are left to the parser.
 const PATTERN: &str = "^([0-9]+(ms|s|m|h|d))+$";
@@ -39,11 +33,7 @@ impl DurationText {
     /// Takes whole milliseconds up to [`MAX_DURATION`]; `None` for anything else.
     pub const fn new(duration: Duration) -> Option<Self> {
         let whole = duration.subsec_nanos().is_multiple_of(1_000_000);
-        if whole && duration.as_millis() <= MAX_DURATION.as_millis() {
-            Some(Self(duration))
-        } else {
-            None
-        }
+        if whole && duration.as_millis() <= MAX_DURATION.as_millis() { Some(Self(duration)) } else { None }
     }
 
     /// The duration itself.
@@ -99,8 +89,7 @@ impl FromStr for DurationText {
         }
         let (mut rest, mut milliseconds, mut next_unit) = (text, 0_u64, 0);
         while !rest.is_empty() {
-            let (digits, after) =
-                leading_digits(rest).ok_or_else(|| DurationError::NotADuration(text.to_owned()))?;
+            let (digits, after) = leading_digits(rest).ok_or_else(|| DurationError::NotADuration(text.to_owned()))?;
             let (index, length, after) = unit(digits, after)?;
             if index < next_unit {
                 return Err(DurationError::OutOfOrder);
@@ -124,9 +113,7 @@ fn unit<'a>(digits: &str, text: &'a str) -> Result<(usize, u64, &'a str), Durati
     if text.starts_with(['.', ',']) {
         return Err(DurationError::Fraction);
     }
-    let end = text
-        .find(|c: char| c.is_ascii_digit())
-        .unwrap_or(text.len());
+    let end = text.find(|c: char| c.is_ascii_digit()).unwrap_or(text.len());
     let (name, after) = text.split_at(end);
     let found = UNITS.iter().position(|(unit, _)| *unit == name);
     let index = found.ok_or_else(|| DurationError::UnknownUnit(name.to_owned()))?;
@@ -136,9 +123,7 @@ fn unit<'a>(digits: &str, text: &'a str) -> Result<(usize, u64, &'a str), Durati
 impl fmt::Display for DurationText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let milliseconds = self.0.as_millis();
-        let fitting = UNITS
-            .iter()
-            .find(|(_, length)| milliseconds.is_multiple_of(u128::from(*length)));
+        let fitting = UNITS.iter().find(|(_, length)| milliseconds.is_multiple_of(u128::from(*length)));
         match fitting {
             Some((unit, length)) if milliseconds > 0 => {
                 write!(f, "{}{unit}", milliseconds / u128::from(*length))
@@ -221,25 +206,13 @@ mod tests {
         assert!(message("1s1s").contains("once"));
         assert_eq!(message("3651d"), "a duration is at most 3650d");
         assert_eq!(message("3650d1ms"), "a duration is at most 3650d");
-        assert_eq!(
-            message("99999999999999999999d"),
-            "a duration is at most 3650d"
-        );
-        assert_eq!(
-            message("18446744073709551615d"),
-            "a duration is at most 3650d"
-        );
+        assert_eq!(message("99999999999999999999d"), "a duration is at most 3650d");
+        assert_eq!(message("18446744073709551615d"), "a duration is at most 3650d");
     }
 
     #[test]
     fn display_uses_the_longest_unit_that_is_exact() {
-        for (text, shown) in [
-            ("90s", "90s"),
-            ("120s", "2m"),
-            ("24h", "1d"),
-            ("0d", "0s"),
-            ("1500ms", "1500ms"),
-        ] {
+        for (text, shown) in [("90s", "90s"), ("120s", "2m"), ("24h", "1d"), ("0d", "0s"), ("1500ms", "1500ms")] {
             assert_eq!(text.parse::<DurationText>().unwrap().to_string(), shown);
         }
     }
@@ -250,10 +223,7 @@ mod tests {
         assert_eq!(serde_json::to_string(&duration).unwrap(), "\"90s\"");
         assert!(serde_json::from_str::<DurationText>("30").is_err());
         assert_eq!(DurationText::new(Duration::from_nanos(1)), None);
-        assert_eq!(
-            DurationText::new(MAX_DURATION + Duration::from_millis(1)),
-            None
-        );
+        assert_eq!(DurationText::new(MAX_DURATION + Duration::from_millis(1)), None);
     }
 
     proptest! {

@@ -14,15 +14,8 @@ use crate::diagnostic::{did_you_mean, quoted};
 pub const MAX_SIZE: ByteCount = ByteCount(1 << 40);
 
 /// The units, powers of 1024 before powers of 1000, the greatest first.
-const UNITS: [(&str, u64); 7] = [
-    ("GiB", 1 << 30),
-    ("MiB", 1 << 20),
-    ("KiB", 1 << 10),
-    ("GB", 1_000_000_000),
-    ("MB", 1_000_000),
-    ("KB", 1_000),
-    ("B", 1),
-];
+const UNITS: [(&str, u64); 7] =
+    [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("GB", 1_000_000_000), ("MB", 1_000_000), ("KB", 1_000), ("B", 1)];
 
 /// What a size may look like, for editors; the bound is left to the parser.
 const PATTERN: &str = "^[0-9]+(B|KB|MB|GB|KiB|MiB|GiB)?$";
@@ -37,11 +30,7 @@ pub struct ByteCount(u64);
 impl ByteCount {
     /// Takes up to [`MAX_SIZE`] bytes; `None` for more.
     pub const fn new(bytes: u64) -> Option<Self> {
-        if bytes <= MAX_SIZE.0 {
-            Some(Self(bytes))
-        } else {
-            None
-        }
+        if bytes <= MAX_SIZE.0 { Some(Self(bytes)) } else { None }
     }
 
     /// The bytes.
@@ -76,9 +65,7 @@ pub enum SizeError {
 /// What an unknown unit was probably meant to be.
 fn meant(unit: &str) -> String {
     let by_letter = match unit.trim().chars().next().map(|c| c.to_ascii_lowercase()) {
-        Some(letter @ ('k' | 'm' | 'g')) if unit.trim().len() <= 2 => {
-            Some(letter.to_ascii_uppercase())
-        }
+        Some(letter @ ('k' | 'm' | 'g')) if unit.trim().len() <= 2 => Some(letter.to_ascii_uppercase()),
         _ => None,
     };
     if let Some(letter) = by_letter {
@@ -100,8 +87,7 @@ impl FromStr for ByteCount {
         if text.starts_with('-') {
             return Err(SizeError::Negative);
         }
-        let (digits, unit) =
-            leading_digits(text).ok_or_else(|| SizeError::NotASize(text.to_owned()))?;
+        let (digits, unit) = leading_digits(text).ok_or_else(|| SizeError::NotASize(text.to_owned()))?;
         if unit.starts_with(['.', ',']) {
             return Err(SizeError::Fraction);
         }
@@ -111,18 +97,13 @@ impl FromStr for ByteCount {
             None if unit.is_empty() => 1,
             None => return Err(SizeError::UnknownUnit(unit.to_owned())),
         };
-        (digits.parse::<u64>().ok())
-            .and_then(|number| number.checked_mul(factor))
-            .and_then(Self::new)
-            .ok_or(SizeError::TooLarge)
+        (digits.parse::<u64>().ok()).and_then(|number| number.checked_mul(factor)).and_then(Self::new).ok_or(SizeError::TooLarge)
     }
 }
 
 impl fmt::Display for ByteCount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let fitting = UNITS
-            .iter()
-            .find(|(unit, factor)| *unit != "B" && self.0.is_multiple_of(*factor));
+        let fitting = UNITS.iter().find(|(unit, factor)| *unit != "B" && self.0.is_multiple_of(*factor));
         match fitting {
             Some((unit, factor)) if self.0 > 0 => write!(f, "{}{unit}", self.0 / factor),
             _ => write!(f, "{}", self.0),
@@ -225,20 +206,14 @@ mod tests {
         assert!(message("big").contains("not `big`"));
         assert!(message("-1").contains("negative"));
         assert!(message("1.5MiB").contains("1536KiB"));
-        assert_eq!(
-            message("64k"),
-            "`k` is not a unit of size: write KiB (powers of 1024) or KB (powers of 1000)"
-        );
+        assert_eq!(message("64k"), "`k` is not a unit of size: write KiB (powers of 1024) or KB (powers of 1000)");
         assert!(message("1mb").contains("write MiB (powers of 1024) or MB"));
         assert!(message("1mib").contains("write MiB"));
         assert!(message("1 MiB").contains("write MiB"));
         assert!(message("1parsec").contains("use KiB, MiB"));
         assert_eq!(message("1025GiB"), "a size is at most 1024GiB");
         assert_eq!(message("99999999999999999999"), "a size is at most 1024GiB");
-        assert_eq!(
-            message("18446744073709551615GiB"),
-            "a size is at most 1024GiB"
-        );
+        assert_eq!(message("18446744073709551615GiB"), "a size is at most 1024GiB");
     }
 
     #[test]
@@ -248,12 +223,7 @@ mod tests {
         assert_eq!(size("1500").unwrap(), 1500);
         assert!(size("-1").unwrap_err().to_string().contains("negative"));
         assert!(size("1.5").is_err());
-        assert!(
-            size("1099511627777")
-                .unwrap_err()
-                .to_string()
-                .contains("at most")
-        );
+        assert!(size("1099511627777").unwrap_err().to_string().contains("at most"));
         assert!(size("99999999999999999999").is_err());
         assert_eq!(serde_json::to_string(&MAX_SIZE).unwrap(), "\"1024GiB\"");
     }

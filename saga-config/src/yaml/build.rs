@@ -67,11 +67,7 @@ struct Frame {
 
 enum Content {
     Seq(Vec<Node>),
-    Map {
-        entries: Vec<Entry>,
-        seen: HashMap<String, Span>,
-        key: PendingKey,
-    },
+    Map { entries: Vec<Entry>, seen: HashMap<String, Span>, key: PendingKey },
 }
 
 /// What the next node of a map is.
@@ -106,9 +102,7 @@ impl<'s> Builder<'s> {
                 self.documents += 1;
                 if self.documents > 1 {
                     let message = "a file holds one YAML document; here a second one begins";
-                    return Err(self
-                        .error("yaml-documents", span, message)
-                        .with_help("remove the `---`, or make it two files"));
+                    return Err(self.error("yaml-documents", span, message).with_help("remove the `---`, or make it two files"));
                 }
                 Ok(())
             }
@@ -123,20 +117,13 @@ impl<'s> Builder<'s> {
             }
             Event::MappingStart(style, anchor, tag) => {
                 self.refuse_tag(tag.as_deref(), at)?;
-                let content = Content::Map {
-                    entries: Vec::new(),
-                    seen: HashMap::new(),
-                    key: PendingKey::Awaited,
-                };
+                let content = Content::Map { entries: Vec::new(), seen: HashMap::new(), key: PendingKey::Awaited };
                 self.open(content, style, anchor, span)
             }
             Event::SequenceEnd | Event::MappingEnd => self.close(span),
             Event::Alias(anchor) => self.alias(anchor, span),
             Event::UnresolvedAlias(name) => {
-                let message = format!(
-                    "no anchor {} stands before this alias",
-                    quoted(&format!("&{name}"))
-                );
+                let message = format!("no anchor {} stands before this alias", quoted(&format!("&{name}")));
                 let help = "put text that begins with `*` into quotes";
                 self.mistake(self.error("yaml-alias", span, message).with_help(help))?;
                 self.complete(Node::new(Data::Null, span), 0)
@@ -149,11 +136,7 @@ impl<'s> Builder<'s> {
         let empty = Node::new(Data::Map(Vec::new()), Span::at(0));
         let root = match self.root.take() {
             // `---` and nothing else.
-            Some(node)
-                if *node.data() == Data::Null && self.source.slice(node.span()).is_empty() =>
-            {
-                empty.with_span(node.span())
-            }
+            Some(node) if *node.data() == Data::Null && self.source.slice(node.span()).is_empty() => empty.with_span(node.span()),
             Some(node) => node,
             None => empty,
         };
@@ -181,20 +164,9 @@ impl<'s> Builder<'s> {
         Ok(Node::new(data, span))
     }
 
-    fn open(
-        &mut self,
-        content: Content,
-        style: StructureStyle,
-        anchor: usize,
-        start: Span,
-    ) -> Result<(), Diagnostic> {
+    fn open(&mut self, content: Content, style: StructureStyle, anchor: usize, start: Span) -> Result<(), Diagnostic> {
         self.check_depth(1, start)?;
-        self.open.push(Frame {
-            anchor,
-            start,
-            style,
-            content,
-        });
+        self.open.push(Frame { anchor, start, style, content });
         Ok(())
     }
 
@@ -208,9 +180,7 @@ impl<'s> Builder<'s> {
                 (Data::Seq(items), last)
             }
             Content::Map { entries, .. } => {
-                let last = entries
-                    .last()
-                    .map(|entry| entry.value.span().max(entry.key.span));
+                let last = entries.last().map(|entry| entry.value.span().max(entry.key.span));
                 (Data::Map(entries), last)
             }
         };
@@ -243,13 +213,11 @@ impl<'s> Builder<'s> {
         };
         match &mut frame.content {
             Content::Seq(items) => items.push(node),
-            Content::Map { entries, key, .. } => {
-                match std::mem::replace(key, PendingKey::Awaited) {
-                    PendingKey::Awaited => return self.key(node),
-                    PendingKey::Read(key) => entries.push(Entry { key, value: node }),
-                    PendingKey::Refused => {}
-                }
-            }
+            Content::Map { entries, key, .. } => match std::mem::replace(key, PendingKey::Awaited) {
+                PendingKey::Awaited => return self.key(node),
+                PendingKey::Read(key) => entries.push(Entry { key, value: node }),
+                PendingKey::Refused => {}
+            },
         }
         Ok(())
     }
@@ -259,16 +227,9 @@ impl<'s> Builder<'s> {
         let checked = self.key_text(&node)?;
         let next = match checked {
             None => PendingKey::Refused,
-            Some(text) => self.unless_seen(Key {
-                text,
-                span: node.span(),
-            })?,
+            Some(text) => self.unless_seen(Key { text, span: node.span() })?,
         };
-        if let Some(Frame {
-            content: Content::Map { key, .. },
-            ..
-        }) = self.open.last_mut()
-        {
+        if let Some(Frame { content: Content::Map { key, .. }, .. }) = self.open.last_mut() {
             *key = next;
         }
         Ok(())
@@ -303,11 +264,7 @@ impl<'s> Builder<'s> {
 
     /// The key, unless the innermost map has it already.
     fn unless_seen(&mut self, key: Key) -> Result<PendingKey, Diagnostic> {
-        let Some(Frame {
-            content: Content::Map { seen, .. },
-            ..
-        }) = self.open.last_mut()
-        else {
+        let Some(Frame { content: Content::Map { seen, .. }, .. }) = self.open.last_mut() else {
             return Ok(PendingKey::Refused);
         };
         let Some(first) = seen.get(&key.text).copied() else {
@@ -379,9 +336,7 @@ impl<'s> Builder<'s> {
     /// Keeps a mistake after which reading goes on, unless there are too many.
     fn mistake(&mut self, found: Diagnostic) -> Result<(), Diagnostic> {
         if self.mistakes.len() + 1 >= MAX_MISTAKES {
-            return Err(found.with_note(
-                "there are more mistakes than these; the rest of the file is not read",
-            ));
+            return Err(found.with_note("there are more mistakes than these; the rest of the file is not read"));
         }
         self.mistakes.push(found);
         Ok(())

@@ -22,11 +22,7 @@ pub fn read_file(path: &Path) -> Result<Arc<Source>, Diagnostic> {
     let read = File::open(path).and_then(|file| file.take(limit).read_to_end(&mut bytes));
     if let Err(error) = read {
         let message = format!("cannot read the file: {error}");
-        return Err(Diagnostic::error(
-            "unreadable",
-            Place::elsewhere(name),
-            message,
-        ));
+        return Err(Diagnostic::error("unreadable", Place::elsewhere(name), message));
     }
     decode(name, bytes)
 }
@@ -47,16 +43,8 @@ pub fn decode(name: impl Into<String>, bytes: Vec<u8>) -> Result<Arc<Source>, Di
         // The text before the offset is the same in both, so the offset holds.
         let source = Source::new(name.clone(), String::from_utf8_lossy(error.as_bytes()));
         let span = Span::new(offset, offset + char::REPLACEMENT_CHARACTER.len_utf8());
-        let found = Diagnostic::error(
-            "not-utf8",
-            Place::in_source(&source, span),
-            "the file is not UTF-8",
-        );
-        found.with_help(if sixteen_bits {
-            "the file looks like UTF-16: save it as UTF-8"
-        } else {
-            "save the file as UTF-8"
-        })
+        let found = Diagnostic::error("not-utf8", Place::in_source(&source, span), "the file is not UTF-8");
+        found.with_help(if sixteen_bits { "the file looks like UTF-16: save it as UTF-8" } else { "save the file as UTF-8" })
     })?;
     Ok(Source::new(name, text))
 }
@@ -73,10 +61,7 @@ mod tests {
     #[test]
     fn bytes_that_are_no_text_are_pointed_at() {
         let error = decode("f", b"a: \xc3\xa9\nb: \xff\n".to_vec()).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "f:2:4: error: the file is not UTF-8 (save the file as UTF-8)"
-        );
+        assert_eq!(error.to_string(), "f:2:4: error: the file is not UTF-8 (save the file as UTF-8)");
         let error = decode("f", b"\xff\xfea\0".to_vec()).unwrap_err();
         assert!(error.help().unwrap().contains("UTF-16"));
     }
@@ -91,10 +76,6 @@ mod tests {
     #[test]
     fn a_file_that_is_not_there_is_named() {
         let error = read_file(Path::new("no/such/file.yaml")).unwrap_err();
-        assert!(
-            error
-                .to_string()
-                .starts_with("no/such/file.yaml: error: cannot read the file: ")
-        );
+        assert!(error.to_string().starts_with("no/such/file.yaml: error: cannot read the file: "));
     }
 }

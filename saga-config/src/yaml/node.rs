@@ -118,9 +118,7 @@ impl Node {
             Data::String(text) => Value::String(text.clone()),
             Data::Seq(items) => items.iter().map(Self::to_json).collect(),
             Data::Map(entries) => {
-                let members = entries
-                    .iter()
-                    .map(|e| (e.key.text.clone(), e.value.to_json()));
+                let members = entries.iter().map(|e| (e.key.text.clone(), e.value.to_json()));
                 Value::Object(members.collect())
             }
         }
@@ -128,16 +126,8 @@ impl Node {
 
     /// How many nodes, levels and bytes of text a copy would hold.
     pub(super) fn weight(&self) -> Weight {
-        let mut weight = Weight {
-            nodes: 1,
-            depth: 1,
-            text: self.as_str().map_or(0, str::len),
-        };
-        weight.text += self
-            .entries()
-            .iter()
-            .map(|e| e.key.text.len())
-            .sum::<usize>();
+        let mut weight = Weight { nodes: 1, depth: 1, text: self.as_str().map_or(0, str::len) };
+        weight.text += self.entries().iter().map(|e| e.key.text.len()).sum::<usize>();
         let values = self.entries().iter().map(|entry| &entry.value);
         for child in self.items().iter().chain(values) {
             let below = child.weight();

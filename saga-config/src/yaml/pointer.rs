@@ -69,11 +69,7 @@ impl FromStr for Pointer {
             return Ok(Self::root());
         }
         let tokens = text.strip_prefix('/').ok_or(PointerError::NoSlash)?;
-        tokens
-            .split('/')
-            .map(unescape)
-            .collect::<Result<_, _>>()
-            .map(Self)
+        tokens.split('/').map(unescape).collect::<Result<_, _>>().map(Self)
     }
 }
 

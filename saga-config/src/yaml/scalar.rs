@@ -56,8 +56,7 @@ fn number(text: &str) -> Result<Option<Number>, NumberForm> {
         return Err(NumberForm::NotFinite);
     }
     let radix = |prefix: &str, radix: u32| {
-        text.strip_prefix(prefix)
-            .is_some_and(|digits| !digits.is_empty() && digits.chars().all(|c| c.is_digit(radix)))
+        text.strip_prefix(prefix).is_some_and(|digits| !digits.is_empty() && digits.chars().all(|c| c.is_digit(radix)))
     };
     if radix("0x", 16) || radix("0o", 8) {
         return Err(NumberForm::Radix);
@@ -111,15 +110,7 @@ mod tests {
 
     #[test]
     fn numbers_keep_their_digits() {
-        for text in [
-            "0",
-            "-0",
-            "1.10",
-            "1e+5",
-            "-2.5e-3",
-            "12345678901234567890123",
-            "1.0000000000000000001",
-        ] {
+        for text in ["0", "-0", "1.10", "1e+5", "-2.5e-3", "12345678901234567890123", "1.0000000000000000001"] {
             let Ok(Data::Number(number)) = resolve(text) else {
                 panic!("{text} is a number");
             };
@@ -129,10 +120,7 @@ mod tests {
 
     #[test]
     fn what_only_looks_like_a_number_is_text() {
-        for text in [
-            "1.2.3", "1_000", "12:30", "-", ".", "1e", "e5", "0xg", "--1", "1 2", "30s", "+", "0x",
-            "1e+",
-        ] {
+        for text in ["1.2.3", "1_000", "12:30", "-", ".", "1e", "e5", "0xg", "--1", "1 2", "30s", "+", "0x", "1e+"] {
             assert_eq!(resolve(text), Ok(Data::String(text.to_owned())), "{text}");
         }
     }

@@ -33,17 +33,12 @@ fn every_path_has_a_place_even_where_nothing_is() {
 
 #[test]
 fn a_part_of_a_text_is_found_where_it_is_written() {
-    let doc =
-        document("a: \"x ${b} y\"\nb: \"\\t ${c}\"\nc: |\n  one\n  ${d}\nd: \"\\t${e}${e}\"\n");
+    let doc = document("a: \"x ${b} y\"\nb: \"\\t ${c}\"\nc: |\n  one\n  ${d}\nd: \"\\t${e}${e}\"\n");
     let part = |at: &str, range| doc.place_within(&pointer(at), range).to_string();
     assert_eq!(part("/a", 2..6), "f:1:7");
     assert_eq!(part("/b", 2..6), "f:2:8");
     assert_eq!(part("/c", 4..8), "f:5:3");
-    assert_eq!(
-        part("/d", 1..5),
-        "f:6:4",
-        "twice in the text, so the whole value"
-    );
+    assert_eq!(part("/d", 1..5), "f:6:4", "twice in the text, so the whole value");
     assert_eq!(part("/a", 2..600), "f:1:4");
 }
 
@@ -57,10 +52,7 @@ fn mistakes(text: &str) -> Vec<String> {
 fn one_mistake(text: &str, place: &str, words: &str) {
     let found = mistakes(text);
     assert_eq!(found.len(), 1, "{found:?}");
-    assert!(
-        found[0].starts_with(&format!("f:{place}: error: ")),
-        "{found:?}"
-    );
+    assert!(found[0].starts_with(&format!("f:{place}: error: ")), "{found:?}");
     assert!(found[0].contains(words), "{found:?}");
 }
 
@@ -79,14 +71,7 @@ fn values_become_json_with_their_digits_and_in_their_order() {
 
 #[test]
 fn an_empty_file_is_an_empty_map() {
-    for text in [
-        "",
-        "\n\n",
-        "# only a comment\n",
-        "---\n",
-        "--- # comment\n",
-        "\u{feff}",
-    ] {
+    for text in ["", "\n\n", "# only a comment\n", "---\n", "--- # comment\n", "\u{feff}"] {
         assert_eq!(json(text), "{}", "{text:?}");
     }
     assert_eq!(json("~\n"), "null");
@@ -94,8 +79,7 @@ fn an_empty_file_is_an_empty_map() {
 
 #[test]
 fn spans_cover_what_is_written() {
-    let doc =
-        document("a: \"x\\ty\"\nb:\n  - {c: [1, 2 ]}\n  -\n\nd: |\n  one\n  two\n\n\ne: 'f'\n");
+    let doc = document("a: \"x\\ty\"\nb:\n  - {c: [1, 2 ]}\n  -\n\nd: |\n  one\n  two\n\n\ne: 'f'\n");
     let text = |at: &str| doc.source().slice(doc.span(&pointer(at)).unwrap());
     assert_eq!(text("/a"), "\"x\\ty\"");
     assert_eq!(text("/b"), "- {c: [1, 2 ]}\n  -");
@@ -140,11 +124,7 @@ fn what_hides_the_meaning_of_a_file_is_refused_with_a_reason() {
 
 #[test]
 fn mistakes_of_syntax_are_explained() {
-    one_mistake(
-        "a:\n\tb: 1\n",
-        "2:2",
-        "a tab cannot indent (indent with spaces)",
-    );
+    one_mistake("a:\n\tb: 1\n", "2:2", "a tab cannot indent (indent with spaces)");
     one_mistake("a: b: c\n", "1:5", "a `key:` cannot stand here");
     one_mistake("a: 1\n b: 2\n", "2:3", "a `key:` cannot stand here");
     one_mistake("a: \"x\n", "1:6", "the text in quotes is not closed");
@@ -159,10 +139,7 @@ fn mistakes_of_syntax_are_explained() {
 #[test]
 fn aliases_are_copies_that_know_where_they_were_written() {
     let doc = document("a: &x {b: [1]}\nc: *x\nd: &t text\ne: *t\n");
-    assert_eq!(
-        doc.root().to_json().to_string(),
-        r#"{"a":{"b":[1]},"c":{"b":[1]},"d":"text","e":"text"}"#
-    );
+    assert_eq!(doc.root().to_json().to_string(), r#"{"a":{"b":[1]},"c":{"b":[1]},"d":"text","e":"text"}"#);
     assert_eq!(doc.place(&pointer("/c/b/0")).to_string(), "f:1:12");
     assert_eq!(doc.place(&pointer("/e")).to_string(), "f:4:4");
     assert_eq!(doc.key_place(&pointer("/c")).to_string(), "f:2:1");
@@ -176,11 +153,7 @@ fn bombs_of_aliases_stop_at_the_bound() {
         text.push_str(&format!("a{level}: &a{level} [{below}]\n"));
     }
     assert!(mistakes(&text)[0].contains("more than 100000 values"));
-    let long = format!(
-        "a: &a \"{}\"\nb: [{}]\n",
-        "x".repeat(500_000),
-        "*a,".repeat(50)
-    );
+    let long = format!("a: &a \"{}\"\nb: [{}]\n", "x".repeat(500_000), "*a,".repeat(50));
     assert!(mistakes(&long)[0].contains("more than 4 MiB of text"));
 }
 
@@ -197,16 +170,9 @@ fn nesting_stops_at_the_bound() {
     assert!(Document::parse(&Source::new("f", flow(63))).is_ok());
     assert!(mistakes(&flow(64))[0].contains("deep"));
     assert!(mistakes(&"[".repeat(500_000))[0].contains("deep"));
-    let block: String = (0..200)
-        .map(|level| format!("{}a:\n", " ".repeat(level)))
-        .collect();
+    let block: String = (0..200).map(|level| format!("{}a:\n", " ".repeat(level))).collect();
     assert!(mistakes(&block)[0].contains("deep"));
-    let by_alias = format!(
-        "a: &a {}\nb: {}*a{}\n",
-        flow(40),
-        "[".repeat(40),
-        "]".repeat(40)
-    );
+    let by_alias = format!("a: &a {}\nb: {}*a{}\n", flow(40), "[".repeat(40), "]".repeat(40));
     assert!(mistakes(&by_alias)[0].contains("deep"));
 }
 
@@ -233,9 +199,8 @@ proptest! {
 }
 
 const SIGNS: &[&str] = &[
-    "a", "b: ", ": ", "- ", "\n", "  ", " ", "[", "]", "{", "}", ",", "&x ", "*x", "!t ", "? ",
-    "|\n", ">-\n", "'", "\"", "\\", "#", "---\n", "...\n", "%", "~", "true", "1", "0x1", "<<: ",
-    "\t", "\r", "\u{85}", "é", "日", "\u{feff}", "\0",
+    "a", "b: ", ": ", "- ", "\n", "  ", " ", "[", "]", "{", "}", ",", "&x ", "*x", "!t ", "? ", "|\n", ">-\n", "'", "\"", "\\",
+    "#", "---\n", "...\n", "%", "~", "true", "1", "0x1", "<<: ", "\t", "\r", "\u{85}", "é", "日", "\u{feff}", "\0",
 ];
 
 fn survive(source: &Arc<Source>) {
@@ -250,10 +215,7 @@ fn survive(source: &Arc<Source>) {
 fn walk(document: &Document, node: &Node, at: &Pointer) {
     let length = document.source().text().len();
     assert!(node.span().end <= length, "{at}");
-    let _ = (
-        document.place(at).to_string(),
-        document.key_place(at).to_string(),
-    );
+    let _ = (document.place(at).to_string(), document.key_place(at).to_string());
     let _ = document.place_within(at, 0..3);
     for (index, item) in node.items().iter().enumerate() {
         walk(document, item, &at.child(index));

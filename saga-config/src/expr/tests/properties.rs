@@ -7,15 +7,13 @@ fn any_json() -> impl Strategy<Value = Value> {
         Just(Value::Null),
         any::<bool>().prop_map(Value::from),
         any::<i64>().prop_map(Value::from),
-        "-?(0|[1-9][0-9]{0,30})(\\.[0-9]{1,20})?([eE][+-]?[0-9]{1,4})?"
-            .prop_map(|digits| serde_json::from_str(&digits).unwrap()),
+        "-?(0|[1-9][0-9]{0,30})(\\.[0-9]{1,20})?([eE][+-]?[0-9]{1,4})?".prop_map(|digits| serde_json::from_str(&digits).unwrap()),
         ".{0,8}".prop_map(Value::from),
     ];
     leaf.prop_recursive(4, 32, 5, |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
-            prop::collection::vec(("[a-c]", inner), 0..5)
-                .prop_map(|entries| Value::Object(entries.into_iter().collect())),
+            prop::collection::vec(("[a-c]", inner), 0..5).prop_map(|entries| Value::Object(entries.into_iter().collect())),
         ]
     })
 }
@@ -57,17 +55,10 @@ fn same_numbers(one: &Value, other: &Value) -> bool {
             value::Decimal::parse(one.as_str()) == value::Decimal::parse(other.as_str())
         }
         (Value::Array(one), Value::Array(other)) => {
-            one.len() == other.len()
-                && one
-                    .iter()
-                    .zip(other)
-                    .all(|(one, other)| same_numbers(one, other))
+            one.len() == other.len() && one.iter().zip(other).all(|(one, other)| same_numbers(one, other))
         }
         (Value::Object(one), Value::Object(other)) => {
-            one.len() == other.len()
-                && one
-                    .iter()
-                    .all(|(key, one)| other.get(key).is_some_and(|other| same_numbers(one, other)))
+            one.len() == other.len() && one.iter().all(|(key, one)| other.get(key).is_some_and(|other| same_numbers(one, other)))
         }
         _ => one == other,
     }

@@ -79,13 +79,18 @@ proptest! {
         }
     }
 
-    /// The promise behind it all: what the schema lets through serde takes, and the other way round.
+    /// The promise behind it all: what the schema lets through serde takes, and the other way round, but that serde
+    /// would take a list for a map, by the order of its fields.
     #[test]
     fn the_schema_agrees_with_serde(text in tree()) {
         let document = Document::parse(&Source::new("f", text.as_str())).unwrap();
         let found = check(&document, &schemars::schema_for!(Sample));
         let taken = serde_json::from_value::<Sample>(document.root().to_json());
-        prop_assert_eq!(found.is_empty(), taken.is_ok(), "{}\n{:?}\n{:?}", text, found, taken);
+        let agree = match &taken {
+            Ok(_) => found.iter().all(|mistake| mistake.message().ends_with(" list")),
+            Err(_) => !found.is_empty(),
+        };
+        prop_assert!(agree, "{text}\n{found:?}\n{taken:?}");
     }
 }
 
@@ -166,8 +171,7 @@ fn tree() -> impl Strategy<Value = String> {
     let any = leaf.prop_recursive(3, 12, 3, |inner| {
         let key = || prop::sample::select(KEYS).prop_map(str::to_owned);
         prop_oneof![
-            proptest::collection::vec(inner.clone(), 0..3)
-                .prop_map(|items| format!("[{}]", items.join(", "))),
+            proptest::collection::vec(inner.clone(), 0..3).prop_map(|items| format!("[{}]", items.join(", "))),
             proptest::collection::btree_map(key(), inner, 0..3).prop_map(map_text),
         ]
     });
@@ -176,9 +180,6 @@ fn tree() -> impl Strategy<Value = String> {
 }
 
 fn map_text(entries: BTreeMap<String, String>) -> String {
-    let entries: Vec<String> = entries
-        .iter()
-        .map(|(key, value)| format!("{key}: {value}"))
-        .collect();
+    let entries: Vec<String> = entries.iter().map(|(key, value)| format!("{key}: {value}")).collect();
     format!("{{{}}}", entries.join(", "))
 }

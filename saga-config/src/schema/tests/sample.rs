@@ -93,10 +93,7 @@ pub(super) enum OnInFlight {
     /// Wait that long.
     Wait(DurationText),
     /// Ask.
-    Probe {
-        call: String,
-        after: Option<DurationText>,
-    },
+    Probe { call: String, after: Option<DurationText> },
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -154,13 +151,8 @@ pub(super) enum Auto {
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 #[allow(dead_code)]
 pub(super) enum Store {
-    Memory {
-        limit: Option<ByteCount>,
-    },
-    Redis {
-        url: String,
-        timeout: Option<DurationText>,
-    },
+    Memory { limit: Option<ByteCount> },
+    Redis { url: String, timeout: Option<DurationText> },
 }
 
 /// A tree: steps hold steps.

@@ -1,0 +1,240 @@
+//! The answers of the scripts. What is not one of them is [`StoreError::Corrupt`]; nothing panics.
+
+use std::{time::Duration, vec};
+
+use bytes::Bytes;
+use redis::Value;
+
+use super::{
+    super::{
+        Claimed, Completed, Done, Grant, Held, Inspection, ProbeVerdict, Reserved, Resolved, Settle, Settled, Standing,
+        StoreError,
+    },
+    facts::kind_of,
+};
+use crate::ids::{Fence, HashKey};
+
+type Decoded<T> = Result<T, StoreError>;
+
+pub(super) fn claimed(answer: Value) -> Decoded<Claimed> {
+    let mut reply = Reply::read(answer)?;
+    Ok(match reply.tag {
+        b'F' => Claimed::Fresh(reply.grant()?),
+        b'T' => Claimed::Retake(reply.grant()?),
+        b'D' => Claimed::Replay(reply.done()?),
+        b'M' => Claimed::Mismatch,
+        b'S' => Claimed::Sealed,
+        b'I' => Claimed::InFlight { left: reply.duration()? },
+        b'U' => Claimed::Unknown { probing: reply.number()? == 1 },
+        b'P' => Claimed::Probe { fence: reply.fence()?, attempt: reply.attempt()?, sent_ago: reply.duration()? },
+        _ => return Err(reply.unexpected()),
+    })
+}
+
+pub(super) fn completed(answer: Value) -> Decoded<Completed> {
+    let mut reply = Reply::read(answer)?;
+    Ok(match reply.tag {
+        b'K' => Completed::Kept,
+        b'A' => Completed::Already,
+        b'X' if reply.is_bare() => Completed::Fenced(None),
+        b'X' => Completed::Fenced(Some(reply.done()?)),
+        _ => return Err(reply.unexpected()),
+    })
+}
+
+pub(super) fn held(answer: Value) -> Decoded<Held> {
+    let reply = Reply::read(answer)?;
+    match reply.tag {
+        b'K' => Ok(Held::Kept),
+        b'L' => Ok(Held::Lost),
+        _ => Err(reply.unexpected()),
+    }
+}
+
+pub(super) fn settled(answer: Value, settle: Settle) -> Decoded<Settled> {
+    let mut reply = Reply::read(answer)?;
+    Ok(match (reply.tag, settle.verdict) {
+        (b'D', _) => Settled::Done(reply.done()?),
+        (b'W', ProbeVerdict::Done { response, .. }) => {
+            Settled::Done(Done { response, fence: reply.fence()?, attempt: reply.attempt()?, ttl_left: reply.duration()? })
+        }
+        (b'T', _) => Settled::Retake(reply.grant()?),
+        (b'U', _) => Settled::Freed,
+        (b'L', _) => Settled::Lost,
+        _ => return Err(reply.unexpected()),
+    })
+}
+
+pub(super) fn resolved(answer: Value) -> Decoded<Resolved> {
+    let reply = Reply::read(answer)?;
+    match reply.tag {
+        b'K' => Ok(Resolved::Applied),
+        b'A' => Ok(Resolved::Absent),
+        b'N' => Ok(Resolved::NotUnknown),
+        _ => Err(reply.unexpected()),
+    }
+}
+
+pub(super) fn forgotten(answer: Value) -> Decoded<bool> {
+    let reply = Reply::read(answer)?;
+    match reply.tag {
+        b'1' => Ok(true),
+        b'0' => Ok(false),
+        _ => Err(reply.unexpected()),
+    }
+}
+
+pub(super) fn inspected(answer: Value) -> Decoded<Option<Inspection>> {
+    let mut reply = Reply::read(answer)?;
+    if reply.tag == b'-' {
+        return Ok(None);
+    }
+    if reply.tag == b'D' {
+        let Done { response, fence, attempt, ttl_left } = reply.done()?;
+        return Ok(Some(Inspection { standing: Standing::Done(response), attempt, fence, ttl_left }));
+    }
+    let (fence, attempt, ttl_left) = (reply.fence()?, reply.attempt()?, reply.duration()?);
+    let standing = match reply.tag {
+        b'I' => Standing::InFlight { left: reply.duration()? },
+        b'U' => Standing::Unknown,
+        b'S' => Standing::Sealed,
+        _ => return Err(reply.unexpected()),
+    };
+    Ok(Some(Inspection { standing, attempt, fence, ttl_left }))
+}
+
+pub(super) fn reserved(answer: Value) -> Decoded<Reserved> {
+    let reply = Reply::read(answer)?;
+    match reply.tag {
+        b'O' => Ok(Reserved::Ours),
+        b'T' => Ok(Reserved::Theirs),
+        _ => Err(reply.unexpected()),
+    }
+}
+
+pub(super) fn unreserved(answer: Value) -> Decoded<()> {
+    held(answer).map(|_| ())
+}
+
+pub(super) fn hash_key(answer: &Value) -> Decoded<HashKey> {
+    match answer {
+        Value::BulkString(bytes) => HashKey::from_slice(bytes),
+        _ => None,
+    }
+    .ok_or_else(|| StoreError::Corrupt(format!("the key of record names is {}", kind_of(Some(answer)))))
+}
+
+/// A tag of one letter, and fields.
+struct Reply {
+    tag: u8,
+    fields: vec::IntoIter<Value>,
+}
+
+impl Reply {
+    fn read(answer: Value) -> Decoded<Self> {
+        let (tag, fields) = match answer {
+            Value::Array(values) => {
+                let mut fields = values.into_iter();
+                (fields.next(), fields)
+            }
+            bare => (Some(bare), Vec::new().into_iter()),
+        };
+        match tag {
+            Some(Value::BulkString(tag)) if tag.len() == 1 => Ok(Self { tag: tag[0], fields }),
+            other => Err(StoreError::Corrupt(format!("the answer's tag is {}", kind_of(other.as_ref())))),
+        }
+    }
+
+    fn is_bare(&self) -> bool {
+        self.fields.len() == 0
+    }
+
+    fn unexpected(&self) -> StoreError {
+        StoreError::Corrupt(format!("the answer's tag {:?} is not known", char::from(self.tag)))
+    }
+
+    fn wrong(&self, wanted: &str, got: Option<&Value>) -> StoreError {
+        StoreError::Corrupt(format!("the answer {:?} needs {wanted} where it is {}", char::from(self.tag), kind_of(got)))
+    }
+
+    fn number(&mut self) -> Decoded<u64> {
+        let value = self.fields.next();
+        match &value {
+            Some(Value::Int(number)) => u64::try_from(*number).ok(),
+            Some(Value::BulkString(digits)) => std::str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok()),
+            _ => None,
+        }
+        .ok_or_else(|| self.wrong("a number", value.as_ref()))
+    }
+
+    fn attempt(&mut self) -> Decoded<u32> {
+        let number = self.number()?;
+        u32::try_from(number).map_err(|_| StoreError::Corrupt("the attempt is out of range".to_owned()))
+    }
+
+    fn fence(&mut self) -> Decoded<Fence> {
+        self.number().map(Fence)
+    }
+
+    fn duration(&mut self) -> Decoded<Duration> {
+        self.number().map(Duration::from_millis)
+    }
+
+    fn grant(&mut self) -> Decoded<Grant> {
+        Ok(Grant { fence: self.fence()?, attempt: self.attempt()? })
+    }
+
+    fn done(&mut self) -> Decoded<Done> {
+        let response = match self.fields.next() {
+            Some(Value::BulkString(response)) => Bytes::from(response),
+            other => return Err(self.wrong("a response", other.as_ref())),
+        };
+        Ok(Done { response, fence: self.fence()?, attempt: self.attempt()?, ttl_left: self.duration()? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::ids::{Owner, RecordName};
+
+    fn value() -> impl Strategy<Value = Value> {
+        let text = prop_oneof!["[FTDMSIUPKAXLNWO01-]", "[0-9]{1,22}", "[a-z]{0,3}"];
+        let leaf = prop_oneof![
+            Just(Value::Nil),
+            any::<i64>().prop_map(Value::Int),
+            text.prop_map(|text| Value::BulkString(text.into_bytes())),
+            Just(Value::Okay),
+        ];
+        prop_oneof![leaf.clone(), prop::collection::vec(leaf, 0..6).prop_map(Value::Array)]
+    }
+
+    proptest! {
+        #[test]
+        fn any_answer_is_decoded_or_corrupt_and_nothing_panics(answer in value()) {
+            let settle = Settle {
+                name: RecordName::from_bytes([1; 32]),
+                prober: Owner::from_bytes([2; 16]),
+                fence: Fence(3),
+                verdict: ProbeVerdict::Done { response: Bytes::new(), ttl: Duration::ZERO },
+            };
+            let errors = [
+                claimed(answer.clone()).err(),
+                completed(answer.clone()).err(),
+                held(answer.clone()).err(),
+                settled(answer.clone(), settle).err(),
+                resolved(answer.clone()).err(),
+                forgotten(answer.clone()).err(),
+                inspected(answer.clone()).err(),
+                reserved(answer.clone()).err(),
+                unreserved(answer.clone()).err(),
+                hash_key(&answer).err(),
+            ];
+            for error in errors.into_iter().flatten() {
+                prop_assert!(matches!(error, StoreError::Corrupt(_)));
+            }
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! The commands: keys and arguments, in the order in which the scripts read them.
+
+use std::time::Duration;
+
+use redis::Cmd;
+
+use super::{
+    super::{Claim, Complete, OnUnknown, ProbeVerdict, Renewal, Resolution, Settle, Token},
+    scripts::Script,
+};
+use crate::{
+    ids::{Fence, HashKey, Mailbox, Owner, RecordName},
+    time::whole_ms,
+};
+
+/// Where the key of record names is.
+const HASH_KEY: &[u8] = b"refrain:hash-key";
+
+/// What the access script writes and deletes.
+const SCRATCH: &[u8] = b"refrain:check";
+
+/// The longest time that is stored, about 3,000 years: times and their sums stay exact in a double.
+const LONGEST_MS: u64 = 100_000_000_000_000;
+
+/// The channel of a mailbox.
+pub(super) fn channel(mailbox: Mailbox) -> String {
+    format!("refrain:m:{mailbox}")
+}
+
+pub(super) fn claim(claim: &Claim) -> Cmd {
+    let mut cmd = on(Script::Claim, claim.name, 0);
+    let (on_unknown, probe_lease) = match claim.on_unknown {
+        OnUnknown::Hold => ("H", 0),
+        OnUnknown::Resend => ("R", 0),
+        OnUnknown::Probe { lease } => ("P", ms(lease)),
+    };
+    cmd.arg(claim.fingerprint.as_bytes().as_slice()).arg(claim.owner.as_bytes().as_slice());
+    cmd.arg(ms(claim.lease)).arg(ms(claim.ttl));
+    match claim.mailbox {
+        Some(mailbox) => cmd.arg(mailbox.to_string()),
+        None => cmd.arg(""),
+    };
+    cmd.arg(on_unknown).arg(probe_lease);
+    cmd
+}
+
+pub(super) fn complete(complete: &Complete) -> Cmd {
+    let mut cmd = of(Script::Complete, &complete.token, complete.response.len());
+    cmd.arg(complete.attempt).arg(complete.fingerprint.as_bytes().as_slice());
+    cmd.arg(ms(complete.ttl)).arg(&complete.response[..]);
+    cmd
+}
+
+pub(super) fn extend(renewal: &Renewal) -> Cmd {
+    let mut cmd = of(Script::Extend, &renewal.token, 0);
+    cmd.arg(ms(renewal.lease)).arg(if renewal.sent { "1" } else { "0" });
+    cmd
+}
+
+pub(super) fn doubt(token: &Token) -> Cmd {
+    of(Script::Doubt, token, 0)
+}
+
+pub(super) fn release(name: RecordName, owner: Owner, fence: Option<Fence>) -> Cmd {
+    let mut cmd = on(Script::Release, name, 0);
+    cmd.arg(owner.as_bytes().as_slice());
+    match fence {
+        Some(fence) => cmd.arg(fence.0),
+        None => cmd.arg(""),
+    };
+    cmd
+}
+
+pub(super) fn settle(settle: &Settle) -> Cmd {
+    let payload = if let ProbeVerdict::Done { response, .. } = &settle.verdict { response.len() } else { 0 };
+    let mut cmd = on(Script::Settle, settle.name, payload);
+    cmd.arg(settle.prober.as_bytes().as_slice()).arg(settle.fence.0);
+    match &settle.verdict {
+        ProbeVerdict::Done { response, ttl } => cmd.arg("D").arg(ms(*ttl)).arg(&response[..]),
+        ProbeVerdict::NotDone { lease, ttl } => cmd.arg("N").arg(ms(*lease)).arg(ms(*ttl)),
+        ProbeVerdict::Undecided => cmd.arg("U"),
+    };
+    cmd
+}
+
+pub(super) fn resolve(name: RecordName, resolution: &Resolution) -> Cmd {
+    match resolution {
+        Resolution::Done { response, ttl } => {
+            let mut cmd = on(Script::Resolve, name, response.len());
+            cmd.arg("D").arg(ms(*ttl)).arg(&response[..]);
+            cmd
+        }
+        Resolution::NotDone => {
+            let mut cmd = on(Script::Resolve, name, 0);
+            cmd.arg("N");
+            cmd
+        }
+    }
+}
+
+pub(super) fn forget(name: RecordName) -> Cmd {
+    on(Script::Forget, name, 0)
+}
+
+pub(super) fn inspect(name: RecordName) -> Cmd {
+    on(Script::Inspect, name, 0)
+}
+
+pub(super) fn reserve(name: RecordName, holder: RecordName, ttl: Duration) -> Cmd {
+    let mut cmd = Script::Reserve.on(&key(*b"refrain:p:{", name), 0);
+    cmd.arg(holder.as_bytes().as_slice()).arg(ms(ttl).max(1));
+    cmd
+}
+
+pub(super) fn unreserve(name: RecordName, holder: RecordName) -> Cmd {
+    let mut cmd = Script::Unreserve.on(&key(*b"refrain:p:{", name), 0);
+    cmd.arg(holder.as_bytes().as_slice());
+    cmd
+}
+
+pub(super) fn hash_key(candidate: HashKey) -> Cmd {
+    let mut cmd = Script::HashKey.on(HASH_KEY, 0);
+    cmd.arg(candidate.as_bytes().as_slice());
+    cmd
+}
+
+pub(super) fn access(mailbox: Mailbox) -> Cmd {
+    let mut cmd = Script::Access.on(SCRATCH, 0);
+    cmd.arg(channel(mailbox));
+    cmd
+}
+
+/// A script on a record.
+fn on(script: Script, name: RecordName, payload: usize) -> Cmd {
+    script.on(&key(*b"refrain:r:{", name), payload)
+}
+
+/// A script on a record, by its owner.
+fn of(script: Script, token: &Token, payload: usize) -> Cmd {
+    let mut cmd = on(script, token.name, payload);
+    cmd.arg(token.owner.as_bytes().as_slice()).arg(token.fence.0);
+    cmd
+}
+
+/// The key of a name: the braces keep what belongs to one name in one slot of a cluster.
+fn key(prefix: [u8; 11], name: RecordName) -> [u8; 11 + 2 * RecordName::LEN + 1] {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut key = [b'}'; 11 + 2 * RecordName::LEN + 1];
+    key[..prefix.len()].copy_from_slice(&prefix);
+    for (pair, byte) in key[prefix.len()..].chunks_exact_mut(2).zip(name.as_bytes()) {
+        pair[0] = DIGITS[usize::from(byte >> 4)];
+        pair[1] = DIGITS[usize::from(byte & 15)];
+    }
+    key
+}
+
+fn ms(duration: Duration) -> u64 {
+    whole_ms(duration).min(LONGEST_MS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_holds_the_whole_name_in_braces() {
+        let name = RecordName::from_bytes(std::array::from_fn(|i| u8::try_from(i * 7).unwrap()));
+        assert_eq!(key(*b"refrain:r:{", name).as_slice(), format!("refrain:r:{{{name}}}").as_bytes());
+    }
+}

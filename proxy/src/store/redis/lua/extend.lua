@@ -1,0 +1,9 @@
+#!lua flags=allow-oom
+-- transition::extend, for one lease
+-- ARGV: owner, fence, lease ms, whether the send has begun (1 or 0)
+if standing ~= 'O' or owner ~= ARGV[1] or fence ~= ARGV[2] or attempt == 0 then
+  return 'L'
+end
+local lease_end = int(now + ARGV[3])
+redis.call('HSET', key, 'l', lease_end, 'm', ARGV[3], 'b', ARGV[4] == '1' and int(sent_by) or lease_end)
+return 'K'

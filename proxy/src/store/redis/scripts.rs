@@ -1,0 +1,141 @@
+//! The Lua scripts: one per operation, each one atomic step.
+//!
+//! Their flags decide what runs when Redis is out of memory. What finishes or frees something has `allow-oom`; `claim` and `reserve`
+//! have not, and the writes of a claim are refused.
+
+use std::sync::LazyLock;
+
+use redis::{Cmd, Pipeline, Value};
+
+/// A script.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Script {
+    Claim,
+    Complete,
+    Extend,
+    Doubt,
+    Release,
+    Settle,
+    Resolve,
+    Forget,
+    Inspect,
+    Reserve,
+    Unreserve,
+    HashKey,
+    Access,
+}
+
+struct Loaded {
+    source: String,
+    sha: String,
+}
+
+/// What the scripts of the record begin with.
+const RECORD: &str = include_str!("lua/record.lua");
+
+const ALL: [Script; 13] = [
+    Script::Claim,
+    Script::Complete,
+    Script::Extend,
+    Script::Doubt,
+    Script::Release,
+    Script::Settle,
+    Script::Resolve,
+    Script::Forget,
+    Script::Inspect,
+    Script::Reserve,
+    Script::Unreserve,
+    Script::HashKey,
+    Script::Access,
+];
+
+static LOADED: LazyLock<[Loaded; ALL.len()]> = LazyLock::new(|| {
+    ALL.map(|script| {
+        let source = script.source();
+        let sha = redis::Script::new(&source).get_hash().to_owned();
+        Loaded { source, sha }
+    })
+});
+
+impl Script {
+    /// The command that runs this script on `key`; the arguments follow, `payload` bytes of them at about the most.
+    pub(super) fn on(self, key: &[u8], payload: usize) -> Cmd {
+        let mut cmd = Cmd::with_capacity(12, 320 + payload);
+        cmd.arg("EVALSHA").arg(self.sha()).arg("1").arg(key);
+        cmd
+    }
+
+    /// The command that loads it.
+    pub(super) fn load(self) -> Cmd {
+        let mut cmd = Cmd::new();
+        cmd.arg("SCRIPT").arg("LOAD").arg(LOADED[self as usize].source.as_str());
+        cmd
+    }
+
+    fn sha(self) -> &'static str {
+        &LOADED[self as usize].sha
+    }
+
+    fn source(self) -> String {
+        let (record, body) = match self {
+            Self::Claim => (RECORD, include_str!("lua/claim.lua")),
+            Self::Complete => (RECORD, include_str!("lua/complete.lua")),
+            Self::Extend => (RECORD, include_str!("lua/extend.lua")),
+            Self::Doubt => (RECORD, include_str!("lua/doubt.lua")),
+            Self::Release => (RECORD, include_str!("lua/release.lua")),
+            Self::Settle => (RECORD, include_str!("lua/settle.lua")),
+            Self::Resolve => (RECORD, include_str!("lua/resolve.lua")),
+            Self::Inspect => (RECORD, include_str!("lua/inspect.lua")),
+            Self::Forget => ("", include_str!("lua/forget.lua")),
+            Self::Reserve => ("", include_str!("lua/reserve.lua")),
+            Self::Unreserve => ("", include_str!("lua/unreserve.lua")),
+            Self::HashKey => ("", include_str!("lua/hash_key.lua")),
+            Self::Access => ("", include_str!("lua/access.lua")),
+        };
+        // The flags must be the first line of all.
+        match body.split_once('\n') {
+            Some((flags, rest)) if flags.starts_with("#!") => [flags, "\n", record, rest].concat(),
+            _ => [record, body].concat(),
+        }
+    }
+}
+
+/// Adds the commands that load all scripts.
+pub(super) fn load_all(pipeline: &mut Pipeline) {
+    for script in ALL {
+        pipeline.add_command(script.load());
+    }
+}
+
+/// Takes the answers to [`load_all`]; the first one that is an error.
+pub(super) fn all_loaded(answers: &mut impl Iterator<Item = Value>) -> Result<(), Option<redis::ServerError>> {
+    for script in ALL {
+        match answers.next() {
+            Some(Value::BulkString(sha)) if sha == script.sha().as_bytes() => {}
+            Some(Value::ServerError(error)) => return Err(Some(error)),
+            _ => return Err(None),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_script_is_found_under_its_own_number() {
+        for script in ALL {
+            assert_eq!(LOADED[script as usize].source, script.source(), "{script:?}");
+        }
+    }
+
+    #[test]
+    fn what_finishes_or_frees_runs_in_a_full_redis_and_what_begins_does_not() {
+        for script in ALL {
+            let may = script.source().starts_with("#!lua flags=allow-oom\n");
+            let begins = matches!(script, Script::Claim | Script::Reserve | Script::Inspect);
+            assert_eq!(may, !begins, "{script:?}");
+        }
+    }
+}

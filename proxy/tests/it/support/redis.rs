@@ -1,0 +1,135 @@
+//! A Redis of the test's own: its port, its directory, its death.
+
+use std::{
+    net::{TcpListener, TcpStream},
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use redis::{ConnectionLike, FromRedisValue};
+use tempfile::TempDir;
+
+/// How long a server may take to come up.
+const STARTS_WITHIN: Duration = Duration::from_secs(20);
+
+/// A private redis-server. Killed when dropped.
+pub(crate) struct RedisServer {
+    dir: TempDir,
+    port: u16,
+    options: Vec<String>,
+    child: Option<Child>,
+}
+
+impl RedisServer {
+    /// One that keeps its data over a restart.
+    pub(crate) fn start() -> Self {
+        Self::start_with(&["--appendonly", "yes"])
+    }
+
+    /// One with further options.
+    pub(crate) fn start_with(options: &[&str]) -> Self {
+        let mut server = Self::not_started(options);
+        server.restart();
+        server
+    }
+
+    /// An address at which nobody answers, until [`Self::restart`].
+    pub(crate) fn not_started(options: &[&str]) -> Self {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let options = options.iter().map(|&option| option.to_owned()).collect();
+        Self { dir: tempfile::tempdir().unwrap(), port, options, child: None }
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// Its working directory.
+    pub(crate) fn dir(&self) -> &std::path::Path {
+        self.dir.path()
+    }
+
+    /// Kills it, if it runs, and starts it on the same port and in the same directory.
+    pub(crate) fn restart(&mut self) {
+        self.kill();
+        let child = Command::new("redis-server")
+            .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1", "--save", "", "--dir"])
+            .arg(self.dir.path())
+            .args(["--enable-debug-command", "yes"])
+            .args(&self.options)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+        match child {
+            Ok(child) => self.child = Some(child),
+            Err(error) => panic!("redis-server does not start ({error}); scripts/test tells what the tests need"),
+        }
+        self.wait_until_it_listens();
+    }
+
+    /// SIGKILL: nothing is flushed, nothing is said.
+    pub(crate) fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            // A stopped process dies of SIGKILL too.
+            let _ = child.kill();
+            child.wait().unwrap();
+        }
+    }
+
+    /// SIGSTOP: its kernel still accepts, and nobody answers.
+    pub(crate) fn freeze(&self) {
+        self.signal("-STOP");
+    }
+
+    /// SIGCONT.
+    pub(crate) fn thaw(&self) {
+        self.signal("-CONT");
+    }
+
+    /// Runs a command as the default user.
+    pub(crate) fn admin<T: FromRedisValue>(&self, command: &[&str]) -> T {
+        let mut connection = redis::Client::open(self.url()).unwrap().get_connection().unwrap();
+        let mut cmd = redis::cmd(command[0]);
+        for arg in &command[1..] {
+            cmd.arg(*arg);
+        }
+        redis::from_redis_value(connection.req_command(&cmd).unwrap().extract_error().unwrap()).unwrap()
+    }
+
+    /// How often it has run `command`, scripts' own calls included.
+    pub(crate) fn calls(&self, command: &str) -> u64 {
+        let stats: String = self.admin(&["INFO", "commandstats"]);
+        let prefix = format!("cmdstat_{command}:calls=");
+        let calls = stats.lines().find_map(|line| line.strip_prefix(&prefix)?.split(',').next()?.parse().ok());
+        calls.unwrap_or(0)
+    }
+
+    fn signal(&self, signal: &str) {
+        let pid = self.child.as_ref().unwrap().id().to_string();
+        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+    }
+
+    fn wait_until_it_listens(&mut self) {
+        const PAUSE: Duration = Duration::from_millis(10);
+        for _ in 0..STARTS_WITHIN.as_millis() / PAUSE.as_millis() {
+            if let Some(status) = self.child.as_mut().unwrap().try_wait().unwrap() {
+                panic!("redis-server ended at once: {status}");
+            }
+            if TcpStream::connect(("127.0.0.1", self.port)).is_ok() {
+                return;
+            }
+            std::thread::sleep(PAUSE);
+        }
+        panic!("redis-server does not listen within {STARTS_WITHIN:?}");
+    }
+}
+
+impl Drop for RedisServer {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
