@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod conformance;
+mod model;
 mod side_by_side;
 mod store_embedded;
 mod store_redis;

@@ -119,7 +119,11 @@ impl EmbeddedStore {
     /// # Errors
     /// See [`OpenError`].
     pub fn open_with(path: &Path, wakes: Wakes, clock: StoreClock) -> Result<Self, OpenError> {
-        let Opened { db, hash_key, life, clock, warnings } = file::open(path, clock)?;
+        Self::start(path, wakes, file::open(path, clock)?)
+    }
+
+    fn start(path: &Path, wakes: Wakes, opened: Opened) -> Result<Self, OpenError> {
+        let Opened { db, hash_key, life, clock, warnings } = opened;
         let snapshot =
             Snapshot::take(&db, life).map_err(|error| OpenError::Damaged { path: path.to_owned(), reason: error.to_string() })?;
         let shared = Arc::new(Shared {

@@ -83,6 +83,11 @@ fn loops_and_inputs_are_bounded() {
             "the bytes that the expression reads and copies exceeds the limit of 16777216",
         ),
         (
+            "[request.body].map(b, request.a.map(x, size(b + b)))",
+            json!({"a": (0..100).collect::<Vec<_>>(), "body": "a".repeat(200_000)}),
+            "the bytes that the expression reads and copies exceeds the limit of 16777216",
+        ),
+        (
             "size(request.a.map(x, request.body))",
             json!({"a": (0..100).collect::<Vec<_>>(), "body": "a".repeat(200_000)}),
             "the bytes that the expression reads and copies exceeds the limit of 16777216",
