@@ -20,7 +20,7 @@ use crate::{
     config::Config,
     gateway::{Gateway, Table},
     idempotency::{
-        backlog::{Backlog as Owing},
+        backlog::Backlog as Owing,
         context::{Context, Unknowns},
         heartbeat,
         lease::Leases,

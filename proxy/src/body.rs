@@ -205,9 +205,10 @@ impl Share {
     #[must_use]
     pub fn grow(&mut self, more: u64) -> bool {
         let limit = self.budget.limit;
-        let grown = self.budget.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
-            used.checked_add(more).filter(|used| *used <= limit)
-        });
+        let grown = self
+            .budget
+            .used
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| used.checked_add(more).filter(|used| *used <= limit));
         self.bytes += if grown.is_ok() { more } else { 0 };
         grown.is_ok()
     }

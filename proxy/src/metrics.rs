@@ -284,7 +284,11 @@ impl Metrics {
         at.register("config_reloads", "Reloads of the configuration", self.reloads.clone());
         at.register("overloaded", "Requests or connections refused at a bound", self.overloaded.clone());
         at.register("late_replies", "Answers recorded after their caller was told to ask again", self.late_replies.clone());
-        at.register("fenced_completions", "Completions refused, for another owner had the record", self.fenced_completions.clone());
+        at.register(
+            "fenced_completions",
+            "Completions refused, for another owner had the record",
+            self.fenced_completions.clone(),
+        );
         let gauges = self.gauges.clone();
         at.register("connections", "Open client connections", gauges.connections);
         at.register("requests_in_flight", "Requests under way", gauges.in_flight);

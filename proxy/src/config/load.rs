@@ -1,10 +1,6 @@
 //! From a file, flags and the environment to a [`Config`], or to everything that is wrong.
 
-use std::{
-    net::SocketAddr,
-    path::Path,
-    sync::Arc,
-};
+use std::{net::SocketAddr, path::Path, sync::Arc};
 
 use saga_config::{
     diagnostic::{Diagnostic, Source, has_errors},
@@ -117,10 +113,16 @@ fn listeners(raw: Option<&Listen>, findings: &mut Findings) -> Vec<SocketAddr> {
 }
 
 fn admin(raw: Option<&raw::Admin>, listeners: &[SocketAddr], findings: &mut Findings) -> SocketAddr {
-    let address = raw.and_then(|admin| admin.listen.as_ref()).map_or(SocketAddr::from(([127, 0, 0, 1], 9090)), |address| address.0);
+    let address =
+        raw.and_then(|admin| admin.listen.as_ref()).map_or(SocketAddr::from(([127, 0, 0, 1], 9090)), |address| address.0);
     if address.port() != 0 && listeners.contains(&address) {
         let at = Pointer::root().child("admin").child("listen");
-        findings.error("admin-among-clients", &at, "clients are listened to at this address", "give the admin side a port of its own");
+        findings.error(
+            "admin-among-clients",
+            &at,
+            "clients are listened to at this address",
+            "give the admin side a port of its own",
+        );
     }
     address
 }
@@ -141,8 +143,5 @@ fn saga_peers(raw: &raw::SagaPeers, around: Surroundings<'_>, findings: &mut Fin
         let message = format!("the shared key has fewer than {SHORTEST_PEER_KEY} characters: it could be guessed");
         findings.error("weak-key", &at, message, "make one with `openssl rand -base64 32`");
     }
-    SagaPeers {
-        key: key.map(Secret::new),
-        networks: raw.networks.iter().flatten().map(|network| network.0).collect(),
-    }
+    SagaPeers { key: key.map(Secret::new), networks: raw.networks.iter().flatten().map(|network| network.0).collect() }
 }

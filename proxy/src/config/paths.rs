@@ -48,12 +48,16 @@ pub(super) fn template(text: &str) -> Result<PathMatch, Mistake> {
 
 fn one_segment(text: &str, earlier: &[Segment]) -> Result<Segment, Mistake> {
     if text.contains('*') {
-        return mistake(format!("{} is no pattern here: only placeholders are", quoted(text)), "write {name} for any one segment");
+        return mistake(
+            format!("{} is no pattern here: only placeholders are", quoted(text)),
+            "write {name} for any one segment",
+        );
     }
     if !text.contains(['{', '}']) {
         return Ok(Segment::Literal(text.to_owned()));
     }
-    let Some(name) = text.strip_prefix('{').and_then(|text| text.strip_suffix('}')).filter(|name| !name.contains(['{', '}'])) else {
+    let Some(name) = text.strip_prefix('{').and_then(|text| text.strip_suffix('}')).filter(|name| !name.contains(['{', '}']))
+    else {
         return mistake(format!("a placeholder is a whole segment, {} is more", quoted(text)), "write it like /orders/{id}/");
     };
     let is_word = name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
@@ -106,7 +110,10 @@ fn checked(text: &str) -> Result<&str, Mistake> {
     let mut segments = rest.split('/').peekable();
     while let Some(segment) = segments.next() {
         if matches!(segment, "." | "..") {
-            return mistake(format!("a path has no segment {}", quoted(segment)), "requests are matched without dot segments: leave it out");
+            return mistake(
+                format!("a path has no segment {}", quoted(segment)),
+                "requests are matched without dot segments: leave it out",
+            );
         }
         if segment.is_empty() && segments.peek().is_some() {
             return mistake("a path has no empty segments", "requests are matched with single slashes: leave the others out");

@@ -25,7 +25,11 @@ use crate::{idempotency::policy::Policy, router::clash};
 const FALLBACK: &str = "*";
 
 /// The routes, and the one of everything else if there is a local upstream.
-pub(super) fn routes(raw: &Raw, upstreams: &Upstreams, findings: &mut Findings) -> (Vec<Arc<RouteConfig>>, Option<Arc<RouteConfig>>) {
+pub(super) fn routes(
+    raw: &Raw,
+    upstreams: &Upstreams,
+    findings: &mut Findings,
+) -> (Vec<Arc<RouteConfig>>, Option<Arc<RouteConfig>>) {
     let mut policies = Policies::new(raw);
     let mut routes: Vec<(Pointer, Arc<RouteConfig>)> = Vec::new();
     for (index, written) in raw.routes.iter().flatten().enumerate() {
@@ -33,12 +37,18 @@ pub(super) fn routes(raw: &Raw, upstreams: &Upstreams, findings: &mut Findings) 
         let matcher = written.r#match.as_ref().and_then(|matcher| self::matcher(matcher, &at.child("match"), findings));
         let access = access(written.access);
         let upstream = upstream(written, access, &at, upstreams, findings);
-        let policy = upstream.map(|upstream| policies.of_route(written, &at, About { upstream: &upstreams.sound[upstream], access }, upstream, findings));
+        let policy = upstream.map(|upstream| {
+            policies.of_route(written, &at, About { upstream: &upstreams.sound[upstream], access }, upstream, findings)
+        });
         let (Some(matcher), Some(upstream), Some(policy)) = (matcher, upstream, policy) else { continue };
         if let Some((earlier, _)) = routes.iter().find(|(_, earlier)| clash(&earlier.matcher, &matcher)) {
-            let diagnostic = Diagnostic::error("ambiguous-routes", findings.place(&at.child("match")), "this route and an earlier one take the same requests, and neither is more specific")
-                .with_label(findings.place(&earlier.child("match")), "the earlier one")
-                .with_help("tell them apart by path, methods or host, or remove one");
+            let diagnostic = Diagnostic::error(
+                "ambiguous-routes",
+                findings.place(&at.child("match")),
+                "this route and an earlier one take the same requests, and neither is more specific",
+            )
+            .with_label(findings.place(&earlier.child("match")), "the earlier one")
+            .with_help("tell them apart by path, methods or host, or remove one");
             findings.add(diagnostic);
         }
         let route = RouteConfig { label: label(&matcher), matcher, upstream, policy, access };
@@ -69,7 +79,14 @@ impl<'a> Policies<'a> {
         Self { presets: Presets::new(), top: raw.idempotency.as_ref(), shared: HashMap::new() }
     }
 
-    fn of_route(&mut self, route: &Route, at: &Pointer, about: About<'_>, upstream: usize, findings: &mut Findings) -> Option<Arc<Policy>> {
+    fn of_route(
+        &mut self,
+        route: &Route,
+        at: &Pointer,
+        about: About<'_>,
+        upstream: usize,
+        findings: &mut Findings,
+    ) -> Option<Arc<Policy>> {
         match &route.idempotency {
             None => self.of_top(about, upstream, findings),
             Some(Idempotency::Off(_)) => None,
@@ -152,7 +169,8 @@ fn matcher(written: &Match, at: &Pointer, findings: &mut Findings) -> Option<Rou
     if let [(first, ..), rest @ ..] = &given[..] {
         for (name, ..) in rest {
             let message = format!("`{name}` cannot stand beside `{first}`");
-            let diagnostic = Diagnostic::error("exclusive-keys", findings.key_place(&at.child(name)), message).with_help("keep one of them");
+            let diagnostic =
+                Diagnostic::error("exclusive-keys", findings.key_place(&at.child(name)), message).with_help("keep one of them");
             findings.add(diagnostic);
         }
     }
@@ -175,7 +193,12 @@ fn matcher(written: &Match, at: &Pointer, findings: &mut Findings) -> Option<Rou
         && !prefix.ends_with('/')
     {
         let message = format!("this matches {} as well", quoted(&format!("{prefix}-and-more")));
-        findings.warning("open-prefix", &at.child("prefix"), message, format!("write {} if that is not meant", quoted(&format!("{prefix}/"))));
+        findings.warning(
+            "open-prefix",
+            &at.child("prefix"),
+            message,
+            format!("write {} if that is not meant", quoted(&format!("{prefix}/"))),
+        );
     }
     let methods = written.methods.iter().flatten().map(|method| method.0.clone()).collect();
     Some(RouteMatch { path, methods, host: written.host.as_ref().map(|host| host.0.clone()) })

@@ -75,7 +75,9 @@ pub(super) fn is_variable(name: &str) -> bool {
 
 fn read(path: &Path) -> Result<String, String> {
     let mut bytes = Vec::new();
-    File::open(path).and_then(|file| file.take(MAX_SECRET_BYTES + 1).read_to_end(&mut bytes)).map_err(|error| error.to_string())?;
+    File::open(path)
+        .and_then(|file| file.take(MAX_SECRET_BYTES + 1).read_to_end(&mut bytes))
+        .map_err(|error| error.to_string())?;
     if bytes.len() as u64 > MAX_SECRET_BYTES {
         return Err(format!("it has more than {MAX_SECRET_BYTES} bytes"));
     }

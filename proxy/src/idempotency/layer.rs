@@ -17,9 +17,9 @@ use super::{
     exchange::{self, Keyed, Sender},
     fingerprint::fingerprint,
     key::{self, Key, KeyError},
+    marker::{self, Status},
     name::{self, ScopeValue},
     policy::{Dedupe, OnStoreLoss, OverBody, Policy, Scope},
-    marker::{self, Status},
     verdict::CallKind,
     view::RequestView,
 };
@@ -218,9 +218,8 @@ impl<S: Store, U: Sender> Idempotency<S, U> {
         }
         let (method, uri, headers) = (request.method().clone(), request.uri().clone(), request.headers().clone());
         let (for_thread, body) = (Arc::clone(policy), bytes.clone());
-        let computed = tokio::task::spawn_blocking(move || {
-            fingerprint(&hash_key, &for_thread.fingerprint, &method, &uri, &headers, &body)
-        });
+        let computed =
+            tokio::task::spawn_blocking(move || fingerprint(&hash_key, &for_thread.fingerprint, &method, &uri, &headers, &body));
         match computed.await {
             Ok(computed) => computed,
             // The runtime is going down, or the pool's thread died: here, then.

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use http::{HeaderName, Method};
 use saga_config::{
     expr::Expression,
-    template::{CallTarget, Template, ValueTemplate},
+    template::{PathTemplate, Template, ValueTemplate},
     units::ByteCount,
 };
 
@@ -126,8 +126,10 @@ pub enum UnknownPolicy {
 pub struct Probe {
     /// For which requests the probe can tell; for others the record is held. Names: `key`, `request`.
     pub when: Option<Expression>,
-    /// The probe's request: GET or HEAD, and path and query. Names: `key`, `request`.
-    pub call: CallTarget,
+    /// The method of the probe's request: GET or HEAD.
+    pub method: Method,
+    /// Its path and query. Names: `key`, `request`.
+    pub path: PathTemplate,
     /// "Not done" counts only this long after the send began.
     pub after: Duration,
     /// Whether the answer says that the upstream acted. Names: `key`, `request`, `response`.

@@ -1,7 +1,7 @@
 //! Asking a service whether it did what nobody knows (rule 13).
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, header};
 use saga_config::expr::Bindings;
 use serde_json::Value;
 
@@ -43,7 +43,7 @@ pub async fn ask<U: Sender>(probe: &Probe, inner: U, call: &Call, body: &Bytes, 
             Err(error) => return Finding::CannotTell(format!("`when`: {error}")),
         }
     }
-    let target = match probe.call.render(&known, &[]).map(Uri::try_from) {
+    let target = match probe.path.render(&known).map(Uri::try_from) {
         Ok(Ok(uri)) => uri,
         Ok(Err(error)) => return Finding::CannotTell(format!("the probe's path: {error}")),
         Err(error) => return Finding::CannotTell(format!("the probe's path: {error}")),
@@ -62,9 +62,8 @@ async fn send<U: Sender>(
     target: Uri,
     budget: &Budget,
 ) -> Result<(http::response::Parts, Bytes), String> {
-    let method = Method::from_bytes(probe.call.method().as_str().as_bytes()).unwrap_or(Method::GET);
     let mut request = Request::new(Body::empty());
-    *request.method_mut() = method;
+    *request.method_mut() = probe.method.clone();
     *request.uri_mut() = target;
     // The service may want to know on whose behalf.
     for name in [header::HOST, header::AUTHORIZATION] {
@@ -116,7 +115,8 @@ fn judge(probe: &Probe, request: &Value, key: &Value, parts: http::response::Par
 
 fn build(template: &ProbeResponse, known: &Bindings<'_>) -> Result<Recorded, String> {
     let status = template.status.render(known).map_err(|error| format!("`response.status`: {error}"))?;
-    let status = status.as_u64().and_then(|status| u16::try_from(status).ok()).and_then(|status| StatusCode::from_u16(status).ok());
+    let status =
+        status.as_u64().and_then(|status| u16::try_from(status).ok()).and_then(|status| StatusCode::from_u16(status).ok());
     let status = status.ok_or("`response.status` is not an HTTP status")?;
     let body = template.body.render(known).map_err(|error| format!("`response.body`: {error}"))?;
     let mut headers = HeaderMap::new();

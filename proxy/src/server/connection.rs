@@ -31,14 +31,20 @@ pub(super) struct Refusal {
 
 pub(super) const TOO_MANY_CONNECTIONS: Refusal =
     Refusal { status: "503 Service Unavailable", problem: ProblemName::Overloaded, title: "Too many connections are open" };
-const SLOW_HEAD: Refusal =
-    Refusal { status: "408 Request Timeout", problem: ProblemName::HeaderTimeout, title: "The request's head did not arrive in time" };
+const SLOW_HEAD: Refusal = Refusal {
+    status: "408 Request Timeout",
+    problem: ProblemName::HeaderTimeout,
+    title: "The request's head did not arrive in time",
+};
 
 impl Refusal {
     fn bytes(self) -> Vec<u8> {
         let Self { status, problem, title } = self;
         let code = &status[..3];
-        let body = format!(r#"{{"type":"{}","title":"{title}","status":{code},"retryable":true,"retry":"same-key"}}"#, problem.page(Dialect::Ietf));
+        let body = format!(
+            r#"{{"type":"{}","title":"{title}","status":{code},"retryable":true,"retry":"same-key"}}"#,
+            problem.page(Dialect::Ietf)
+        );
         format!(
             "HTTP/1.1 {status}\r\ncontent-type: application/problem+json\r\nrefrain-problem: {problem}\r\nretry-after: 1\r\n\
              connection: close\r\ncontent-length: {}\r\n\r\n{body}",

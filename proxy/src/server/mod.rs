@@ -19,8 +19,8 @@ use hyper::body::Incoming;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-pub use self::activity::Busy;
 use self::activity::Activity;
+pub use self::activity::Busy;
 pub(crate) use self::connection::tunnel;
 use crate::{
     body::Body,

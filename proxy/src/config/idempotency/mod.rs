@@ -192,12 +192,7 @@ fn scope(layers: &Layers<'_>, findings: &mut Findings) -> Option<Scope> {
 }
 
 /// `hold`; `resend` where a Refrain beside the upstream makes that safe (rule 13).
-fn on_unknown(
-    layers: &Layers<'_>,
-    max_execution: Duration,
-    about: &About<'_>,
-    findings: &mut Findings,
-) -> Option<UnknownPolicy> {
+fn on_unknown(layers: &Layers<'_>, max_execution: Duration, about: &About<'_>, findings: &mut Findings) -> Option<UnknownPolicy> {
     let Some(chosen) = layers.find(&["on_unknown"], |rules| rules.on_unknown.as_ref()) else {
         return Some(if about.upstream.refrain { UnknownPolicy::Resend } else { UnknownPolicy::Hold });
     };

@@ -11,8 +11,8 @@ use crate::{
     body::{Body, Budget, Collected, Share, collect},
     idempotency::{
         backlog::Deferred,
-        response::{NotKept, Recorded, Tombstone, record},
         marker::Status,
+        response::{NotKept, Recorded, Tombstone, record},
         verdict::{self, Verdict},
     },
     metrics::{StoreOperation, UnknownCause},
@@ -129,9 +129,7 @@ impl<S: Store, U: Sender> Exchange<S, U> {
         let token = claimant.lease.token();
         let attempt = claimant.grant.attempt;
         let recorded = match &reply {
-            Reply::Whole(bytes, trailers, _) => {
-                record(&parts, bytes.clone(), trailers.as_ref(), &self.about.policy.drop_headers)
-            }
+            Reply::Whole(bytes, trailers, _) => record(&parts, bytes.clone(), trailers.as_ref(), &self.about.policy.drop_headers),
             Reply::NotKept(reason, _) => Recorded::Tombstone(Tombstone { status: parts.status, reason: *reason }),
         };
         let complete = Complete {
@@ -234,9 +232,7 @@ async fn send_and_read<U: Sender>(mut inner: U, call: Call, cap: u64, budget: Bu
     match collect(body, cap, &budget, Some(end)).await {
         Collected::Whole { bytes, trailers, share } => Outcome::Replied(parts, Reply::Whole(bytes, trailers, share)),
         // What the process has no room for is not kept either: the upstream has acted, and its answer must reach the caller.
-        Collected::Over(body) | Collected::NoBudget(body) => {
-            Outcome::Replied(parts, Reply::NotKept(NotKept::TooLarge, body))
-        }
+        Collected::Over(body) | Collected::NoBudget(body) => Outcome::Replied(parts, Reply::NotKept(NotKept::TooLarge, body)),
         Collected::Broken(error) => Outcome::Unknown(format!("the answer broke off: {error}")),
         Collected::TimedOut => Outcome::Unknown("the answer did not end within max_execution".to_owned()),
     }
