@@ -1,0 +1,3 @@
+//! An example shop: two services that hold no code against repeated requests.
+
+pub mod services;
