@@ -4,4 +4,5 @@
 mod billing;
 mod orders;
 mod plain;
+mod shop;
 mod support;
