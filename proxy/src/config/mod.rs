@@ -109,7 +109,7 @@ impl std::fmt::Debug for Secret {
 }
 
 /// An upstream service.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UpstreamConfig {
     /// Its name. Part of every record's name.
     pub name: UpstreamName,

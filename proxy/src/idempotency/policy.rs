@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use http::{HeaderName, Method};
 use saga_config::{
     expr::Expression,
-    template::{Template, ValueTemplate},
+    template::{CallTarget, Template, ValueTemplate},
     units::ByteCount,
 };
 
@@ -80,6 +80,17 @@ pub enum Scope {
     Expression(Template),
 }
 
+impl Scope {
+    /// As in the configuration, for logs.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Authorization => "authorization",
+            Self::Global => "global",
+            Self::Expression(template) => template.source(),
+        }
+    }
+}
+
 /// What counts as a duplicate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Dedupe {
@@ -115,10 +126,8 @@ pub enum UnknownPolicy {
 pub struct Probe {
     /// For which requests the probe can tell; for others the record is held. Names: `key`, `request`.
     pub when: Option<Expression>,
-    /// The method of the probe's request: GET or HEAD.
-    pub method: Method,
-    /// Its path and query. Names: `key`, `request`.
-    pub path: Template,
+    /// The probe's request: GET or HEAD, and path and query. Names: `key`, `request`.
+    pub call: CallTarget,
     /// "Not done" counts only this long after the send began.
     pub after: Duration,
     /// Whether the answer says that the upstream acted. Names: `key`, `request`, `response`.
