@@ -61,7 +61,7 @@ impl Document {
     }
 
     /// Like [`Self::parse`], but gives the tree as far as it can be told beside the errors, for further checks.
-    pub(crate) fn recover(source: &Arc<Source>) -> (Option<Self>, Vec<Diagnostic>) {
+    pub fn recover(source: &Arc<Source>) -> (Option<Self>, Vec<Diagnostic>) {
         let (root, diagnostics) = build::tree(source);
         let document = root.map(|root| Self { source: Arc::clone(source), root });
         (document, diagnostics)

@@ -1,7 +1,28 @@
 //! The validated configuration: types that cannot hold nonsense.
 //!
-//! [`load`] turns YAML, flags and environment into a [`Config`], or into every error there is, each with its place and what would
-//! be right. The serde mirror of the file is private to [`raw`].
+//! [`load()`](load::load) turns YAML, flags and environment into a [`Config`], or into every error there is, each with its place and
+//! what would be right. The serde mirror of the file is private to `raw`; `read` fills it, one module for each part of the file checks
+//! it, and `findings` collects what they say. Nothing else reads the file, and no secret of it is ever shown: `masking` sees to that.
+
+mod findings;
+mod idempotency;
+mod limits;
+pub mod load;
+mod masking;
+mod overrides;
+mod paths;
+mod raw;
+mod read;
+mod reload;
+mod routes;
+mod schema;
+mod secrets;
+mod store;
+#[cfg(test)]
+mod tests;
+mod unsupported;
+mod upstreams;
+mod workers;
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
@@ -11,6 +32,8 @@ use saga_config::{names::UpstreamName, units::ByteCount};
 pub use crate::{headers::Forwarded, idempotency::seal::EncryptionKey};
 
 use crate::idempotency::policy::Policy;
+
+pub use schema::schema;
 
 /// Everything `refrain run` needs to know.
 #[derive(Clone, Debug)]
@@ -86,7 +109,7 @@ impl std::fmt::Debug for Secret {
 }
 
 /// An upstream service.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UpstreamConfig {
     /// Its name. Part of every record's name.
     pub name: UpstreamName,

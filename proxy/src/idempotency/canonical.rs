@@ -73,7 +73,9 @@ pub(super) fn write_escaped(out: &mut Vec<u8>, c: char) {
         '\r' => b'r',
         '\t' => b't',
         c if c < ' ' => {
-            out.extend_from_slice(format!("\\u{:04x}", u32::from(c)).as_bytes());
+            const DIGITS: &[u8; 16] = b"0123456789abcdef";
+            let code = c as usize;
+            out.extend_from_slice(&[b'\\', b'u', b'0', b'0', DIGITS[code >> 4], DIGITS[code & 15]]);
             return;
         }
         c => {
@@ -287,15 +289,17 @@ impl Writer<'_> {
             b'r' => '\r',
             b't' => '\t',
             b'u' => {
-                let mut units = vec![self.code_unit()?];
-                if (0xd800..0xdc00).contains(&units[0]) {
+                let first = self.code_unit()?;
+                let mut second = None;
+                if (0xd800..0xdc00).contains(&first) {
                     if (self.next()?, self.next()?) != (b'\\', b'u') {
                         return Err(NotCanonical::NotJson);
                     }
-                    units.push(self.code_unit()?);
+                    second = Some(self.code_unit()?);
                 }
-                match char::decode_utf16(units).collect::<Result<Vec<_>, _>>().as_deref() {
-                    Ok([c]) => *c,
+                let mut decoded = char::decode_utf16([first].into_iter().chain(second));
+                match (decoded.next(), decoded.next()) {
+                    (Some(Ok(c)), None) => c,
                     _ => return Err(NotCanonical::NotJson),
                 }
             }

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use http::{HeaderName, Method};
 use saga_config::{
     expr::Expression,
-    template::{Template, ValueTemplate},
+    template::{PathTemplate, Template, ValueTemplate},
     units::ByteCount,
 };
 
@@ -80,6 +80,17 @@ pub enum Scope {
     Expression(Template),
 }
 
+impl Scope {
+    /// As in the configuration, for logs.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Authorization => "authorization",
+            Self::Global => "global",
+            Self::Expression(template) => template.source(),
+        }
+    }
+}
+
 /// What counts as a duplicate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Dedupe {
@@ -118,7 +129,7 @@ pub struct Probe {
     /// The method of the probe's request: GET or HEAD.
     pub method: Method,
     /// Its path and query. Names: `key`, `request`.
-    pub path: Template,
+    pub path: PathTemplate,
     /// "Not done" counts only this long after the send began.
     pub after: Duration,
     /// Whether the answer says that the upstream acted. Names: `key`, `request`, `response`.
