@@ -5,6 +5,7 @@ use std::time::Duration;
 pub(crate) mod client;
 pub(crate) mod origin;
 pub(crate) mod pipe;
+pub(crate) mod raw;
 pub(crate) mod redis;
 pub(crate) mod refrain;
 

@@ -29,6 +29,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Signal {
     Term,
+    Int,
     Stop,
     Cont,
     Hup,
@@ -143,6 +144,7 @@ impl Refrain {
     pub(crate) fn signal(&self, signal: Signal) {
         let signal = match signal {
             Signal::Term => "-TERM",
+            Signal::Int => "-INT",
             Signal::Stop => "-STOP",
             Signal::Cont => "-CONT",
             Signal::Hup => "-HUP",
@@ -170,6 +172,11 @@ impl Refrain {
             }
         })
         .await
+    }
+
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// What it has logged since it was started, line by line.
@@ -227,7 +234,8 @@ pub(crate) fn command(args: &[&str], admin: Option<SocketAddr>) -> std::process:
     command.output().unwrap()
 }
 
-fn program() -> Command {
+/// The program with an environment that says nothing of it.
+pub(crate) fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_refrain"));
     for variable in ["CONFIG", "LISTEN", "UPSTREAM", "STORE", "ADMIN", "PRESET", "WORKERS", "LOG"] {
         command.env_remove(format!("REFRAIN_{variable}"));
