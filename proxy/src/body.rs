@@ -27,6 +27,25 @@ pub struct Body {
     kind: Kind,
     guard: Option<Box<dyn OnEnd>>,
     share: Option<Share>,
+    progress: Option<Progress>,
+}
+
+/// How far a body has come, for whoever waits beside it.
+#[derive(Clone, Debug, Default)]
+pub struct Progress(Arc<AtomicU64>);
+
+impl Progress {
+    const ENDED: u64 = u64::MAX;
+
+    /// The frames that have passed; `None` once the body has ended.
+    pub fn frames(&self) -> Option<u64> {
+        Some(self.0.load(Ordering::Relaxed)).filter(|frames| *frames != Self::ENDED)
+    }
+
+    fn moved(&self, ended: bool) {
+        let frames = self.0.load(Ordering::Relaxed);
+        self.0.store(if ended { Self::ENDED } else { frames.saturating_add(1).min(Self::ENDED - 1) }, Ordering::Relaxed);
+    }
 }
 
 #[derive(Debug, Default)]
@@ -51,7 +70,7 @@ pub trait OnEnd: Send + Sync + std::fmt::Debug {
 impl Body {
     /// No body.
     pub const fn empty() -> Self {
-        Self { kind: Kind::Empty, guard: None, share: None }
+        Self { kind: Kind::Empty, guard: None, share: None, progress: None }
     }
 
     /// These bytes.
@@ -61,12 +80,12 @@ impl Body {
 
     /// These bytes, then these trailers.
     pub const fn with_trailers(bytes: Bytes, trailers: Option<HeaderMap>) -> Self {
-        Self { kind: Kind::Full(bytes, trailers), guard: None, share: None }
+        Self { kind: Kind::Full(bytes, trailers), guard: None, share: None, progress: None }
     }
 
     /// `front` first, then `rest`: a body that was read in part.
     pub fn resumed(front: VecDeque<Bytes>, rest: Self) -> Self {
-        Self { kind: Kind::Resumed { front, rest: Box::new(rest) }, guard: None, share: None }
+        Self { kind: Kind::Resumed { front, rest: Box::new(rest) }, guard: None, share: None, progress: None }
     }
 
     /// The same body, with something that lives until its end.
@@ -81,6 +100,14 @@ impl Body {
     pub fn holding(mut self, share: Share) -> Self {
         self.share = Some(share);
         self
+    }
+
+    /// How far this body comes from now on; `None` if it has nothing to come.
+    pub fn watched(&mut self) -> Option<Progress> {
+        if self.is_end_stream() {
+            return None;
+        }
+        Some(self.progress.get_or_insert_default().clone())
     }
 
     fn poll_inner(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
@@ -109,13 +136,13 @@ impl Body {
 
 impl From<Incoming> for Body {
     fn from(incoming: Incoming) -> Self {
-        Self { kind: Kind::Client(incoming), guard: None, share: None }
+        Self { kind: Kind::Client(incoming), guard: None, share: None, progress: None }
     }
 }
 
 impl From<PooledBody> for Body {
     fn from(pooled: PooledBody) -> Self {
-        Self { kind: Kind::Upstream(pooled), guard: None, share: None }
+        Self { kind: Kind::Upstream(pooled), guard: None, share: None, progress: None }
     }
 }
 
@@ -124,8 +151,18 @@ impl HttpBody for Body {
     type Error = hyper::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let polled = self.poll_inner(cx);
-        if matches!(polled, Poll::Ready(None)) || (matches!(polled, Poll::Ready(Some(Ok(_)))) && self.is_end_stream()) {
+        let polled = loop {
+            match self.poll_inner(cx) {
+                // HTTP/2 may end a body with an empty frame; it is no part of the body.
+                Poll::Ready(Some(Ok(frame))) if frame.data_ref().is_some_and(Bytes::is_empty) => {}
+                polled => break polled,
+            }
+        };
+        let ended = matches!(polled, Poll::Ready(None | Some(Err(_)))) || (polled.is_ready() && self.is_end_stream());
+        if let Some(progress) = self.progress.as_ref().filter(|_| polled.is_ready()) {
+            progress.moved(ended);
+        }
+        if ended && !matches!(polled, Poll::Ready(Some(Err(_)))) {
             self.ended();
         }
         polled

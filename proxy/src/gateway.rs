@@ -125,11 +125,14 @@ impl<S: Store> Gateway<S> {
     fn on_the_way_there(&self, table: &Table, request: &mut Request<Body>, peer: Peer) {
         let host = host_of(request).map(str::to_owned);
         let version = request.version();
-        let http2_authority = request.uri().authority().cloned().filter(|_| !request.headers().contains_key(header::HOST));
-        if let Some(authority) = http2_authority
+        // The target's own authority counts more than `Host` (RFC 9112, section 3.2.2; RFC 9113, section 8.3.1).
+        if let Some(authority) = request.uri().authority()
             && let Ok(value) = http::HeaderValue::from_str(authority.as_str())
         {
             request.headers_mut().insert(header::HOST, value);
+        }
+        if version == http::Version::HTTP_2 {
+            headers::join_cookies(request.headers_mut());
         }
         if wants_upgrade(request) {
             headers::strip_all_but_upgrade(request.headers_mut());
@@ -154,6 +157,8 @@ impl<S: Store> Handler for Gateway<S> {
         let response = if place.number > self.shared.limits.in_flight {
             self.shared.metrics.refused_at(Limit::InFlight);
             answer(Problem::new(ProblemName::Overloaded, "too many requests are under way"))
+        } else if let Err(detail) = well_formed(&request) {
+            answer(Problem::new(ProblemName::Malformed, detail))
         } else if let Some(route) = &route {
             let answering = AssertUnwindSafe(self.dispatch(&table, route, request, peer)).catch_unwind();
             answering.await.unwrap_or_else(|_panic| {
@@ -177,13 +182,25 @@ impl<S: Store> Handler for Gateway<S> {
     }
 }
 
+/// What the HTTP library lets through and two readers could read differently.
+fn well_formed<B>(request: &Request<B>) -> Result<(), &'static str> {
+    let headers = request.headers();
+    if headers.get_all(header::HOST).iter().nth(1).is_some() {
+        return Err("there is more than one Host (RFC 9112, section 3.2)");
+    }
+    if request.version() < http::Version::HTTP_11 && headers.contains_key(header::TRANSFER_ENCODING) {
+        return Err("HTTP/1.0 has no Transfer-Encoding (RFC 9112, section 6.1)");
+    }
+    Ok(())
+}
+
 fn denied(detail: &'static str) -> Response<Body> {
     answer(Problem::new(ProblemName::Denied, detail))
 }
 
 fn host_of<B>(request: &Request<B>) -> Option<&str> {
-    let named = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
-    named.or_else(|| request.uri().authority().map(http::uri::Authority::as_str))
+    let target = request.uri().authority().map(http::uri::Authority::as_str);
+    target.or_else(|| request.headers().get(header::HOST).and_then(|host| host.to_str().ok()))
 }
 
 /// Nothing hop-by-hop comes back but an upgrade's own headers; HTTP/2 has none at all (RFC 9113, section 8.2.2).

@@ -1,10 +1,12 @@
 //! Pass-through: a request that nothing protects goes to its upstream and its answer comes back, both streamed.
 
+use std::time::Duration;
+
 use http::{Method, Request, Response, StatusCode, header};
 use tokio_util::task::TaskTracker;
 
 use crate::{
-    body::Body,
+    body::{Body, Progress},
     idempotency::{exchange::Sender, marker::Dialect},
     problem::{Problem, ProblemName},
     server::{Shared, tunnel},
@@ -16,16 +18,14 @@ pub async fn pass<U: Sender>(mut inner: U, mut call: Call, shared: &Shared) -> R
     let upgrade = wants_upgrade(&call.request).then(|| hyper::upgrade::on(&mut call.request));
     let is_connect = call.request.method() == Method::CONNECT;
     let patience = call.upstream.config().response_timeout;
+    let upload = call.request.body_mut().watched();
     let sending = async {
         std::future::poll_fn(|cx| inner.poll_ready(cx)).await?;
         inner.call(call).await
     };
-    let sent = match tokio::time::timeout(patience, sending).await {
+    let sent = match in_time(patience, upload, sending).await {
         Ok(sent) => sent,
-        Err(_) => {
-            let detail = format!("the upstream did not answer within {patience:?}");
-            return answer(Problem::new(ProblemName::UpstreamTimeout, detail));
-        }
+        Err(problem) => return answer(problem),
     };
     let mut response = match sent {
         Ok(response) => response,
@@ -36,11 +36,40 @@ pub async fn pass<U: Sender>(mut inner: U, mut call: Call, shared: &Shared) -> R
         }
     };
     let is_tunnel = response.status() == StatusCode::SWITCHING_PROTOCOLS || (is_connect && response.status().is_success());
+    if is_tunnel && upgrade.is_none() {
+        tracing::warn!("an upstream changed the protocol unasked");
+        return answer(Problem::new(ProblemName::UpstreamFailed, "the service changed the protocol, and was not asked to"));
+    }
     if let (Some(client), true) = (upgrade, is_tunnel) {
         let upstream = hyper::upgrade::on(&mut response);
         spawn_tunnel(client, upstream, shared.clone(), &shared.tasks);
     }
     response
+}
+
+/// Waits for the head of an answer, but not while the client still uploads: the upstream cannot answer yet. The upload itself must
+/// move within the same bound.
+async fn in_time<T>(patience: Duration, upload: Option<Progress>, sending: impl Future<Output = T>) -> Result<T, Problem> {
+    let mut sending = std::pin::pin!(sending);
+    let mut seen = upload.as_ref().map(Progress::frames);
+    loop {
+        if let Ok(sent) = tokio::time::timeout(patience, sending.as_mut()).await {
+            return Ok(sent);
+        }
+        let now = upload.as_ref().map(Progress::frames);
+        match now {
+            Some(Some(_)) if now == seen => {
+                let detail = format!("the request's body did not go on for {patience:?}");
+                return Err(Problem::new(ProblemName::BodyIncomplete, detail));
+            }
+            // It ended since the last look: the upstream's time begins.
+            Some(_) if now != seen => seen = now,
+            _ => {
+                let detail = format!("the upstream did not answer within {patience:?}");
+                return Err(Problem::new(ProblemName::UpstreamTimeout, detail));
+            }
+        }
+    }
 }
 
 fn spawn_tunnel(client: hyper::upgrade::OnUpgrade, upstream: hyper::upgrade::OnUpgrade, shared: Shared, tasks: &TaskTracker) {

@@ -101,15 +101,18 @@ async fn serve_http1<H: Handler>(tcp: TcpStream, front: Front, peer: Peer, handl
     let mut builder = http1::Builder::new();
     builder
         .preserve_header_case(true)
-        .half_close(true)
+        // A client that closes its side has hung up: it cancels its waiting, and what nothing protects.
+        .half_close(false)
         .writev(false)
+        // What passes through is not dated here; what Refrain answers itself is.
+        .auto_date_header(false)
         .header_read_timeout(None)
         .max_headers(limits.headers)
         .max_buf_size(usize::try_from(limits.header_bytes.get()).unwrap_or(usize::MAX).max(8192))
         .timer(TokioTimer::new());
     let mut connection = pin!(Some(builder.serve_connection(io, service).with_upgrades()));
     let mut draining = false;
-    let mut look_at = Instant::now() + limits.header_timeout;
+    let mut look_at = Instant::now() + limits.header_timeout.min(limits.idle_timeout);
     loop {
         let Some(mut running) = connection.as_mut().as_pin_mut() else { return };
         tokio::select! {
@@ -150,12 +153,14 @@ async fn serve_http2<H: Handler>(tcp: TcpStream, front: Front, peer: Peer, handl
     };
     let connection = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
+        .auto_date_header(false)
+        .keep_alive_interval(limits.idle_timeout)
         .adaptive_window(true)
         .max_concurrent_streams(MAX_STREAMS)
         .max_header_list_size(u32::try_from(limits.header_bytes.get()).unwrap_or(u32::MAX))
         .serve_connection(io, service);
     let mut connection = pin!(connection);
-    let mut draining = false;
+    let (mut draining, mut closing) = (false, false);
     let mut look_at = Instant::now() + limits.idle_timeout;
     loop {
         tokio::select! {
@@ -167,7 +172,10 @@ async fn serve_http2<H: Handler>(tcp: TcpStream, front: Front, peer: Peer, handl
             () = shared.cut.cancelled() => return,
             () = tokio::time::sleep_until(look_at) => match activity.due(limits.header_timeout, limits.idle_timeout) {
                 Due::Later(at) => look_at = at,
+                // A client that does not answer the farewell is gone.
+                Due::Idle | Due::SlowHead if closing => return,
                 Due::Idle | Due::SlowHead => {
+                    closing = true;
                     connection.as_mut().graceful_shutdown();
                     look_at = Instant::now() + limits.idle_timeout;
                 }
@@ -178,6 +186,7 @@ async fn serve_http2<H: Handler>(tcp: TcpStream, front: Front, peer: Peer, handl
 
 /// An upgraded connection (WebSocket, CONNECT): bytes both ways until both ends are done, or the drain is over.
 pub(crate) async fn tunnel(client: hyper::upgrade::Upgraded, upstream: hyper::upgrade::Upgraded, shared: &Shared) {
+    let _place = shared.place();
     let (mut client, mut upstream) = (TokioIo::new(client), TokioIo::new(upstream));
     tokio::select! {
         _ended = tokio::io::copy_bidirectional(&mut client, &mut upstream) => {}

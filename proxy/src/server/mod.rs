@@ -97,11 +97,10 @@ async fn pause_after(error: &std::io::Error, shared: &Shared) {
 }
 
 fn admit<H: Handler>(tcp: TcpStream, address: SocketAddr, handler: &H, shared: &Shared) {
-    let before = shared.connections.fetch_add(1, Ordering::Relaxed);
-    let place = Place(Arc::clone(&shared.connections));
+    let place = shared.place();
     let local = tcp.local_addr().unwrap_or(address);
     let peer = Peer { address, local };
-    if before >= shared.limits.connections {
+    if place.number > shared.limits.connections {
         shared.metrics.refused_at(Limit::Connections);
         shared.tasks.spawn(async move {
             connection::refuse(tcp, connection::TOO_MANY_CONNECTIONS).await;
@@ -117,10 +116,21 @@ fn admit<H: Handler>(tcp: TcpStream, address: SocketAddr, handler: &H, shared: &
 }
 
 /// A place among the open connections; given back on drop.
-struct Place(Arc<AtomicUsize>);
+#[derive(Debug)]
+pub(crate) struct Place {
+    all: Arc<AtomicUsize>,
+    number: usize,
+}
+
+impl Shared {
+    /// Counts a connection, or what a connection has become.
+    pub(crate) fn place(&self) -> Place {
+        Place { number: self.connections.fetch_add(1, Ordering::Relaxed) + 1, all: Arc::clone(&self.connections) }
+    }
+}
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.all.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -37,7 +37,9 @@ fn what_is_given_outside_beats_the_file() {
         preset: given("stripe", "--preset"),
         workers: given("3", "--workers"),
     };
-    let config = load(Some(&format!("listen: [127.0.0.1:7]\nstore: {{timeout: 2s}}\nidempotency: {{lease: 1s}}\n{LOCAL}")), &overrides).unwrap();
+    let config =
+        load(Some(&format!("listen: [127.0.0.1:7]\nstore: {{timeout: 2s}}\nidempotency: {{lease: 1s}}\n{LOCAL}")), &overrides)
+            .unwrap();
     assert_eq!(config.listeners, ["127.0.0.1:1".parse().unwrap()]);
     assert_eq!(config.admin, "127.0.0.1:2".parse().unwrap());
     assert_eq!(config.store.url, StoreUrl::Embedded(PathBuf::from("a.db")), "relative to the process, not to the file");
