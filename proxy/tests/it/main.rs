@@ -1,9 +1,16 @@
 //! The promises, kept against the real thing: one binary, one file per promise.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod at_rest;
+mod concurrent;
 mod conformance;
+mod crash;
 mod model;
+mod once;
+mod operators;
+mod presets;
 mod side_by_side;
 mod store_embedded;
+mod store_loss;
 mod store_redis;
 mod support;
