@@ -91,10 +91,10 @@ fn last(path: &str) -> &str {
 fn resolve(module: &[&str], path: &str) -> Option<String> {
     let mut base = module.to_vec();
     let mut parts: Vec<&str> = path.split("::").map(str::trim).collect();
-    match parts.first()? {
-        &"crate" => base.clear(),
-        &"self" => {}
-        &"super" => {
+    match *parts.first()? {
+        "crate" => base.clear(),
+        "self" => {}
+        "super" => {
             while parts.get(1) == Some(&"super") {
                 base.pop();
                 parts.remove(0);
