@@ -3,6 +3,7 @@
 use std::{
     net::{TcpListener, TcpStream},
     process::{Child, Command, Stdio},
+    sync::Mutex,
     time::Duration,
 };
 
@@ -18,6 +19,7 @@ pub(crate) struct RedisServer {
     port: u16,
     options: Vec<String>,
     child: Option<Child>,
+    admin: Mutex<Option<redis::Connection>>,
 }
 
 impl RedisServer {
@@ -37,7 +39,7 @@ impl RedisServer {
     pub(crate) fn not_started(options: &[&str]) -> Self {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let options = options.iter().map(|&option| option.to_owned()).collect();
-        Self { dir: tempfile::tempdir().unwrap(), port, options, child: None }
+        Self { dir: tempfile::tempdir().unwrap(), port, options, child: None, admin: Mutex::default() }
     }
 
     pub(crate) fn port(&self) -> u16 {
@@ -73,6 +75,7 @@ impl RedisServer {
 
     /// SIGKILL: nothing is flushed, nothing is said.
     pub(crate) fn kill(&mut self) {
+        *self.admin.lock().unwrap() = None;
         if let Some(mut child) = self.child.take() {
             // A stopped process dies of SIGKILL too.
             let _ = child.kill();
@@ -92,7 +95,8 @@ impl RedisServer {
 
     /// Runs a command as the default user.
     pub(crate) fn admin<T: FromRedisValue>(&self, command: &[&str]) -> T {
-        let mut connection = redis::Client::open(self.url()).unwrap().get_connection().unwrap();
+        let mut kept = self.admin.lock().unwrap();
+        let connection = kept.get_or_insert_with(|| redis::Client::open(self.url()).unwrap().get_connection().unwrap());
         let mut cmd = redis::cmd(command[0]);
         for arg in &command[1..] {
             cmd.arg(*arg);
