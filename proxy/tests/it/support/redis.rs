@@ -1,6 +1,7 @@
 //! A Redis of the test's own: its port, its directory, its death.
 
 use std::{
+    io::{Read, Write},
     net::{TcpListener, TcpStream},
     process::{Child, Command, Stdio},
     sync::Mutex,
@@ -70,7 +71,7 @@ impl RedisServer {
             Ok(child) => self.child = Some(child),
             Err(error) => panic!("redis-server does not start ({error}); scripts/test tells what the tests need"),
         }
-        self.wait_until_it_listens();
+        self.wait_until_it_answers();
     }
 
     /// SIGKILL: nothing is flushed, nothing is said.
@@ -117,18 +118,26 @@ impl RedisServer {
         assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
     }
 
-    fn wait_until_it_listens(&mut self) {
+    fn wait_until_it_answers(&mut self) {
         const PAUSE: Duration = Duration::from_millis(10);
         for _ in 0..STARTS_WITHIN.as_millis() / PAUSE.as_millis() {
             if let Some(status) = self.child.as_mut().unwrap().try_wait().unwrap() {
                 panic!("redis-server ended at once: {status}");
             }
-            if TcpStream::connect(("127.0.0.1", self.port)).is_ok() {
+            if self.answers().is_ok() {
                 return;
             }
             std::thread::sleep(PAUSE);
         }
-        panic!("redis-server does not listen within {STARTS_WITHIN:?}");
+        panic!("redis-server does not answer within {STARTS_WITHIN:?}");
+    }
+
+    /// Whether it answers, be it with a refusal: then all that it listens to is open.
+    fn answers(&self) -> std::io::Result<()> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port))?;
+        stream.set_read_timeout(Some(STARTS_WITHIN))?;
+        stream.write_all(b"PING\r\n")?;
+        stream.read_exact(&mut [0; 5])
     }
 }
 
