@@ -24,9 +24,10 @@ pub(crate) struct RedisServer {
 }
 
 impl RedisServer {
-    /// One that keeps its data over a restart.
+    /// One that keeps over a restart all that it acknowledged. (With `everysec` even a killed process loses what a running fsync has
+    /// held up.)
     pub(crate) fn start() -> Self {
-        Self::start_with(&["--appendonly", "yes"])
+        Self::start_with(&["--appendonly", "yes", "--appendfsync", "always"])
     }
 
     /// One with further options.
