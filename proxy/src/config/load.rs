@@ -1,10 +1,6 @@
 //! From a file, flags and the environment to a [`Config`], or to everything that is wrong.
 
-use std::{
-    net::SocketAddr,
-    path::Path,
-    sync::Arc,
-};
+use std::{net::SocketAddr, path::Path, sync::Arc};
 
 use saga_config::{
     diagnostic::{Diagnostic, Source, has_errors},
@@ -20,6 +16,7 @@ use super::{
     routes::routes,
     secrets::{Surroundings, secret},
     store::store,
+    together,
     upstreams::upstreams,
     workers,
 };
@@ -75,7 +72,7 @@ fn config(raw: &Raw, in_file: Vec<String>, around: Surroundings<'_>, findings: &
     let upstreams = upstreams(raw, in_file, findings);
     let (routes, fallback) = routes(raw, &upstreams, findings);
     let limits = limits(raw.limits.as_ref().unwrap_or(&raw::Limits::default()), findings);
-    Config {
+    let config = Config {
         listeners,
         admin,
         workers: match raw.workers {
@@ -90,7 +87,9 @@ fn config(raw: &Raw, in_file: Vec<String>, around: Surroundings<'_>, findings: &
         forwarded: forwarded(raw.forwarded.as_ref()),
         saga_peers: raw.saga_peers.as_ref().map(|peers| saga_peers(peers, around, findings)).unwrap_or_default(),
         access_log: raw.access_log.unwrap_or(false),
-    }
+    };
+    together::check(&config, findings);
+    config
 }
 
 fn listeners(raw: Option<&Listen>, findings: &mut Findings) -> Vec<SocketAddr> {
@@ -117,10 +116,18 @@ fn listeners(raw: Option<&Listen>, findings: &mut Findings) -> Vec<SocketAddr> {
 }
 
 fn admin(raw: Option<&raw::Admin>, listeners: &[SocketAddr], findings: &mut Findings) -> SocketAddr {
-    let address = raw.and_then(|admin| admin.listen.as_ref()).map_or(SocketAddr::from(([127, 0, 0, 1], 9090)), |address| address.0);
+    let address =
+        raw.and_then(|admin| admin.listen.as_ref()).map_or(SocketAddr::from(([127, 0, 0, 1], 9090)), |address| address.0);
     if address.port() != 0 && listeners.contains(&address) {
         let at = Pointer::root().child("admin").child("listen");
-        findings.error("admin-among-clients", &at, "clients are listened to at this address", "give the admin side a port of its own");
+        let is_default = !findings.is_written(&at) && !findings.is_given_elsewhere(&at);
+        let at = if is_default { Pointer::root().child("listen") } else { at };
+        findings.error(
+            "admin-among-clients",
+            &at,
+            "clients are listened to at this address",
+            "give the admin side a port of its own",
+        );
     }
     address
 }
@@ -141,8 +148,5 @@ fn saga_peers(raw: &raw::SagaPeers, around: Surroundings<'_>, findings: &mut Fin
         let message = format!("the shared key has fewer than {SHORTEST_PEER_KEY} characters: it could be guessed");
         findings.error("weak-key", &at, message, "make one with `openssl rand -base64 32`");
     }
-    SagaPeers {
-        key: key.map(Secret::new),
-        networks: raw.networks.iter().flatten().map(|network| network.0).collect(),
-    }
+    SagaPeers { key: key.map(Secret::new), networks: raw.networks.iter().flatten().map(|network| network.0).collect() }
 }

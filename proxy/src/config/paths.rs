@@ -23,14 +23,12 @@ fn mistake<T>(message: impl Into<String>, help: impl Into<String>) -> Result<T, 
 
 /// A path that is matched whole.
 pub(super) fn exact(text: &str) -> Result<PathMatch, Mistake> {
-    no_patterns(text)?;
-    Ok(PathMatch::Exact(checked(text)?.to_owned()))
+    Ok(PathMatch::Exact(no_patterns(checked(text)?)?.to_owned()))
 }
 
 /// The beginning of paths.
 pub(super) fn prefix(text: &str) -> Result<PathMatch, Mistake> {
-    no_patterns(text)?;
-    Ok(PathMatch::Prefix(checked(text)?.to_owned()))
+    Ok(PathMatch::Prefix(no_patterns(checked(text)?)?.to_owned()))
 }
 
 /// A path with placeholders.
@@ -48,12 +46,16 @@ pub(super) fn template(text: &str) -> Result<PathMatch, Mistake> {
 
 fn one_segment(text: &str, earlier: &[Segment]) -> Result<Segment, Mistake> {
     if text.contains('*') {
-        return mistake(format!("{} is no pattern here: only placeholders are", quoted(text)), "write {name} for any one segment");
+        return mistake(
+            format!("{} is no pattern here: only placeholders are", quoted(text)),
+            "write {name} for any one segment",
+        );
     }
     if !text.contains(['{', '}']) {
         return Ok(Segment::Literal(text.to_owned()));
     }
-    let Some(name) = text.strip_prefix('{').and_then(|text| text.strip_suffix('}')).filter(|name| !name.contains(['{', '}'])) else {
+    let Some(name) = text.strip_prefix('{').and_then(|text| text.strip_suffix('}')).filter(|name| !name.contains(['{', '}']))
+    else {
         return mistake(format!("a placeholder is a whole segment, {} is more", quoted(text)), "write it like /orders/{id}/");
     };
     let is_word = name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
@@ -71,12 +73,12 @@ fn one_segment(text: &str, earlier: &[Segment]) -> Result<Segment, Mistake> {
     Ok(Segment::Any(name.to_owned()))
 }
 
-fn no_patterns(text: &str) -> Result<(), Mistake> {
+fn no_patterns(text: &str) -> Result<&str, Mistake> {
     if text.contains(['{', '}']) {
         return mistake("a path with `{…}` is a template", format!("write template: {}", quoted(text)));
     }
     match text.find('*') {
-        None => Ok(()),
+        None => Ok(text),
         Some(star) => {
             let head = text[..star].trim_end_matches('*');
             mistake("`*` is no pattern here", format!("write prefix: {}", quoted(head)))
@@ -106,7 +108,10 @@ fn checked(text: &str) -> Result<&str, Mistake> {
     let mut segments = rest.split('/').peekable();
     while let Some(segment) = segments.next() {
         if matches!(segment, "." | "..") {
-            return mistake(format!("a path has no segment {}", quoted(segment)), "requests are matched without dot segments: leave it out");
+            return mistake(
+                format!("a path has no segment {}", quoted(segment)),
+                "requests are matched without dot segments: leave it out",
+            );
         }
         if segment.is_empty() && segments.peek().is_some() {
             return mistake("a path has no empty segments", "requests are matched with single slashes: leave the others out");

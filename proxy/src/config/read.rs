@@ -42,7 +42,8 @@ pub(super) fn read(source: &Arc<Source>) -> Result<(Raw, Findings), Vec<Diagnost
             found.push(mistake);
         }
     }
-    let left_out = found.iter().filter(|mistake| mistake.code() != "missing-key").filter_map(|mistake| blamed(&shown, mistake)).collect();
+    let left_out =
+        found.iter().filter(|mistake| mistake.code() != "missing-key").filter_map(|mistake| blamed(&shown, mistake)).collect();
     deserialize(&written, shown, left_out, found)
 }
 

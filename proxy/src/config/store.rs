@@ -25,7 +25,9 @@ pub(super) fn store(raw: &raw::Store, around: Surroundings<'_>, findings: &mut F
     let url = match raw.url.as_ref().map(|url| &url.0) {
         Some(WrittenStoreUrl::Memory) => StoreUrl::Memory,
         Some(WrittenStoreUrl::Redis(url)) => StoreUrl::Redis(Secret::new(url.expose().to_owned())),
-        Some(WrittenStoreUrl::Embedded(Some(path))) if findings.is_given_elsewhere(&at.child("url")) => StoreUrl::Embedded(path.clone()),
+        Some(WrittenStoreUrl::Embedded(Some(path))) if findings.is_given_elsewhere(&at.child("url")) => {
+            StoreUrl::Embedded(path.clone())
+        }
         Some(WrittenStoreUrl::Embedded(Some(path))) => StoreUrl::Embedded(around.resolve(path)),
         Some(WrittenStoreUrl::Embedded(None)) | None => StoreUrl::Embedded(state_file(around, &at.child("url"), findings)),
     };

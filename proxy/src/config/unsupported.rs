@@ -10,7 +10,10 @@ const UNSUPPORTED: [(&[&str], &str); 11] = [
     (&["sagas"], "remove it: this version makes keyed requests happen once, and runs no sagas"),
     (&["secrets"], "remove it: only sagas and upstream credentials use secrets"),
     (&["public_url"], "remove it: only sagas have addresses of their own"),
-    (&["authentication"], "remove it, and let the service verify tokens; `idempotency.scope` can be any expression over the request"),
+    (
+        &["authentication"],
+        "remove it, and let the service verify tokens; `idempotency.scope` can be any expression over the request",
+    ),
     (&["saga_peers", "mtls"], "use `key` or `networks`"),
     (&["upstreams", "*", "auth"], "remove it: clients' own credentials are passed on"),
     (&["upstreams", "*", "breaker"], "remove it, and bound the requests under way with `max_in_flight`"),

@@ -37,7 +37,8 @@ fn quota(read: &dyn Fn(&str) -> Option<String>) -> Option<Quota> {
         let (controllers, path) = line.split_once(':')?.1.split_once(':')?;
         controllers.split(',').any(|controller| controller == "cpu").then_some(path)
     });
-    let version_2 = of_version_2.into_iter().flat_map(upwards).filter_map(|group| cpu_max(&read(&format!("sys/fs/cgroup{group}/cpu.max"))?));
+    let version_2 =
+        of_version_2.into_iter().flat_map(upwards).filter_map(|group| cpu_max(&read(&format!("sys/fs/cgroup{group}/cpu.max"))?));
     let version_1 = of_version_1.into_iter().flat_map(upwards).filter_map(|group| {
         let number = |name| read(&format!("sys/fs/cgroup/cpu{group}/cpu.{name}"));
         cfs_quota(&number("cfs_quota_us")?, &number("cfs_period_us")?)

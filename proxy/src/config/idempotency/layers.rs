@@ -27,7 +27,11 @@ impl<'a> Layers<'a> {
         top: Option<(Pointer, &'a Rules)>,
         presets: impl Fn(Preset) -> &'a Rules,
     ) -> Self {
-        let holder = [&route, &top].into_iter().flatten().next().map_or_else(|| Pointer::root().child("idempotency"), |(at, _)| at.clone());
+        let holder = [&route, &top]
+            .into_iter()
+            .flatten()
+            .next()
+            .map_or_else(|| Pointer::root().child("idempotency"), |(at, _)| at.clone());
         let mut layers = Vec::new();
         let mut chosen = None;
         for (at, rules) in route.into_iter().chain(top) {

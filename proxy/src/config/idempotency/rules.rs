@@ -3,10 +3,7 @@
 use http::{HeaderName, Method, StatusCode, header::SET_COOKIE};
 use saga_config::expr::Names;
 
-use super::{
-    expressions::expression,
-    layers::Layers,
-};
+use super::{expressions::expression, layers::Layers};
 use crate::{
     config::{
         findings::Findings,
@@ -31,7 +28,8 @@ pub(super) fn key(layers: &Layers<'_>, findings: &mut Findings) -> Option<KeyRul
     let from = choice!(from);
     let (least, most) = (choice!(min_length), choice!(max_length));
     let lengths = [(&least, form.min_length), (&most, form.max_length)];
-    let [min_length, max_length] = lengths.map(|(chosen, default)| chosen.as_ref().map_or(default, |chosen| usize::from(*chosen.value)));
+    let [min_length, max_length] =
+        lengths.map(|(chosen, default)| chosen.as_ref().map_or(default, |chosen| usize::from(*chosen.value)));
     if min_length > max_length {
         let written = least.filter(|least| least.at.is_some()).or(most);
         let at = written.map_or_else(Default::default, |written| layers.place(&written, "key"));
@@ -40,7 +38,12 @@ pub(super) fn key(layers: &Layers<'_>, findings: &mut Findings) -> Option<KeyRul
     }
     if let Some(headers) = headers.as_ref().filter(|headers| headers.value.is_empty() && from.is_none()) {
         let at = layers.place(headers, "key");
-        findings.error("no-key", &at, "without a header and without `from` no request has a key", "name a header, or turn it `off`");
+        findings.error(
+            "no-key",
+            &at,
+            "without a header and without `from` no request has a key",
+            "name a header, or turn it `off`",
+        );
     }
     let from = from.map(|from| {
         let at = layers.place(&from, "key");

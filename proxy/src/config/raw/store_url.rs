@@ -27,13 +27,22 @@ impl WrittenStoreUrl {
         match scheme {
             "memory" if rest.is_empty() => Ok(Self::Memory),
             "memory" => Err("`memory:` takes nothing after the colon".to_owned()),
-            "embedded" if rest.starts_with("//") => Err("an embedded store is a file: write embedded:/var/lib/refrain/refrain.db".to_owned()),
+            "embedded" if rest.starts_with("//") => {
+                Err("an embedded store is a file: write embedded:/var/lib/refrain/refrain.db".to_owned())
+            }
             "embedded" if rest.contains('\0') => Err("a file's name has no NUL".to_owned()),
             "embedded" => Ok(Self::Embedded((!rest.is_empty()).then(|| rest.into()))),
+            "redis" | "rediss" if !rest.starts_with("//") => {
+                Err(format!("the host is missing: write {scheme}://HOST:PORT/DATABASE"))
+            }
             "redis" | "rediss" => redis(text).map(|()| Self::Redis(Secret::new(text.to_owned()))),
             _ => match LATER.iter().find(|later| **later == scheme) {
-                Some(later) => Err(format!("`{later}://` is not supported yet: use redis:// or rediss:// with the address of one server")),
-                None => Err("this is no kind of store: use `memory:`, `embedded:PATH`, `redis://HOST` or `rediss://HOST`".to_owned()),
+                Some(later) => {
+                    Err(format!("`{later}://` is not supported yet: use redis:// or rediss:// with the address of one server"))
+                }
+                None => {
+                    Err("this is no kind of store: use `memory:`, `embedded:PATH`, `redis://HOST` or `rediss://HOST`".to_owned())
+                }
             },
         }
     }
@@ -41,7 +50,8 @@ impl WrittenStoreUrl {
 
 fn redis(text: &str) -> Result<(), String> {
     let uri: Uri = text.parse().map_err(|_| {
-        "this is not a URL: write redis://HOST:PORT/DATABASE, and percent-encode what is unusual in a user's name or password".to_owned()
+        "this is not a URL: write redis://HOST:PORT/DATABASE, and percent-encode what is unusual in a user's name or password"
+            .to_owned()
     })?;
     let authority = uri.authority().ok_or("the host is missing: write redis://HOST:PORT/DATABASE")?;
     if authority.host().is_empty() {
@@ -83,10 +93,11 @@ mod tests {
             ("embedded://hunter2", "is a file"),
             ("redis+sentinel://:hunter2@h", "`redis+sentinel://` is not supported yet"),
             ("redis+cluster://:hunter2@h", "`redis+cluster://` is not supported yet"),
-            ("redis:hunter2", "not a URL"),
-            ("redis://:hunter2@h:port", "not a URL"),
+            ("redis:hunter2", "host"),
+            ("redis://:hunter2@h:port", "port"),
+            ("redis://:hunter2@h ", "not a URL"),
             ("redis://:hunter2@h:99999", "port"),
-            ("redis://:hunter2@", "host"),
+            ("redis://:hunter2@", "not a URL"),
             ("redis://h/hunter2", "number of a database"),
         ] {
             let reason = WrittenStoreUrl::parse(text).unwrap_err();

@@ -124,7 +124,9 @@ fn in_words(error: impl std::fmt::Display) -> String {
 
 fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| match text.rsplit_once(':') {
-        Some(("", _)) => format!("the IP address is missing: write 0.0.0.0{text} for every interface, 127.0.0.1{text} for this machine"),
+        Some(("", _)) => {
+            format!("the IP address is missing: write 0.0.0.0{text} for every interface, 127.0.0.1{text} for this machine")
+        }
         Some(("localhost", port)) => format!("a name is not an address: write 127.0.0.1:{port}"),
         _ if text.parse::<std::net::IpAddr>().is_ok() => "the port is missing".to_owned(),
         _ => format!("{} is not an IP address with a port", quoted(text)),
