@@ -20,7 +20,7 @@ use crate::{
     config::Config,
     gateway::{Gateway, Table},
     idempotency::{
-        backlog::{Backlog as Owing, Owed},
+        backlog::Backlog as Owing,
         context::{Context, Unknowns},
         heartbeat,
         lease::Leases,
@@ -117,7 +117,7 @@ impl App {
             leases: leases.clone(),
             backlog,
             sealer,
-            budget: Budget::new(config.limits.buffered.as_u64()),
+            budget: Budget::new(config.limits.buffered.get()),
             unknowns: Unknowns::default(),
             in_flight: Arc::default(),
         };
@@ -133,7 +133,7 @@ impl App {
         control.spawn(heartbeat::run(store.handle(), leases.clone(), metrics.clone(), stop_control.clone()));
         let owed = tokio::spawn(owed.work(store.handle(), LONGEST_RELEASE));
         let state = admin::State {
-            context: parts.context(store.handle(), &metrics),
+            context: Arc::new(parts.context(store.handle(), &metrics)),
             table: Arc::clone(&table),
             shared: shared.clone(),
             in_flight: Arc::clone(&parts.in_flight),
@@ -158,6 +158,11 @@ impl App {
     /// The configuration in force.
     pub const fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// The counters.
+    pub const fn metrics(&self) -> &Metrics {
+        &self.shared.metrics
     }
 
     /// Puts another configuration in force, as far as that goes without a restart; tells what does not.

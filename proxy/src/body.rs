@@ -26,6 +26,7 @@ use crate::upstream::PooledBody;
 pub struct Body {
     kind: Kind,
     guard: Option<Box<dyn OnEnd>>,
+    share: Option<Share>,
 }
 
 #[derive(Debug, Default)]
@@ -50,7 +51,7 @@ pub trait OnEnd: Send + Sync + std::fmt::Debug {
 impl Body {
     /// No body.
     pub const fn empty() -> Self {
-        Self { kind: Kind::Empty, guard: None }
+        Self { kind: Kind::Empty, guard: None, share: None }
     }
 
     /// These bytes.
@@ -60,18 +61,25 @@ impl Body {
 
     /// These bytes, then these trailers.
     pub const fn with_trailers(bytes: Bytes, trailers: Option<HeaderMap>) -> Self {
-        Self { kind: Kind::Full(bytes, trailers), guard: None }
+        Self { kind: Kind::Full(bytes, trailers), guard: None, share: None }
     }
 
     /// `front` first, then `rest`: a body that was read in part.
     pub fn resumed(front: VecDeque<Bytes>, rest: Self) -> Self {
-        Self { kind: Kind::Resumed { front, rest: Box::new(rest) }, guard: None }
+        Self { kind: Kind::Resumed { front, rest: Box::new(rest) }, guard: None, share: None }
     }
 
     /// The same body, with something that lives until its end.
     #[must_use]
     pub fn guarded(mut self, guard: Box<dyn OnEnd>) -> Self {
         self.guard = Some(guard);
+        self
+    }
+
+    /// The same body, with what it takes of the budget until it is gone.
+    #[must_use]
+    pub fn holding(mut self, share: Share) -> Self {
+        self.share = Some(share);
         self
     }
 
@@ -101,13 +109,13 @@ impl Body {
 
 impl From<Incoming> for Body {
     fn from(incoming: Incoming) -> Self {
-        Self { kind: Kind::Client(incoming), guard: None }
+        Self { kind: Kind::Client(incoming), guard: None, share: None }
     }
 }
 
 impl From<PooledBody> for Body {
     fn from(pooled: PooledBody) -> Self {
-        Self { kind: Kind::Upstream(pooled), guard: None }
+        Self { kind: Kind::Upstream(pooled), guard: None, share: None }
     }
 }
 
@@ -197,9 +205,10 @@ impl Share {
     #[must_use]
     pub fn grow(&mut self, more: u64) -> bool {
         let limit = self.budget.limit;
-        let grown = self.budget.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
-            used.checked_add(more).filter(|used| *used <= limit)
-        });
+        let grown = self
+            .budget
+            .used
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| used.checked_add(more).filter(|used| *used <= limit));
         self.bytes += if grown.is_ok() { more } else { 0 };
         grown.is_ok()
     }

@@ -97,15 +97,19 @@ impl<S: Store> Gateway<S> {
                 return denied("this path is for the saga calls of trusted peers");
             }
             Trust::Plain => None,
-            Trust::Untrusted => return answer(Problem::new(ProblemName::UntrustedPeer, "this peer is not among those whose saga calls are taken")),
+            Trust::Untrusted => {
+                return answer(Problem::new(
+                    ProblemName::UntrustedPeer,
+                    "this peer is not among those whose saga calls are taken",
+                ));
+            }
         };
         self.on_the_way_there(table, &mut request, peer);
-        let from_refrain = route.upstream.config().refrain;
         let call = Call { upstream: Arc::clone(&route.upstream), core: self.core, request, gate: None };
         let mut response = match &route.config.policy {
             None => pass(SendCall, call, &self.shared).await,
             Some(policy) => {
-                let protected = Protected { call, policy: Arc::clone(policy), step, from_refrain };
+                let protected = Protected { call, policy: Arc::clone(policy), step };
                 match self.idempotency.clone().call(protected).await {
                     Ok(response) => response,
                     Err(never) => match never {},
@@ -145,7 +149,8 @@ impl<S: Store> Handler for Gateway<S> {
         let request = request.map(Body::from);
         let version = request.version();
         let route = table.router.find(request.method(), request.uri(), host_of(&request)).cloned();
-        let line = table.access_log.then(|| Line { method: request.method().clone(), path: request.uri().path().to_owned(), peer });
+        let line =
+            table.access_log.then(|| Line { method: request.method().clone(), path: request.uri().path().to_owned(), peer });
         let response = if place.number > self.shared.limits.in_flight {
             self.shared.metrics.refused_at(Limit::InFlight);
             answer(Problem::new(ProblemName::Overloaded, "too many requests are under way"))

@@ -46,6 +46,8 @@ pub const SAGA_UNDO_KNOWS: HeaderName = HeaderName::from_static("saga-undo-knows
 /// When the step was first sent, in milliseconds since the Unix epoch.
 pub const SAGA_FIRST_SENT: HeaderName = HeaderName::from_static("saga-first-sent");
 /// `true`: settle what is in doubt, and forbid what has not begun.
+pub const SAGA_SIGNATURE: HeaderName = HeaderName::from_static("saga-signature");
+/// Whether a participant that would execute should seal the key instead.
 pub const SAGA_RESOLVE: HeaderName = HeaderName::from_static("saga-resolve");
 
 const SAGA_PREFIX: &str = "saga-";
@@ -182,10 +184,14 @@ pub fn distrust_answer(headers: &mut HeaderMap) {
     headers.remove(REFRAIN_PROBLEM);
 }
 
+/// Whether a header speaks of sagas.
+pub fn is_saga(name: &HeaderName) -> bool {
+    name.as_str().starts_with(SAGA_PREFIX)
+}
+
 /// Takes out every `Saga-*` header. For requests of peers that are not trusted. Allocates nothing where there is none.
 pub fn strip_saga(headers: &mut HeaderMap) {
-    let is_saga = |name: &&HeaderName| name.as_str().starts_with(SAGA_PREFIX);
-    let found: Vec<HeaderName> = headers.keys().filter(is_saga).cloned().collect();
+    let found: Vec<HeaderName> = headers.keys().filter(|name| is_saga(name)).cloned().collect();
     for name in found {
         headers.remove(name);
     }

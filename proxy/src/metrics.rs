@@ -9,7 +9,7 @@ use std::{
 
 use http::StatusCode;
 use prometheus_client::{
-    encoding::{EncodeLabelSet, EncodeLabelValue, text::encode},
+    encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder, text::encode},
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram, info::Info},
     registry::{Registry, Unit},
 };
@@ -108,7 +108,7 @@ pub struct ConnectionLabels {
 }
 
 /// Bounds of the process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(missing_docs, reason = "the names say it")]
 pub enum Limit {
     Connections,
@@ -118,7 +118,7 @@ pub enum Limit {
 }
 
 /// The state of a connection to an upstream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(missing_docs, reason = "the names say it")]
 pub enum ConnectionState {
     Busy,
@@ -126,7 +126,7 @@ pub enum ConnectionState {
 }
 
 /// What a claim found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(missing_docs, reason = "the names of crate::store::Claimed")]
 pub enum ClaimResult {
     Fresh,
@@ -140,7 +140,7 @@ pub enum ClaimResult {
 }
 
 /// Why an outcome became unknown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum UnknownCause {
     /// The connection broke after the send began.
     Broken,
@@ -153,7 +153,7 @@ pub enum UnknownCause {
 }
 
 /// An operation of the store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(missing_docs, reason = "the names of crate::store::Store's methods")]
 pub enum StoreOperation {
     HashKey,
@@ -167,7 +167,7 @@ pub enum StoreOperation {
 }
 
 /// What became of a reload.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ReloadResult {
     /// The new configuration is in force.
     Applied,
@@ -181,14 +181,66 @@ struct StatusClass(u16);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct IdempotencyLabel(Option<IdempotencyStatus>);
 
+/// Label values as they are shown: lower case, words apart by `_`.
+macro_rules! label_values {
+    ($name:ident { $($variant:ident => $text:literal,)* }) => {
+        impl EncodeLabelValue for $name {
+            fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), std::fmt::Error> {
+                EncodeLabelValue::encode(&match self { $(Self::$variant => $text,)* }, encoder)
+            }
+        }
+    };
+}
+
+label_values!(Limit {
+    Connections => "connections",
+    InFlight => "in_flight",
+    Buffered => "buffered",
+    Upstream => "upstream",
+});
+label_values!(ConnectionState {
+    Busy => "busy",
+    Idle => "idle",
+});
+label_values!(ClaimResult {
+    Fresh => "fresh",
+    Retake => "retake",
+    Replay => "replay",
+    Mismatch => "mismatch",
+    Sealed => "sealed",
+    InFlight => "in_flight",
+    Unknown => "unknown",
+    Probe => "probe",
+});
+label_values!(UnknownCause {
+    Broken => "broken",
+    TimedOut => "timed_out",
+    Status => "status",
+    Abandoned => "abandoned",
+});
+label_values!(StoreOperation {
+    HashKey => "hash_key",
+    Claim => "claim",
+    Complete => "complete",
+    Extend => "extend",
+    Doubt => "doubt",
+    Release => "release",
+    Settle => "settle",
+    Reserve => "reserve",
+});
+label_values!(ReloadResult {
+    Applied => "applied",
+    Refused => "refused",
+});
+
 impl EncodeLabelValue for StatusClass {
-    fn encode(&self, encoder: &mut prometheus_client::encoding::LabelValueEncoder) -> Result<(), std::fmt::Error> {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), std::fmt::Error> {
         EncodeLabelValue::encode(&["other", "1xx", "2xx", "3xx", "4xx", "5xx"][usize::from(self.0)], encoder)
     }
 }
 
 impl EncodeLabelValue for IdempotencyLabel {
-    fn encode(&self, encoder: &mut prometheus_client::encoding::LabelValueEncoder) -> Result<(), std::fmt::Error> {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), std::fmt::Error> {
         EncodeLabelValue::encode(&self.0.map_or("none", IdempotencyStatus::as_str), encoder)
     }
 }
@@ -232,7 +284,11 @@ impl Metrics {
         at.register("config_reloads", "Reloads of the configuration", self.reloads.clone());
         at.register("overloaded", "Requests or connections refused at a bound", self.overloaded.clone());
         at.register("late_replies", "Answers recorded after their caller was told to ask again", self.late_replies.clone());
-        at.register("fenced_completions", "Completions refused, for another owner had the record", self.fenced_completions.clone());
+        at.register(
+            "fenced_completions",
+            "Completions refused, for another owner had the record",
+            self.fenced_completions.clone(),
+        );
         let gauges = self.gauges.clone();
         at.register("connections", "Open client connections", gauges.connections);
         at.register("requests_in_flight", "Requests under way", gauges.in_flight);

@@ -2,7 +2,6 @@
 
 use http::{Method, Request, Response, StatusCode, header};
 use tokio_util::task::TaskTracker;
-use tower::Service;
 
 use crate::{
     body::Body,
@@ -21,14 +20,14 @@ pub async fn pass<U: Sender>(mut inner: U, mut call: Call, shared: &Shared) -> R
         std::future::poll_fn(|cx| inner.poll_ready(cx)).await?;
         inner.call(call).await
     };
-    let answer = match tokio::time::timeout(patience, sending).await {
-        Ok(answer) => answer,
+    let sent = match tokio::time::timeout(patience, sending).await {
+        Ok(sent) => sent,
         Err(_) => {
             let detail = format!("the upstream did not answer within {patience:?}");
             return answer(Problem::new(ProblemName::UpstreamTimeout, detail));
         }
     };
-    let mut response = match answer {
+    let mut response = match sent {
         Ok(response) => response,
         Err(SendError::NotSent(reason, _)) => return answer(not_sent(&reason)),
         Err(SendError::Unknown(reason)) => {

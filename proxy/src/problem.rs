@@ -60,6 +60,10 @@ pub enum ProblemName {
     Quarantined,
     /// No route takes the request.
     NotFound,
+    /// The request's head took too long to arrive.
+    HeaderTimeout,
+    /// The request's body broke off, or took too long to arrive.
+    BodyIncomplete,
     /// An unprotected request was sent, and its answer broke off.
     UpstreamFailed,
     /// An unprotected request was sent, and its answer took too long.
@@ -96,7 +100,7 @@ struct Meaning {
 
 impl ProblemName {
     /// All of them.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 22] = [
         Self::KeyMissing,
         Self::KeyInvalid,
         Self::KeyReused,
@@ -114,6 +118,8 @@ impl ProblemName {
         Self::Denied,
         Self::Quarantined,
         Self::NotFound,
+        Self::HeaderTimeout,
+        Self::BodyIncomplete,
         Self::UpstreamFailed,
         Self::UpstreamTimeout,
         Self::Internal,
@@ -186,6 +192,8 @@ impl ProblemName {
             Self::Denied => refused("denied", Code::FORBIDDEN, "The route is closed to this caller", Retry::Never),
             Self::Quarantined => later("quarantined", Code::INTERNAL_SERVER_ERROR, "The saga waits for an operator", 60),
             Self::NotFound => refused("not-found", Code::NOT_FOUND, "No route takes this request", Retry::Never),
+            Self::HeaderTimeout => later("header-timeout", Code::REQUEST_TIMEOUT, "The request's head did not arrive in time", 1),
+            Self::BodyIncomplete => later("body-incomplete", Code::BAD_REQUEST, "The request's body did not arrive whole", 1),
             Self::UpstreamFailed => refused("upstream-failed", Code::BAD_GATEWAY, "The service's answer broke off", Retry::Never),
             Self::UpstreamTimeout => {
                 refused("upstream-timeout", Code::GATEWAY_TIMEOUT, "The service took too long to answer", Retry::Never)
@@ -207,7 +215,8 @@ impl ProblemName {
         }
     }
 
-    fn page(self, dialect: Dialect) -> String {
+    /// Where the problem is explained: the `type` of RFC 9457.
+    pub fn page(self, dialect: Dialect) -> String {
         match (dialect, self.meaning()) {
             (Dialect::IdempotJs, Meaning { draft_section: Some(section), .. }) => format!("{DRAFT}#section-{section}"),
             (_, Meaning { name, .. }) => format!("{PAGES}#{name}"),

@@ -17,9 +17,9 @@ use super::{
     exchange::{self, Keyed, Sender},
     fingerprint::fingerprint,
     key::{self, Key, KeyError},
+    marker::{self, Status},
     name::{self, ScopeValue},
     policy::{Dedupe, OnStoreLoss, OverBody, Policy, Scope},
-    marker::{self, Status},
     verdict::CallKind,
     view::RequestView,
 };
@@ -179,7 +179,7 @@ impl<S: Store, U: Sender> Idempotency<S, U> {
     /// Reads the request's body whole.
     async fn read(&self, call: &mut Call, policy: &Policy) -> Result<(Bytes, Share), NotRead> {
         let body = std::mem::take(call.request.body_mut());
-        let cap = policy.max_request_body.as_u64();
+        let cap = policy.max_request_body.get();
         let until = tokio::time::Instant::now() + policy.max_execution;
         match collect(body, cap, &self.context.budget, Some(until)).await {
             Collected::Whole { bytes, share, .. } => {
@@ -202,11 +202,11 @@ impl<S: Store, U: Sender> Idempotency<S, U> {
             }
             Collected::Broken(error) => {
                 let detail = format!("the request's body broke off: {error}");
-                Err(NotRead::problem(Problem::new(ProblemName::BodyBroken, detail), policy))
+                Err(NotRead::problem(Problem::new(ProblemName::BodyIncomplete, detail), policy))
             }
             Collected::TimedOut => {
                 let detail = "the request's body did not end in time";
-                Err(NotRead::problem(Problem::new(ProblemName::BodyBroken, detail), policy))
+                Err(NotRead::problem(Problem::new(ProblemName::BodyIncomplete, detail), policy))
             }
         }
     }
@@ -218,9 +218,8 @@ impl<S: Store, U: Sender> Idempotency<S, U> {
         }
         let (method, uri, headers) = (request.method().clone(), request.uri().clone(), request.headers().clone());
         let (for_thread, body) = (Arc::clone(policy), bytes.clone());
-        let computed = tokio::task::spawn_blocking(move || {
-            fingerprint(&hash_key, &for_thread.fingerprint, &method, &uri, &headers, &body)
-        });
+        let computed =
+            tokio::task::spawn_blocking(move || fingerprint(&hash_key, &for_thread.fingerprint, &method, &uri, &headers, &body));
         match computed.await {
             Ok(computed) => computed,
             // The runtime is going down, or the pool's thread died: here, then.

@@ -57,7 +57,13 @@ struct State {
 impl Leases {
     /// None yet. What is given up goes to `backlog`.
     pub fn new(backlog: Backlog) -> Self {
-        Self { held: Arc::default(), next: Arc::default(), shortest: Arc::new(AtomicU64::new(3000)), born: Instant::now(), backlog }
+        Self {
+            held: Arc::default(),
+            next: Arc::default(),
+            shortest: Arc::new(AtomicU64::new(3000)),
+            born: Instant::now(),
+            backlog,
+        }
     }
 
     /// Holds a claim. `claimed` is when the claim was *sent*: the lease cannot have begun earlier.
@@ -185,8 +191,7 @@ impl Gate for SendGate {
         let state = &self.0;
         let third = u64::try_from(state.length.as_micros() / 3).unwrap_or(u64::MAX);
         let now = micros(state.born, Instant::now());
-        let opens = !state.lost.load(Ordering::Relaxed)
-            && now.saturating_add(third) <= state.valid_until.load(Ordering::Relaxed);
+        let opens = !state.lost.load(Ordering::Relaxed) && now.saturating_add(third) <= state.valid_until.load(Ordering::Relaxed);
         if opens {
             state.sent.store(true, Ordering::Relaxed);
         }

@@ -63,6 +63,21 @@ impl Status {
         }
     }
 
+    /// What a header says, if it is one of these.
+    pub fn said_by(headers: &HeaderMap) -> Option<Self> {
+        const ALL: [Status; 7] = [
+            Status::Executed,
+            Status::Replayed,
+            Status::Joined,
+            Status::Ignored,
+            Status::Unprotected,
+            Status::Pending,
+            Status::OutcomeUnknown,
+        ];
+        let said = headers.get(IDEMPOTENCY_STATUS)?;
+        ALL.into_iter().find(|status| said == status.as_str())
+    }
+
     /// Whether a header says this.
     pub fn is_said_by(self, headers: &HeaderMap) -> bool {
         headers.get(IDEMPOTENCY_STATUS).is_some_and(|value| value == self.as_str())

@@ -1,7 +1,7 @@
 //! Asking a service whether it did what nobody knows (rule 13).
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use saga_config::expr::Bindings;
 use serde_json::Value;
 
@@ -43,7 +43,7 @@ pub async fn ask<U: Sender>(probe: &Probe, inner: U, call: &Call, body: &Bytes, 
             Err(error) => return Finding::CannotTell(format!("`when`: {error}")),
         }
     }
-    let target = match probe.path.render_path(&known).map(|path| Uri::try_from(path)) {
+    let target = match probe.call.render(&known, &[]).map(Uri::try_from) {
         Ok(Ok(uri)) => uri,
         Ok(Err(error)) => return Finding::CannotTell(format!("the probe's path: {error}")),
         Err(error) => return Finding::CannotTell(format!("the probe's path: {error}")),
@@ -51,7 +51,7 @@ pub async fn ask<U: Sender>(probe: &Probe, inner: U, call: &Call, body: &Bytes, 
     match tokio::time::timeout(probe.timeout, send(probe, inner, call, target, budget)).await {
         Err(_) => Finding::CannotTell(format!("no answer within {:?}", probe.timeout)),
         Ok(Err(reason)) => Finding::CannotTell(reason),
-        Ok(Ok((parts, body))) => judge(probe, &known, parts, body),
+        Ok(Ok((parts, body))) => judge(probe, &request, &key, parts, body),
     }
 }
 
@@ -62,8 +62,12 @@ async fn send<U: Sender>(
     target: Uri,
     budget: &Budget,
 ) -> Result<(http::response::Parts, Bytes), String> {
+    let method = match probe.call.method() {
+        saga_config::template::Method::Head => Method::HEAD,
+        _ => Method::GET,
+    };
     let mut request = Request::new(Body::empty());
-    *request.method_mut() = probe.method.clone();
+    *request.method_mut() = method;
     *request.uri_mut() = target;
     // The service may want to know on whose behalf.
     for name in [header::HOST, header::AUTHORIZATION] {
@@ -92,7 +96,7 @@ fn in_words(error: &SendError) -> String {
     }
 }
 
-fn judge(probe: &Probe, known: &Bindings<'_>, parts: http::response::Parts, body: Bytes) -> Finding {
+fn judge(probe: &Probe, request: &Value, key: &Value, parts: http::response::Parts, body: Bytes) -> Finding {
     let response = serde_json::json!({
         "status": parts.status.as_u16(),
         "headers": headers_value(&parts.headers),
@@ -102,7 +106,7 @@ fn judge(probe: &Probe, known: &Bindings<'_>, parts: http::response::Parts, body
     if parts.status.is_server_error() || parts.status == StatusCode::TOO_MANY_REQUESTS {
         return Finding::CannotTell(format!("the service answered {}", parts.status));
     }
-    let known = known.clone().with("response", &response);
+    let known = Bindings::new().with("request", request).with("key", key).with("response", &response);
     match probe.done.eval_bool(&known) {
         Ok(false) => Finding::NotDone,
         Err(error) => Finding::CannotTell(format!("`done`: {error}")),
@@ -115,7 +119,8 @@ fn judge(probe: &Probe, known: &Bindings<'_>, parts: http::response::Parts, body
 
 fn build(template: &ProbeResponse, known: &Bindings<'_>) -> Result<Recorded, String> {
     let status = template.status.render(known).map_err(|error| format!("`response.status`: {error}"))?;
-    let status = status.as_u64().and_then(|status| u16::try_from(status).ok()).and_then(|status| StatusCode::from_u16(status).ok());
+    let status =
+        status.as_u64().and_then(|status| u16::try_from(status).ok()).and_then(|status| StatusCode::from_u16(status).ok());
     let status = status.ok_or("`response.status` is not an HTTP status")?;
     let body = template.body.render(known).map_err(|error| format!("`response.body`: {error}"))?;
     let mut headers = HeaderMap::new();

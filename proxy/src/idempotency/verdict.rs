@@ -95,6 +95,8 @@ fn judge_problem(name: ProblemName) -> Option<Verdict> {
         | Name::UntrustedPeer
         | Name::Denied
         | Name::NotFound
+        | Name::HeaderTimeout
+        | Name::BodyIncomplete
         | Name::UpstreamFailed
         | Name::UpstreamTimeout
         | Name::Internal => None,

@@ -30,7 +30,8 @@ impl<'a> RequestView<'a> {
     pub fn value(&self) -> Value {
         let query = self.uri.query().unwrap_or_default();
         let query = form_urlencoded::parse(query.as_bytes());
-        let query: Map<String, Value> = query.map(|(name, value)| (name.into_owned(), Value::String(value.into_owned()))).collect();
+        let query: Map<String, Value> =
+            query.map(|(name, value)| (name.into_owned(), Value::String(value.into_owned()))).collect();
         let mut request = Map::new();
         request.insert("method".to_owned(), Value::String(self.method.to_owned()));
         request.insert("path".to_owned(), Value::String(self.uri.path().to_owned()));

@@ -14,7 +14,7 @@ use super::{
     activity::Due,
     io::{ClientIo, Spoken, detect, no_front},
 };
-use crate::problem::page;
+use crate::{idempotency::marker::Dialect, problem::ProblemName};
 
 /// Streams that one HTTP/2 connection may have open.
 const MAX_STREAMS: u32 = 256;
@@ -25,20 +25,26 @@ const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
 #[derive(Clone, Copy)]
 pub(super) struct Refusal {
     status: &'static str,
-    problem: &'static str,
+    problem: ProblemName,
     title: &'static str,
 }
 
 pub(super) const TOO_MANY_CONNECTIONS: Refusal =
-    Refusal { status: "503 Service Unavailable", problem: "overloaded", title: "Too many connections are open" };
-const SLOW_HEAD: Refusal =
-    Refusal { status: "408 Request Timeout", problem: "header-timeout", title: "The request's head did not arrive in time" };
+    Refusal { status: "503 Service Unavailable", problem: ProblemName::Overloaded, title: "Too many connections are open" };
+const SLOW_HEAD: Refusal = Refusal {
+    status: "408 Request Timeout",
+    problem: ProblemName::HeaderTimeout,
+    title: "The request's head did not arrive in time",
+};
 
 impl Refusal {
     fn bytes(self) -> Vec<u8> {
         let Self { status, problem, title } = self;
         let code = &status[..3];
-        let body = format!(r#"{{"type":"{}","title":"{title}","status":{code},"retryable":true,"retry":"same-key"}}"#, page(problem));
+        let body = format!(
+            r#"{{"type":"{}","title":"{title}","status":{code},"retryable":true,"retry":"same-key"}}"#,
+            problem.page(Dialect::Ietf)
+        );
         format!(
             "HTTP/1.1 {status}\r\ncontent-type: application/problem+json\r\nrefrain-problem: {problem}\r\nretry-after: 1\r\n\
              connection: close\r\ncontent-length: {}\r\n\r\n{body}",
@@ -97,10 +103,9 @@ async fn serve_http1<H: Handler>(tcp: TcpStream, front: Front, peer: Peer, handl
         .preserve_header_case(true)
         .half_close(true)
         .writev(false)
-        .auto_date_header(false)
         .header_read_timeout(None)
         .max_headers(limits.headers)
-        .max_buf_size(usize::try_from(limits.header_bytes.as_u64()).unwrap_or(usize::MAX).max(8192))
+        .max_buf_size(usize::try_from(limits.header_bytes.get()).unwrap_or(usize::MAX).max(8192))
         .timer(TokioTimer::new());
     let mut connection = pin!(Some(builder.serve_connection(io, service).with_upgrades()));
     let mut draining = false;
@@ -146,9 +151,8 @@ async fn serve_http2<H: Handler>(tcp: TcpStream, front: Front, peer: Peer, handl
     let connection = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .adaptive_window(true)
-        .auto_date_header(false)
         .max_concurrent_streams(MAX_STREAMS)
-        .max_header_list_size(u32::try_from(limits.header_bytes.as_u64()).unwrap_or(u32::MAX))
+        .max_header_list_size(u32::try_from(limits.header_bytes.get()).unwrap_or(u32::MAX))
         .serve_connection(io, service);
     let mut connection = pin!(connection);
     let mut draining = false;

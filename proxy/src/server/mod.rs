@@ -19,6 +19,7 @@ use hyper::body::Incoming;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+use self::activity::Activity;
 pub use self::activity::Busy;
 pub(crate) use self::connection::tunnel;
 use crate::{

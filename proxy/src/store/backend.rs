@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    Claim, Claimed, Complete, Completed, Health, Held, Inspection, Renewal, Reserved, Resolution, Resolved, Settle, Settled, Store,
-    StoreError, Token,
+    Claim, Claimed, Complete, Completed, Health, Held, Inspection, Renewal, Reserved, Resolution, Resolved, Settle, Settled,
+    Store, StoreError, Token,
     embedded::{self, EmbeddedStore},
     memory::MemoryStore,
     redis::{self, RedisConfig, RedisStore},

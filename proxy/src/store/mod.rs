@@ -20,6 +20,7 @@ use crate::{
     time::Timestamp,
 };
 
+pub mod backend;
 pub mod clock;
 pub mod embedded;
 pub mod faults;

@@ -54,11 +54,8 @@ impl Upstream {
     ///
     /// See [`SetUpError`].
     pub fn new(config: Arc<UpstreamConfig>, cores: usize) -> Result<Self, SetUpError> {
-        let endpoints = config
-            .endpoints
-            .iter()
-            .map(|uri| Endpoint::new(&config, uri).map(Arc::new))
-            .collect::<Result<Vec<_>, _>>()?;
+        let endpoints =
+            config.endpoints.iter().map(|uri| Endpoint::new(&config, uri).map(Arc::new)).collect::<Result<Vec<_>, _>>()?;
         let per_core = (config.max_connections / cores.max(1)).max(1);
         let pools = (0..cores).map(|_| endpoints.iter().map(|_| CorePool::new(per_core, config.max_idle)).collect()).collect();
         Ok(Self { config, endpoints, pools, turn: AtomicUsize::new(0), in_flight: Arc::default() })

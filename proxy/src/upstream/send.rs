@@ -10,12 +10,12 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version, 
 use hyper::client::conn::{TrySendError, http1};
 
 use super::{
-    Call, InFlight, NotSent, SendError,
+    Call, InFlight, NotSent, SendError, Upstream,
     body::{Home, PooledBody},
     connect::Endpoint,
     pool::{CorePool, Taken},
 };
-use crate::{body::Body, config::Protocol};
+use crate::{body::Body, config::Protocol, headers};
 
 /// A connection that an upstream means to keep for n seconds is used for one second less: a request must not cross its closing.
 const CLOSING_MARGIN: Duration = Duration::from_secs(1);
@@ -98,12 +98,12 @@ async fn send_to(mut call: Call, at: usize, place: InFlight) -> Result<Response<
         Sender::Http1(mut sender) => {
             let sent = sender.try_send_request(for_http1(request, endpoint)).await;
             match sent {
-                Ok(response) => Ok(pooled(response, Some((pool.clone(), sender)), upstream.config.idle_timeout, place)),
+                Ok(response) => Ok(pooled(response, Some((pool.clone(), sender)), &upstream, place)),
                 Err(error) => Err(failed(error, call, endpoint, place, target, host)),
             }
         }
         Sender::Http2(mut sender) => match sender.try_send_request(for_http2(request, endpoint)).await {
-            Ok(response) => Ok(pooled(response, None, Duration::ZERO, place)),
+            Ok(response) => Ok(pooled(response, None, &upstream, place)),
             Err(error) => Err(failed(error, call, endpoint, place, target, host)),
         },
     }
@@ -188,11 +188,15 @@ fn chain(error: &dyn std::error::Error) -> String {
 }
 
 fn pooled(
-    response: Response<hyper::body::Incoming>,
+    mut response: Response<hyper::body::Incoming>,
     home: Option<(CorePool, http1::SendRequest<Body>)>,
-    idle_timeout: Duration,
+    upstream: &Upstream,
     place: InFlight,
 ) -> Response<Body> {
+    if !upstream.config.refrain {
+        headers::distrust_answer(response.headers_mut());
+    }
+    let idle_timeout = upstream.config.idle_timeout;
     let home = home
         .map(|(pool, sender)| Home { pool, sender, idle_for: idle_for(response.headers(), idle_timeout) })
         .filter(|_| response.version() != Version::HTTP_10 && response.status() != StatusCode::SWITCHING_PROTOCOLS);

@@ -3,7 +3,7 @@
 use std::pin::pin;
 
 use bytes::Bytes;
-use http::{HeaderMap, Response, response::Parts};
+use http::{HeaderMap, response::Parts};
 use tokio::time::Instant;
 
 use super::{Claimant, Exchange, Next, Sender};
@@ -11,8 +11,8 @@ use crate::{
     body::{Body, Budget, Collected, Share, collect},
     idempotency::{
         backlog::Deferred,
-        response::{NotKept, Recorded, Tombstone, record},
         marker::Status,
+        response::{NotKept, Recorded, Tombstone, record},
         verdict::{self, Verdict},
     },
     metrics::{StoreOperation, UnknownCause},
@@ -39,7 +39,7 @@ enum Reply {
 impl Reply {
     fn into_body(self) -> Body {
         match self {
-            Self::Whole(bytes, trailers, _) => Body::with_trailers(bytes, trailers),
+            Self::Whole(bytes, trailers, share) => Body::with_trailers(bytes, trailers).holding(share),
             Self::NotKept(_, body) => body,
         }
     }
@@ -94,7 +94,7 @@ impl<S: Store, U: Sender> Exchange<S, U> {
         let began = Instant::now();
         let end = began + self.about.policy.max_execution;
         let patience = began + self.about.upstream.config().response_timeout;
-        let cap = self.about.policy.max_stored_body.as_u64();
+        let cap = self.about.policy.max_stored_body.get();
         let mut sending = pin!(send_and_read(self.inner.clone(), call, cap, self.context.budget.clone(), end));
         if let Ok(outcome) = tokio::time::timeout_at(patience.min(end), sending.as_mut()).await {
             return Some(outcome);
@@ -129,9 +129,7 @@ impl<S: Store, U: Sender> Exchange<S, U> {
         let token = claimant.lease.token();
         let attempt = claimant.grant.attempt;
         let recorded = match &reply {
-            Reply::Whole(bytes, trailers, _) => {
-                record(&parts, bytes.clone(), trailers.as_ref(), &self.about.policy.drop_headers)
-            }
+            Reply::Whole(bytes, trailers, _) => record(&parts, bytes.clone(), trailers.as_ref(), &self.about.policy.drop_headers),
             Reply::NotKept(reason, _) => Recorded::Tombstone(Tombstone { status: parts.status, reason: *reason }),
         };
         let complete = Complete {
@@ -234,9 +232,7 @@ async fn send_and_read<U: Sender>(mut inner: U, call: Call, cap: u64, budget: Bu
     match collect(body, cap, &budget, Some(end)).await {
         Collected::Whole { bytes, trailers, share } => Outcome::Replied(parts, Reply::Whole(bytes, trailers, share)),
         // What the process has no room for is not kept either: the upstream has acted, and its answer must reach the caller.
-        Collected::Over(body) | Collected::NoBudget(body) => {
-            Outcome::Replied(parts, Reply::NotKept(NotKept::TooLarge, body))
-        }
+        Collected::Over(body) | Collected::NoBudget(body) => Outcome::Replied(parts, Reply::NotKept(NotKept::TooLarge, body)),
         Collected::Broken(error) => Outcome::Unknown(format!("the answer broke off: {error}")),
         Collected::TimedOut => Outcome::Unknown("the answer did not end within max_execution".to_owned()),
     }

@@ -20,8 +20,8 @@ use super::{
     context::Context,
     key::Key,
     lease::Lease,
-    policy::{OnInFlight, OnStoreLoss, Policy, UnknownPolicy},
     marker::Status,
+    policy::{OnInFlight, OnStoreLoss, Policy, UnknownPolicy},
     verdict::CallKind,
 };
 use crate::{
@@ -39,9 +39,15 @@ const MAX_CLAIMS: u32 = 16;
 const LONGEST_LOOK: Duration = Duration::from_secs(1);
 
 /// What sends a call to its upstream.
-pub trait Sender: Service<Call, Response = Response<Body>, Error = SendError, Future: Send> + Clone + Send + 'static {}
+pub trait Sender:
+    Service<Call, Response = Response<Body>, Error = SendError, Future: Send> + Clone + Send + Sync + 'static
+{
+}
 
-impl<T> Sender for T where T: Service<Call, Response = Response<Body>, Error = SendError, Future: Send> + Clone + Send + 'static {}
+impl<T> Sender for T where
+    T: Service<Call, Response = Response<Body>, Error = SendError, Future: Send> + Clone + Send + Sync + 'static
+{
+}
 
 /// A keyed request, read and named.
 #[derive(Debug)]

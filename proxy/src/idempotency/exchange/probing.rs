@@ -27,10 +27,9 @@ impl<S: Store, U: Sender> Exchange<S, U> {
         let finding = probe::ask(probe, self.inner.clone(), call, &self.about.body, &self.about.key, &self.context.budget).await;
         let is_late_enough = sent_ago + claimed_at.elapsed() >= probe.after;
         let verdict = match finding {
-            Finding::Done(recorded) => ProbeVerdict::Done {
-                response: self.context.seal(self.about.name, fence, &recorded),
-                ttl: self.about.policy.ttl,
-            },
+            Finding::Done(recorded) => {
+                ProbeVerdict::Done { response: self.context.seal(self.about.name, fence, &recorded), ttl: self.about.policy.ttl }
+            }
             Finding::NotDone if is_late_enough => {
                 ProbeVerdict::NotDone { lease: self.about.policy.lease, ttl: self.about.policy.ttl }
             }
