@@ -64,13 +64,13 @@ fn a_secret_that_is_not_there_is_named() {
     let key = |key: &str| format!("{LOCAL}store: {{encryption: {{keys: [{{id: a, key: {key}}}]}}}}\n");
     one_mistake(
         &key("{env: NOWHERE}"),
-        "2:50: error: the environment variable `NOWHERE` is not set (name a file or an environment variable that holds the secret)",
+        "2:48: error: the environment variable `NOWHERE` is not set (name a file or an environment variable that holds the secret)",
     );
     let found = mistakes(&key("{file: nowhere}"));
     assert!(found[0].contains("cannot be read from /etc/refrain/nowhere"), "{found:?}");
     one_mistake(
         &key("{env: PEERS}"),
-        "2:44: error: the key has 21 characters; 32 bytes are 64 characters of hexadecimal, or 43 or 44 of base64 (make one with `openssl rand -base64 32`)",
+        "2:42: error: the key has 21 characters; 32 bytes are 64 characters of hexadecimal, or 43 or 44 of base64 (make one with `openssl rand -base64 32`)",
     );
     let two = format!("{LOCAL}store: {{encryption: {{keys: [{{id: a, key: {{env: SEAL}}}}, {{id: a, key: {{env: SEAL}}}}]}}}}\n");
     let found = mistakes(&two);
