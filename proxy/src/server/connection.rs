@@ -101,7 +101,8 @@ async fn serve_http1<H: Handler>(tcp: TcpStream, front: Front, peer: Peer, handl
     let mut builder = http1::Builder::new();
     builder
         .preserve_header_case(true)
-        .half_close(true)
+        // A client that closes its side has hung up: it cancels its waiting, and what nothing protects.
+        .half_close(false)
         .writev(false)
         .header_read_timeout(None)
         .max_headers(limits.headers)
