@@ -1,4 +1,3 @@
-fn main() {}
 //! The `shop` program; see the README beside it.
 
 use std::error::Error;

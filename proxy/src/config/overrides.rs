@@ -10,7 +10,7 @@ use saga_config::{
 use super::{
     findings::Findings,
     raw::{
-        Admin, Auto, Listen, Raw, Store, Workers,
+        Auto, Listen, Raw, Store, Workers,
         idempotency::{Idempotency, Preset, Rules},
         text::{Address, Endpoint, StoreUrl},
         upstream::{Upstream, Url},

@@ -15,6 +15,7 @@ use tokio::sync::watch;
 
 use super::{
     client::{Answer, Call},
+    origin::Origin,
     within,
 };
 
@@ -216,6 +217,11 @@ impl Drop for Refrain {
             eprintln!("--- the log of refrain {}:\n{}\n---", self.child.id(), self.log.borrow().join("\n"));
         }
     }
+}
+
+/// A store, `origin` as the local upstream `service`, and the rest.
+pub(crate) fn yaml(store: &str, origin: &Origin, rest: &str) -> String {
+    format!("store: {{url: \"{store}\"}}\nupstreams:\n  service: {{url: \"{}\", local: true}}\n{rest}", origin.url())
 }
 
 /// Runs another command of the program, with its admin side's address in the environment where one is given.
