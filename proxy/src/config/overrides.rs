@@ -11,6 +11,7 @@ use super::{
     findings::Findings,
     raw::{
         Auto, Listen, Raw, Store, Workers,
+        Auto, Listen, Raw, Workers,
         idempotency::{Idempotency, Preset, Rules},
         text::{Address, Endpoint, StoreUrl},
         upstream::{Upstream, Url},
@@ -67,7 +68,7 @@ impl Overrides {
             raw.workers = Some(workers);
         }
         if let Some(url) = parsed(self.store.as_ref(), at(&["store", "url"]), StoreUrl::parse, findings) {
-            raw.store.get_or_insert_with(Store::default).url = Some(url);
+            raw.store.get_or_insert_default().url = Some(url);
         }
         if let Some(preset) = parsed(self.preset.as_ref(), at(&["idempotency", "preset"]), preset, findings) {
             set_preset(raw, preset);

@@ -6,6 +6,7 @@ use http::{HeaderName, Method};
 use saga_config::{
     expr::Expression,
     template::{PathTemplate, Template, ValueTemplate},
+    template::{CallTarget, Template, ValueTemplate},
     units::ByteCount,
 };
 
@@ -130,6 +131,8 @@ pub struct Probe {
     pub method: Method,
     /// Its path and query. Names: `key`, `request`.
     pub path: PathTemplate,
+    /// The probe's request: GET or HEAD, and path and query. Names: `key`, `request`.
+    pub call: CallTarget,
     /// "Not done" counts only this long after the send began.
     pub after: Duration,
     /// Whether the answer says that the upstream acted. Names: `key`, `request`, `response`.

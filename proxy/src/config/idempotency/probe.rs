@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use http::Method;
 use saga_config::{
     diagnostic::Diagnostic,
     expr::Names,
-    template::{CallTarget, Method as CallMethod, PathTemplate, Target, ValueTemplate},
+    template::{CallTarget, Method, Target, ValueTemplate},
     units::DurationText,
     yaml::Pointer,
 };
@@ -44,8 +43,8 @@ pub(super) fn probe(
     let response = written.response.as_ref().map(|response| self::response(response, &at.child("response"), &answered, findings));
     let after = after(written.after, &at.child("after"), max_execution, findings);
     let timeout = positive(written.timeout, TIMEOUT, &at.child("timeout"), findings);
-    let (method, path) = call?;
-    let uses_key = path.template().expressions().any(|(expression, _)| expression.touches(&["key"]));
+    let call = call?;
+    let uses_key = call.template().expressions().any(|(expression, _)| expression.touches(&["key"]));
     if uses_key && written.when.is_none() && about.access != Access::Saga && findings.is_whole(at) {
         let message = "this call uses `key`, which any client can choose: it could ask for what another request did";
         let diagnostic = Diagnostic::error("probe-needs-when", findings.place(&at.child("call")), message)
@@ -53,7 +52,7 @@ pub(super) fn probe(
         findings.add(diagnostic);
     }
     // `when` and `response` are sound if they are there: an inner `None` has been reported.
-    Some(Probe { when: transposed(when)?, method, path, after, done: done?, response: transposed(response)?, timeout })
+    Some(Probe { when: transposed(when)?, call, after, done: done?, response: transposed(response)?, timeout })
 }
 
 fn transposed<T>(written: Option<Option<T>>) -> Option<Option<T>> {
@@ -69,7 +68,7 @@ fn call_target(
     names: &Names,
     about: &About<'_>,
     findings: &mut Findings,
-) -> Option<(Method, PathTemplate)> {
+) -> Option<CallTarget> {
     let call = match CallTarget::parse(text, names) {
         Ok(call) => call,
         Err(error) => {
@@ -77,28 +76,22 @@ fn call_target(
             return None;
         }
     };
-    let method = match call.method() {
-        CallMethod::Get => Method::GET,
-        CallMethod::Head => Method::HEAD,
-        other => {
-            let message = format!("a probe only asks, it does not act: {} could", other.as_str());
-            findings.error("probe-acts", at, message, "use GET or HEAD");
-            return None;
-        }
-    };
+    if !matches!(call.method(), Method::Get | Method::Head) {
+        let message = format!("a probe only asks, it does not act: {} could", call.method().as_str());
+        findings.error("probe-acts", at, message, "use GET or HEAD");
+        return None;
+    }
     if let Some(upstream) = call.upstream().filter(|upstream| upstream.as_str() != about.upstream.name.as_str()) {
         let message = format!("a probe asks the route's own upstream, `{}`, not `{upstream}`", about.upstream.name);
         findings.error("probe-elsewhere", at, message, "leave the upstream's name out");
         return None;
     }
     let sound = check_fields(call.template().expressions(), at, call.target_offset(), findings);
-    match call.target() {
-        Target::Path(path) => sound.then(|| (method, path.clone())),
-        Target::Reference(_) => {
-            findings.error("probe-target", at, "a probe's path begins with `/`", "write it like GET /orders/?reference=${key}");
-            None
-        }
+    if matches!(call.target(), Target::Reference(_)) {
+        findings.error("probe-target", at, "a probe's path begins with `/`", "write it like GET /orders/?reference=${key}");
+        return None;
     }
+    sound.then_some(call)
 }
 
 /// "Not done" counts after this long. Earlier, the request may still be under way.

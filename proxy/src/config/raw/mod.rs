@@ -211,7 +211,7 @@ pub(super) struct SagaPeers {
 fn upstreams(generator: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "object",
-        "propertyNames": text::Name::json_schema(generator),
+        "propertyNames": {"type": "string", "format": text::UPSTREAM_NAME.name},
         "additionalProperties": generator.subschema_for::<upstream::Upstream>(),
         "maxProperties": 1000,
     })

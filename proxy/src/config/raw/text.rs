@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use saga_config::{
     diagnostic::{did_you_mean, quoted},
     names::UpstreamName,
-    schema::{Format, STANDARD_FORMATS},
+    schema::{Format, STANDARD_FORMATS, parse_as},
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de};
@@ -63,10 +63,6 @@ text! {
     Endpoint(Uri), "refrain-endpoint", "a URL such as http://127.0.0.1:8001", endpoint
 }
 text! {
-    /// An upstream's name.
-    Name(UpstreamName), "refrain-upstream", "a name such as `billing`", |text| text.parse().map_err(in_words)
-}
-text! {
     /// Where records are kept.
     StoreUrl(WrittenStoreUrl), "refrain-store", "memory:, embedded:PATH, redis://HOST or rediss://HOST", WrittenStoreUrl::parse
 }
@@ -100,12 +96,16 @@ text! {
     Host(String), "refrain-host", "a host without port such as shop.example", host
 }
 
+/// The names of upstreams, which are keys.
+pub(in crate::config) const UPSTREAM_NAME: Format =
+    Format { name: "refrain-upstream", expected: "a name such as `billing`", parse: parse_as::<UpstreamName> };
+
 /// The grammars of this file and those of units.
 pub(in crate::config) fn formats() -> Vec<Format> {
     const OWN: [Format; 11] = [
         Address::FORMAT,
         Endpoint::FORMAT,
-        Name::FORMAT,
+        UPSTREAM_NAME,
         StoreUrl::FORMAT,
         MethodName::FORMAT,
         Header::FORMAT,

@@ -79,15 +79,16 @@ proptest! {
         }
     }
 
-    /// The promise behind it all: what the schema lets through serde takes, and the other way round, but that serde
-    /// would take a list for a map, by the order of its fields.
+    /// The promise behind it all: what the schema lets through serde takes, and the other way round, but for two things
+    /// that serde does not know: bounds that only the schema states, and that a list is not a map (serde would take one,
+    /// by the order of its fields).
     #[test]
     fn the_schema_agrees_with_serde(text in tree()) {
         let document = Document::parse(&Source::new("f", text.as_str())).unwrap();
         let found = check(&document, &schemars::schema_for!(Sample));
         let taken = serde_json::from_value::<Sample>(document.root().to_json());
         let agree = match &taken {
-            Ok(_) => found.iter().all(|mistake| mistake.message().ends_with(" list")),
+            Ok(_) => found.iter().all(|mistake| mistake.message().ends_with(" list") || mistake.code() == "out-of-range"),
             Err(_) => !found.is_empty(),
         };
         prop_assert!(agree, "{text}\n{found:?}\n{taken:?}");
