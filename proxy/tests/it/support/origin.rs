@@ -382,7 +382,8 @@ async fn pass(gate: Option<Gate>) {
     if let Some(gate) = gate {
         gate.arrived.send_modify(|number| *number += 1);
         // Whoever holds the gate's other end may be gone with the test.
-        let _gone = gate.open.subscribe().wait_for(|open| *open).await;
+        let mut open = gate.open.subscribe();
+        let _gone = open.wait_for(|open| *open).await;
     }
 }
 

@@ -186,16 +186,12 @@ impl Refrain {
 
     /// Waits until a line of the log holds all of `texts`, and gives the line.
     pub(crate) async fn logged(&self, texts: &[&str]) -> String {
-        let mut log = self.log.subscribe();
-        let fits = |line: &&String| texts.iter().all(|text| line.contains(text));
-        let what = format!("a line of the log with {texts:?}");
-        let lines = within(&what, log.wait_for(|lines| lines.iter().any(|line| fits(&line)))).await.unwrap();
-        lines.iter().find(fits).unwrap().clone()
+        logged(&self.log, texts).await
     }
 
     async fn find_addresses(&mut self) {
         let admin = tokio::select! {
-            line = self.logged(&["\"admin: /livez"]) => line,
+            line = logged(&self.log, &["\"admin: /livez"]) => line,
             status = exit_of(&mut self.child) => panic!("refrain ended with {status}:\n{}", self.log.borrow().join("\n")),
         };
         let clients = self.logged(&["\"listening\""]).await;
@@ -272,6 +268,14 @@ fn spawn(folder: &Path) -> Started {
         }
     });
     (child, log, reader)
+}
+
+async fn logged(log: &watch::Sender<Vec<String>>, texts: &[&str]) -> String {
+    let mut log = log.subscribe();
+    let fits = |line: &&String| texts.iter().all(|text| line.contains(text));
+    let what = format!("a line of the log with {texts:?}");
+    let lines = within(&what, log.wait_for(|lines| lines.iter().any(|line| fits(&line)))).await.unwrap();
+    lines.iter().find(fits).unwrap().clone()
 }
 
 async fn exit_of(child: &mut Child) -> ExitStatus {
