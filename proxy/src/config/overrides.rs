@@ -10,7 +10,6 @@ use saga_config::{
 use super::{
     findings::Findings,
     raw::{
-        Auto, Listen, Raw, Store, Workers,
         Auto, Listen, Raw, Workers,
         idempotency::{Idempotency, Preset, Rules},
         text::{Address, Endpoint, StoreUrl},

@@ -5,7 +5,6 @@ use std::{sync::Arc, time::Duration};
 use http::{HeaderName, Method};
 use saga_config::{
     expr::Expression,
-    template::{PathTemplate, Template, ValueTemplate},
     template::{CallTarget, Template, ValueTemplate},
     units::ByteCount,
 };
@@ -127,10 +126,6 @@ pub enum UnknownPolicy {
 pub struct Probe {
     /// For which requests the probe can tell; for others the record is held. Names: `key`, `request`.
     pub when: Option<Expression>,
-    /// The method of the probe's request: GET or HEAD.
-    pub method: Method,
-    /// Its path and query. Names: `key`, `request`.
-    pub path: PathTemplate,
     /// The probe's request: GET or HEAD, and path and query. Names: `key`, `request`.
     pub call: CallTarget,
     /// "Not done" counts only this long after the send began.

@@ -1,7 +1,7 @@
 //! Asking a service whether it did what nobody knows (rule 13).
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use saga_config::expr::Bindings;
 use serde_json::Value;
 
@@ -43,7 +43,7 @@ pub async fn ask<U: Sender>(probe: &Probe, inner: U, call: &Call, body: &Bytes, 
             Err(error) => return Finding::CannotTell(format!("`when`: {error}")),
         }
     }
-    let target = match probe.path.render(&known).map(Uri::try_from) {
+    let target = match probe.call.render(&known, &[]).map(Uri::try_from) {
         Ok(Ok(uri)) => uri,
         Ok(Err(error)) => return Finding::CannotTell(format!("the probe's path: {error}")),
         Err(error) => return Finding::CannotTell(format!("the probe's path: {error}")),
@@ -62,8 +62,12 @@ async fn send<U: Sender>(
     target: Uri,
     budget: &Budget,
 ) -> Result<(http::response::Parts, Bytes), String> {
+    let method = match probe.call.method() {
+        saga_config::template::Method::Head => Method::HEAD,
+        _ => Method::GET,
+    };
     let mut request = Request::new(Body::empty());
-    *request.method_mut() = probe.method.clone();
+    *request.method_mut() = method;
     *request.uri_mut() = target;
     // The service may want to know on whose behalf.
     for name in [header::HOST, header::AUTHORIZATION] {

@@ -46,9 +46,12 @@ async fn an_answer_arrives_as_it_was_written() {
 }
 
 #[tokio::test]
-async fn an_answer_without_a_date_gets_none() {
+async fn an_answer_without_a_date_gets_one() {
     let (_, _, head, _) = through("GET / HTTP/1.1\r\nHost: a\r\n\r\n", OK).await;
-    assert_eq!(head.lines, ["Content-Length: 2"]);
+    // RFC 9110, section 6.6.1.
+    let date = httpdate::parse_http_date(head.value("date").unwrap()).unwrap();
+    assert!(date.elapsed().unwrap().as_secs() < 60);
+    assert_eq!(head.lines.len(), 2, "nothing else was added: {head:?}");
 }
 
 #[tokio::test]

@@ -186,12 +186,12 @@ impl Refrain {
 
     /// Waits until a line of the log holds all of `texts`, and gives the line.
     pub(crate) async fn logged(&self, texts: &[&str]) -> String {
-        logged(&self.log, texts).await
+        line_with(&self.log, texts).await
     }
 
     async fn find_addresses(&mut self) {
         let admin = tokio::select! {
-            line = logged(&self.log, &["\"admin: /livez"]) => line,
+            line = line_with(&self.log, &["\"admin: /livez"]) => line,
             status = exit_of(&mut self.child) => panic!("refrain ended with {status}:\n{}", self.log.borrow().join("\n")),
         };
         let clients = self.logged(&["\"listening\""]).await;
@@ -270,7 +270,7 @@ fn spawn(folder: &Path) -> Started {
     (child, log, reader)
 }
 
-async fn logged(log: &watch::Sender<Vec<String>>, texts: &[&str]) -> String {
+async fn line_with(log: &watch::Sender<Vec<String>>, texts: &[&str]) -> String {
     let mut log = log.subscribe();
     let fits = |line: &&String| texts.iter().all(|text| line.contains(text));
     let what = format!("a line of the log with {texts:?}");
