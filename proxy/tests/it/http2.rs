@@ -348,7 +348,7 @@ where
                 number += 1;
             }
             // What was said so far goes out; then the connection is gone.
-            connection.abrupt_shutdown(h2::Reason::NO_ERROR);
+            connection.graceful_shutdown();
             let _gone = connection.accept().await;
             drop(connection);
             end.send_modify(|count| *count += 1);
