@@ -101,7 +101,6 @@ async fn serve_http1<H: Handler>(tcp: TcpStream, front: Front, peer: Peer, handl
     let mut builder = http1::Builder::new();
     builder
         .preserve_header_case(true)
-        .half_close(true)
         .writev(false)
         .header_read_timeout(None)
         .max_headers(limits.headers)
