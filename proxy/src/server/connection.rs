@@ -18,6 +18,8 @@ use crate::{idempotency::marker::Dialect, problem::ProblemName};
 
 /// Streams that one HTTP/2 connection may have open.
 const MAX_STREAMS: u32 = 256;
+/// How long an idle HTTP/2 client gets to answer a goodbye. One that does not is gone.
+const GOODBYE: Duration = Duration::from_secs(1);
 /// How long a refused client gets to read its refusal.
 const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -154,21 +156,25 @@ async fn serve_http2<H: Handler>(tcp: TcpStream, front: Front, peer: Peer, handl
         .max_header_list_size(u32::try_from(limits.header_bytes.get()).unwrap_or(u32::MAX))
         .serve_connection(io, service);
     let mut connection = pin!(connection);
-    let mut draining = false;
+    let (mut draining, mut told) = (false, false);
     let mut look_at = Instant::now() + limits.idle_timeout;
     loop {
+        let idle_timeout = if told { GOODBYE } else { limits.idle_timeout };
         tokio::select! {
             _ended = connection.as_mut() => return,
             () = shared.drain.cancelled(), if !draining => {
-                draining = true;
+                (draining, told) = (true, true);
                 connection.as_mut().graceful_shutdown();
+                look_at = Instant::now() + GOODBYE;
             }
             () = shared.cut.cancelled() => return,
-            () = tokio::time::sleep_until(look_at) => match activity.due(limits.header_timeout, limits.idle_timeout) {
+            () = tokio::time::sleep_until(look_at) => match activity.due(limits.header_timeout, idle_timeout) {
                 Due::Later(at) => look_at = at,
+                Due::Idle | Due::SlowHead if told => return,
                 Due::Idle | Due::SlowHead => {
+                    told = true;
                     connection.as_mut().graceful_shutdown();
-                    look_at = Instant::now() + limits.idle_timeout;
+                    look_at = Instant::now() + GOODBYE;
                 }
             },
         }
