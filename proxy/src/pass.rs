@@ -17,7 +17,7 @@ use crate::{
     body::{Body, OnEnd},
     idempotency::{exchange::Sender, marker::Dialect},
     problem::{Problem, ProblemName},
-    server::{Shared, tunnel},
+    server::{Place, Shared, tunnel},
     upstream::{Call, NotSent, SendError},
 };
 
@@ -59,7 +59,10 @@ pub async fn pass<U: Sender>(mut inner: U, mut call: Call, shared: &Shared) -> R
 }
 
 fn spawn_tunnel(client: hyper::upgrade::OnUpgrade, upstream: hyper::upgrade::OnUpgrade, shared: Shared, tasks: &TaskTracker) {
+    // The connection leaves HTTP, and whoever counted it there lets it go.
+    let (place, _) = Place::take(&shared);
     tasks.spawn(async move {
+        let _place = place;
         match tokio::try_join!(client, upstream) {
             Ok((client, upstream)) => tunnel(client, upstream, &shared).await,
             Err(error) => tracing::debug!(%error, "an upgrade did not come about"),
