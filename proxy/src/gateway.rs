@@ -125,8 +125,7 @@ impl<S: Store> Gateway<S> {
     fn on_the_way_there(&self, table: &Table, request: &mut Request<Body>, peer: Peer) {
         let host = host_of(request).map(str::to_owned);
         let version = request.version();
-        let http2_authority = request.uri().authority().cloned().filter(|_| !request.headers().contains_key(header::HOST));
-        if let Some(authority) = http2_authority
+        if let Some(authority) = request.uri().authority()
             && let Ok(value) = http::HeaderValue::from_str(authority.as_str())
         {
             request.headers_mut().insert(header::HOST, value);
@@ -181,9 +180,10 @@ fn denied(detail: &'static str) -> Response<Body> {
     answer(Problem::new(ProblemName::Denied, detail))
 }
 
+/// The host that was asked for: a target's own counts more than the header (RFC 9112, section 3.2.2; RFC 9113, section 8.3.1).
 fn host_of<B>(request: &Request<B>) -> Option<&str> {
-    let named = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
-    named.or_else(|| request.uri().authority().map(http::uri::Authority::as_str))
+    let in_target = request.uri().authority().map(http::uri::Authority::as_str);
+    in_target.or_else(|| request.headers().get(header::HOST).and_then(|host| host.to_str().ok()))
 }
 
 /// Nothing hop-by-hop comes back but an upgrade's own headers; HTTP/2 has none at all (RFC 9113, section 8.2.2).
