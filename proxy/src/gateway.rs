@@ -150,7 +150,12 @@ impl<S: Store> Handler for Gateway<S> {
         let route = table.router.find(request.method(), request.uri(), host_of(&request)).cloned();
         let line =
             table.access_log.then(|| Line { method: request.method().clone(), path: request.uri().path().to_owned(), peer });
-        let response = if place.number > self.shared.limits.in_flight {
+        let response = if !has_one_host(&request) {
+            // As the HTTP library answers what it cannot read.
+            let mut refused = Response::new(Body::empty());
+            *refused.status_mut() = StatusCode::BAD_REQUEST;
+            refused
+        } else if place.number > self.shared.limits.in_flight {
             self.shared.metrics.refused_at(Limit::InFlight);
             answer(Problem::new(ProblemName::Overloaded, "too many requests are under way"))
         } else if let Some(route) = &route {
@@ -178,6 +183,14 @@ impl<S: Store> Handler for Gateway<S> {
 
 fn denied(detail: &'static str) -> Response<Body> {
     answer(Problem::new(ProblemName::Denied, detail))
+}
+
+/// Whether two readers would find the same host (RFC 9112, section 3.2): HTTP/1.1 needs one line, no version has two.
+fn has_one_host<B>(request: &Request<B>) -> bool {
+    match request.headers().get_all(header::HOST).iter().count() {
+        0 => request.version() != http::Version::HTTP_11,
+        lines => lines == 1,
+    }
 }
 
 /// The host that was asked for: a target's own counts more than the header (RFC 9112, section 3.2.2; RFC 9113, section 8.3.1).
