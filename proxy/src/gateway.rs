@@ -130,6 +130,9 @@ impl<S: Store> Gateway<S> {
         {
             request.headers_mut().insert(header::HOST, value);
         }
+        if version == http::Version::HTTP_2 {
+            headers::join_cookies(request.headers_mut());
+        }
         if wants_upgrade(request) {
             headers::strip_all_but_upgrade(request.headers_mut());
         } else {
