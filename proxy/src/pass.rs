@@ -50,6 +50,10 @@ pub async fn pass<U: Sender>(mut inner: U, mut call: Call, shared: &Shared) -> R
             return answer(Problem::new(ProblemName::UpstreamFailed, "the service's answer was lost"));
         }
     };
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS && upgrade.is_none() {
+        tracing::warn!("an upstream switched protocols unasked");
+        return answer(Problem::new(ProblemName::UpstreamFailed, "the service switched to a protocol that nobody asked for"));
+    }
     let is_tunnel = response.status() == StatusCode::SWITCHING_PROTOCOLS || (is_connect && response.status().is_success());
     if let (Some(client), true) = (upgrade, is_tunnel) {
         let upstream = hyper::upgrade::on(&mut response);
