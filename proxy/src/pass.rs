@@ -16,6 +16,7 @@ use tokio_util::task::TaskTracker;
 use crate::{
     body::{Body, OnEnd},
     idempotency::{exchange::Sender, marker::Dialect},
+    metrics::Limit,
     problem::{Problem, ProblemName},
     server::{Place, Shared, tunnel},
     upstream::{Call, NotSent, SendError},
@@ -44,7 +45,12 @@ pub async fn pass<U: Sender>(mut inner: U, mut call: Call, shared: &Shared) -> R
     };
     let mut response = match sent {
         Ok(response) => response,
-        Err(SendError::NotSent(reason, _)) => return answer(not_sent(&reason)),
+        Err(SendError::NotSent(reason, _)) => {
+            if reason.is_overload() {
+                shared.metrics.refused_at(Limit::Upstream);
+            }
+            return answer(not_sent(&reason));
+        }
         Err(SendError::Unknown(reason)) => {
             tracing::warn!(%reason, "an upstream's answer was lost");
             return answer(Problem::new(ProblemName::UpstreamFailed, "the service's answer was lost"));
