@@ -44,6 +44,9 @@ enum Kind {
 
 /// What is dropped when a body has ended or is given up, and hears how that was.
 pub trait OnEnd: Send + Sync + std::fmt::Debug {
+    /// A piece of the body went by.
+    fn moved(&mut self) {}
+
     /// The body came to its end.
     fn complete(&mut self);
 }
@@ -125,6 +128,9 @@ impl HttpBody for Body {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let polled = self.poll_inner(cx);
+        if let (Poll::Ready(Some(Ok(_))), Some(guard)) = (&polled, &mut self.guard) {
+            guard.moved();
+        }
         if matches!(polled, Poll::Ready(None)) || (matches!(polled, Poll::Ready(Some(Ok(_)))) && self.is_end_stream()) {
             self.ended();
         }

@@ -125,11 +125,13 @@ impl<S: Store> Gateway<S> {
     fn on_the_way_there(&self, table: &Table, request: &mut Request<Body>, peer: Peer) {
         let host = host_of(request).map(str::to_owned);
         let version = request.version();
-        let http2_authority = request.uri().authority().cloned().filter(|_| !request.headers().contains_key(header::HOST));
-        if let Some(authority) = http2_authority
+        if let Some(authority) = request.uri().authority()
             && let Ok(value) = http::HeaderValue::from_str(authority.as_str())
         {
             request.headers_mut().insert(header::HOST, value);
+        }
+        if version == http::Version::HTTP_2 {
+            headers::join_cookies(request.headers_mut());
         }
         if wants_upgrade(request) {
             headers::strip_all_but_upgrade(request.headers_mut());
@@ -151,7 +153,12 @@ impl<S: Store> Handler for Gateway<S> {
         let route = table.router.find(request.method(), request.uri(), host_of(&request)).cloned();
         let line =
             table.access_log.then(|| Line { method: request.method().clone(), path: request.uri().path().to_owned(), peer });
-        let response = if place.number > self.shared.limits.in_flight {
+        let response = if !has_one_host(&request) {
+            // As the HTTP library answers what it cannot read.
+            let mut refused = Response::new(Body::empty());
+            *refused.status_mut() = StatusCode::BAD_REQUEST;
+            refused
+        } else if place.number > self.shared.limits.in_flight {
             self.shared.metrics.refused_at(Limit::InFlight);
             answer(Problem::new(ProblemName::Overloaded, "too many requests are under way"))
         } else if let Some(route) = &route {
@@ -181,9 +188,18 @@ fn denied(detail: &'static str) -> Response<Body> {
     answer(Problem::new(ProblemName::Denied, detail))
 }
 
+/// Whether two readers would find the same host (RFC 9112, section 3.2): HTTP/1.1 needs one line, no version has two.
+fn has_one_host<B>(request: &Request<B>) -> bool {
+    match request.headers().get_all(header::HOST).iter().count() {
+        0 => request.version() != http::Version::HTTP_11,
+        lines => lines == 1,
+    }
+}
+
+/// The host that was asked for: a target's own counts more than the header (RFC 9112, section 3.2.2; RFC 9113, section 8.3.1).
 fn host_of<B>(request: &Request<B>) -> Option<&str> {
-    let named = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
-    named.or_else(|| request.uri().authority().map(http::uri::Authority::as_str))
+    let in_target = request.uri().authority().map(http::uri::Authority::as_str);
+    in_target.or_else(|| request.headers().get(header::HOST).and_then(|host| host.to_str().ok()))
 }
 
 /// Nothing hop-by-hop comes back but an upgrade's own headers; HTTP/2 has none at all (RFC 9113, section 8.2.2).

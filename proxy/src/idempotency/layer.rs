@@ -258,7 +258,7 @@ fn start(call: &Call, policy: &Policy, step: Option<Key>) -> Result<Start, Probl
     if !policy.methods.contains(request.method()) {
         return Ok(Start::Pass(sent.then_some(Status::Ignored)));
     }
-    let cannot_keep = wants_upgrade(request) || is_grpc(request.headers());
+    let cannot_keep = wants_upgrade(request) || crate::headers::is_grpc(request.headers());
     if cannot_keep {
         return Ok(Start::Pass(sent.then_some(Status::Unprotected)));
     }
@@ -273,10 +273,6 @@ fn start(call: &Call, policy: &Policy, step: Option<Key>) -> Result<Start, Probl
 
 fn headers_have_key(headers: &http::HeaderMap, policy: &Policy) -> bool {
     policy.key.headers.iter().any(|name| headers.contains_key(name))
-}
-
-fn is_grpc(headers: &http::HeaderMap) -> bool {
-    headers.get(header::CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
 }
 
 fn key_missing(policy: &Policy) -> Problem {

@@ -18,6 +18,10 @@ use crate::{idempotency::marker::Dialect, problem::ProblemName};
 
 /// Streams that one HTTP/2 connection may have open.
 const MAX_STREAMS: u32 = 256;
+/// How long an idle HTTP/2 client gets to answer a goodbye. One that does not is gone.
+const GOODBYE: Duration = Duration::from_secs(1);
+/// How long a client that is accepted as a drain begins gets to say something.
+const LAST_CHANCE: Duration = Duration::from_millis(100);
 /// How long a refused client gets to read its refusal.
 const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -73,9 +77,18 @@ pub(super) async fn serve<H: Handler>(mut tcp: TcpStream, peer: Peer, handler: H
         return;
     }
     let mut front = no_front();
-    let spoken = tokio::select! {
-        spoken = tokio::time::timeout(shared.limits.header_timeout, detect(&mut tcp, &mut front)) => spoken,
-        () = shared.drain.cancelled() => return,
+    let detected = tokio::select! {
+        biased;
+        spoken = tokio::time::timeout(shared.limits.header_timeout, detect(&mut tcp, &mut front)) => Some(spoken),
+        () = shared.drain.cancelled() => None,
+    };
+    let spoken = match detected {
+        Some(spoken) => spoken,
+        // What it has sent already is answered; who has nothing to say is not waited for.
+        None => match tokio::time::timeout(LAST_CHANCE, detect(&mut tcp, &mut front)).await {
+            Ok(spoken) => Ok(spoken),
+            Err(_) => return,
+        },
     };
     match spoken {
         Ok(Ok(Spoken::Http1)) => serve_http1(tcp, front, peer, handler, shared).await,
@@ -101,8 +114,6 @@ async fn serve_http1<H: Handler>(tcp: TcpStream, front: Front, peer: Peer, handl
     let mut builder = http1::Builder::new();
     builder
         .preserve_header_case(true)
-        // A client that closes its side has hung up: it cancels its waiting, and what nothing protects.
-        .half_close(false)
         .writev(false)
         .header_read_timeout(None)
         .max_headers(limits.headers)
@@ -110,7 +121,7 @@ async fn serve_http1<H: Handler>(tcp: TcpStream, front: Front, peer: Peer, handl
         .timer(TokioTimer::new());
     let mut connection = pin!(Some(builder.serve_connection(io, service).with_upgrades()));
     let mut draining = false;
-    let mut look_at = Instant::now() + limits.header_timeout;
+    let mut look_at = Instant::now() + limits.header_timeout.min(limits.idle_timeout);
     loop {
         let Some(mut running) = connection.as_mut().as_pin_mut() else { return };
         tokio::select! {
@@ -156,21 +167,25 @@ async fn serve_http2<H: Handler>(tcp: TcpStream, front: Front, peer: Peer, handl
         .max_header_list_size(u32::try_from(limits.header_bytes.get()).unwrap_or(u32::MAX))
         .serve_connection(io, service);
     let mut connection = pin!(connection);
-    let mut draining = false;
+    let (mut draining, mut told) = (false, false);
     let mut look_at = Instant::now() + limits.idle_timeout;
     loop {
+        let idle_timeout = if told { GOODBYE } else { limits.idle_timeout };
         tokio::select! {
             _ended = connection.as_mut() => return,
             () = shared.drain.cancelled(), if !draining => {
-                draining = true;
+                (draining, told) = (true, true);
                 connection.as_mut().graceful_shutdown();
+                look_at = Instant::now() + GOODBYE;
             }
             () = shared.cut.cancelled() => return,
-            () = tokio::time::sleep_until(look_at) => match activity.due(limits.header_timeout, limits.idle_timeout) {
+            () = tokio::time::sleep_until(look_at) => match activity.due(limits.header_timeout, idle_timeout) {
                 Due::Later(at) => look_at = at,
+                Due::Idle | Due::SlowHead if told => return,
                 Due::Idle | Due::SlowHead => {
+                    told = true;
                     connection.as_mut().graceful_shutdown();
-                    look_at = Instant::now() + limits.idle_timeout;
+                    look_at = Instant::now() + GOODBYE;
                 }
             },
         }

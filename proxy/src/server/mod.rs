@@ -97,8 +97,7 @@ async fn pause_after(error: &std::io::Error, shared: &Shared) {
 }
 
 fn admit<H: Handler>(tcp: TcpStream, address: SocketAddr, handler: &H, shared: &Shared) {
-    let before = shared.connections.fetch_add(1, Ordering::Relaxed);
-    let place = Place(Arc::clone(&shared.connections));
+    let (place, before) = Place::take(shared);
     let local = tcp.local_addr().unwrap_or(address);
     let peer = Peer { address, local };
     if before >= shared.limits.connections {
@@ -117,7 +116,16 @@ fn admit<H: Handler>(tcp: TcpStream, address: SocketAddr, handler: &H, shared: &
 }
 
 /// A place among the open connections; given back on drop.
-struct Place(Arc<AtomicUsize>);
+#[derive(Debug)]
+pub(crate) struct Place(Arc<AtomicUsize>);
+
+impl Place {
+    /// One more, and how many there were before.
+    pub(crate) fn take(shared: &Shared) -> (Self, usize) {
+        let before = shared.connections.fetch_add(1, Ordering::Relaxed);
+        (Self(Arc::clone(&shared.connections)), before)
+    }
+}
 
 impl Drop for Place {
     fn drop(&mut self) {

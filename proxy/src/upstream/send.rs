@@ -78,7 +78,7 @@ async fn send_to(mut call: Call, at: usize, place: InFlight) -> Result<Response<
     let use_http2 = match upstream.config.protocol {
         Protocol::Http1 => false,
         Protocol::Http2 => true,
-        Protocol::Auto => is_grpc(call.request.headers()),
+        Protocol::Auto => headers::is_grpc(call.request.headers()),
     };
     let ready = if use_http2 { open_http2(endpoint, pool).await } else { open_http1(endpoint, pool).await };
     let sender = match ready {
@@ -210,10 +210,6 @@ fn idle_for(headers: &HeaderMap, ours: Duration) -> Duration {
         timeout.parse().ok().map(Duration::from_secs)
     });
     theirs.map_or(ours, |theirs| ours.min(theirs.saturating_sub(CLOSING_MARGIN)))
-}
-
-fn is_grpc(headers: &HeaderMap) -> bool {
-    headers.get(header::CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
 }
 
 fn for_http1(mut request: Request<Body>, endpoint: &Endpoint) -> Request<Body> {

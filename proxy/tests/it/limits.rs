@@ -147,7 +147,7 @@ async fn a_connection_too_many_is_told_so_and_closed() {
     assert_eq!((head.value("retry-after"), head.value("connection")), (Some("1"), Some("close")));
     assert_eq!(serde_json::from_slice::<serde_json::Value>(&body).unwrap()["retryable"], true);
     three.closed().await;
-    refrain.until_metric("refrain_overloaded_total{limit=\"Connections\"}", 1.0).await;
+    refrain.until_metric("refrain_overloaded_total{limit=\"connections\"}", 1.0).await;
 
     // Those that are in are served, and a place that is given back is given out.
     one.send(GET).await;

@@ -74,6 +74,25 @@ async fn sigterm_finishes_what_is_under_way_and_takes_nothing_new() {
 }
 
 #[tokio::test]
+async fn what_the_kernel_had_taken_when_the_drain_began_is_answered() {
+    let origin = Origin::start();
+    let mut refrain = Refrain::start(&config(&origin, "")).await;
+    refrain.signal(Signal::Stop);
+    let mut clients = Vec::new();
+    for _ in 0..6 {
+        let mut client = RawConnection::to(refrain.address()).await;
+        client.send(GET).await;
+        clients.push(client);
+    }
+    refrain.signal(Signal::Term);
+    refrain.signal(Signal::Cont);
+    for mut client in clients {
+        assert_eq!(client.response().await.0.status(), 201);
+    }
+    assert_eq!(refrain.wait_exit().await.code(), Some(0));
+}
+
+#[tokio::test]
 async fn an_upload_under_way_is_finished_too() {
     let origin = RawOrigin::start().await;
     let mut refrain = beside(&origin.url(), "").await;
@@ -138,7 +157,7 @@ async fn sighup_puts_the_new_file_in_force() {
     refrain.logged(&["is in force", "SIGHUP"]).await;
     assert_eq!(Call::get(&refrain.url("/secret/")).send().await.status, 403);
     assert_eq!(Call::get(&refrain.url("/open/")).send().await.status, 201);
-    assert!(refrain.metric("refrain_config_reloads_total{result=\"Applied\"}").await >= 1.0);
+    assert!(refrain.metric("refrain_config_reloads_total{result=\"applied\"}").await >= 1.0);
 }
 
 #[tokio::test]
@@ -202,7 +221,7 @@ async fn a_bad_file_is_refused_loudly_and_the_old_one_stays() {
     refrain.logged(&["refrain.yaml:", ":"]).await;
     refrain.logged(&["acess"]).await;
     assert_eq!(Call::get(&refrain.url("/secret/")).send().await.status, 403);
-    refrain.until_metric("refrain_config_reloads_total{result=\"Refused\"}", 1.0).await;
+    refrain.until_metric("refrain_config_reloads_total{result=\"refused\"}", 1.0).await;
 
     refrain.rewrite(&config(&origin, "routes: [{match: {prefix: /secret/}, access: public}]\n"));
     refrain.signal(Signal::Hup);

@@ -176,7 +176,7 @@ async fn no_more_idle_connections_are_kept_than_said() {
         upstream.send(OK).await;
         client.head().await;
     }
-    refrain.until_admin("/metrics", |metrics| metrics.text().contains("upstream=\"app\",state=\"Idle\"} 1\n")).await;
+    refrain.until_admin("/metrics", |metrics| metrics.text().contains("upstream=\"app\",state=\"idle\"} 1\n")).await;
     let [one, two] = &mut upstreams;
     tokio::select! {
         () = one.closed() => {}
@@ -254,7 +254,7 @@ async fn more_than_an_upstream_may_have_under_way_are_told_to_come_back() {
     gate.started(1).await;
     let refused = Call::get(&refrain.url("/")).send().await;
     assert_eq!((refused.status, refused.problem(), refused.header("retry-after")), (503, "overloaded", Some("1")));
-    refrain.until_metric("refrain_overloaded_total{limit=\"Upstream\"}", 1.0).await;
+    refrain.until_metric("refrain_overloaded_total{limit=\"upstream\"}", 1.0).await;
     gate.open();
     assert_eq!(slow.answer().await.status, 201);
     assert_eq!(Call::get(&refrain.url("/")).send().await.status, 201);
@@ -334,7 +334,7 @@ async fn every_core_has_its_share_of_the_connections() {
     for client in clients {
         assert_eq!(within("an answer", client.answer()).await.status, 201);
     }
-    let open = refrain.metric("refrain_upstream_connections{upstream=\"app\",state=\"Idle\"}").await
-        + refrain.metric("refrain_upstream_connections{upstream=\"app\",state=\"Busy\"}").await;
+    let open = refrain.metric("refrain_upstream_connections{upstream=\"app\",state=\"idle\"}").await
+        + refrain.metric("refrain_upstream_connections{upstream=\"app\",state=\"busy\"}").await;
     assert!((1.0..=4.0).contains(&open), "{open}");
 }
