@@ -27,25 +27,6 @@ pub struct Body {
     kind: Kind,
     guard: Option<Box<dyn OnEnd>>,
     share: Option<Share>,
-    progress: Option<Progress>,
-}
-
-/// How far a body has come, for whoever waits beside it.
-#[derive(Clone, Debug, Default)]
-pub struct Progress(Arc<AtomicU64>);
-
-impl Progress {
-    const ENDED: u64 = u64::MAX;
-
-    /// The frames that have passed; `None` once the body has ended.
-    pub fn frames(&self) -> Option<u64> {
-        Some(self.0.load(Ordering::Relaxed)).filter(|frames| *frames != Self::ENDED)
-    }
-
-    fn moved(&self, ended: bool) {
-        let frames = self.0.load(Ordering::Relaxed);
-        self.0.store(if ended { Self::ENDED } else { frames.saturating_add(1).min(Self::ENDED - 1) }, Ordering::Relaxed);
-    }
 }
 
 #[derive(Debug, Default)]
@@ -63,6 +44,9 @@ enum Kind {
 
 /// What is dropped when a body has ended or is given up, and hears how that was.
 pub trait OnEnd: Send + Sync + std::fmt::Debug {
+    /// A piece of the body went by.
+    fn moved(&mut self) {}
+
     /// The body came to its end.
     fn complete(&mut self);
 }
@@ -70,7 +54,7 @@ pub trait OnEnd: Send + Sync + std::fmt::Debug {
 impl Body {
     /// No body.
     pub const fn empty() -> Self {
-        Self { kind: Kind::Empty, guard: None, share: None, progress: None }
+        Self { kind: Kind::Empty, guard: None, share: None }
     }
 
     /// These bytes.
@@ -80,12 +64,12 @@ impl Body {
 
     /// These bytes, then these trailers.
     pub const fn with_trailers(bytes: Bytes, trailers: Option<HeaderMap>) -> Self {
-        Self { kind: Kind::Full(bytes, trailers), guard: None, share: None, progress: None }
+        Self { kind: Kind::Full(bytes, trailers), guard: None, share: None }
     }
 
     /// `front` first, then `rest`: a body that was read in part.
     pub fn resumed(front: VecDeque<Bytes>, rest: Self) -> Self {
-        Self { kind: Kind::Resumed { front, rest: Box::new(rest) }, guard: None, share: None, progress: None }
+        Self { kind: Kind::Resumed { front, rest: Box::new(rest) }, guard: None, share: None }
     }
 
     /// The same body, with something that lives until its end.
@@ -100,14 +84,6 @@ impl Body {
     pub fn holding(mut self, share: Share) -> Self {
         self.share = Some(share);
         self
-    }
-
-    /// How far this body comes from now on; `None` if it has nothing to come.
-    pub fn watched(&mut self) -> Option<Progress> {
-        if self.is_end_stream() {
-            return None;
-        }
-        Some(self.progress.get_or_insert_default().clone())
     }
 
     fn poll_inner(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
@@ -136,13 +112,13 @@ impl Body {
 
 impl From<Incoming> for Body {
     fn from(incoming: Incoming) -> Self {
-        Self { kind: Kind::Client(incoming), guard: None, share: None, progress: None }
+        Self { kind: Kind::Client(incoming), guard: None, share: None }
     }
 }
 
 impl From<PooledBody> for Body {
     fn from(pooled: PooledBody) -> Self {
-        Self { kind: Kind::Upstream(pooled), guard: None, share: None, progress: None }
+        Self { kind: Kind::Upstream(pooled), guard: None, share: None }
     }
 }
 
@@ -151,18 +127,11 @@ impl HttpBody for Body {
     type Error = hyper::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let polled = loop {
-            match self.poll_inner(cx) {
-                // HTTP/2 may end a body with an empty frame; it is no part of the body.
-                Poll::Ready(Some(Ok(frame))) if frame.data_ref().is_some_and(Bytes::is_empty) => {}
-                polled => break polled,
-            }
-        };
-        let ended = matches!(polled, Poll::Ready(None | Some(Err(_)))) || (polled.is_ready() && self.is_end_stream());
-        if let Some(progress) = self.progress.as_ref().filter(|_| polled.is_ready()) {
-            progress.moved(ended);
+        let polled = self.poll_inner(cx);
+        if let (Poll::Ready(Some(Ok(_))), Some(guard)) = (&polled, &mut self.guard) {
+            guard.moved();
         }
-        if ended && !matches!(polled, Poll::Ready(Some(Err(_)))) {
+        if matches!(polled, Poll::Ready(None)) || (matches!(polled, Poll::Ready(Some(Ok(_)))) && self.is_end_stream()) {
             self.ended();
         }
         polled
@@ -181,7 +150,13 @@ impl HttpBody for Body {
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
             Kind::Empty => SizeHint::with_exact(0),
-            Kind::Full(bytes, _) => SizeHint::with_exact(bytes.len() as u64),
+            Kind::Full(bytes, None) => SizeHint::with_exact(bytes.len() as u64),
+            // A body of exact length is framed by it, and then has no room for trailers (RFC 9112, section 7.1.2).
+            Kind::Full(bytes, Some(_)) => {
+                let mut hint = SizeHint::new();
+                hint.set_lower(bytes.len() as u64);
+                hint
+            }
             Kind::Client(incoming) => incoming.size_hint(),
             Kind::Upstream(pooled) => pooled.size_hint(),
             Kind::Resumed { front, rest } => {

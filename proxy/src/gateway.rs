@@ -125,7 +125,6 @@ impl<S: Store> Gateway<S> {
     fn on_the_way_there(&self, table: &Table, request: &mut Request<Body>, peer: Peer) {
         let host = host_of(request).map(str::to_owned);
         let version = request.version();
-        // The target's own authority counts more than `Host` (RFC 9112, section 3.2.2; RFC 9113, section 8.3.1).
         if let Some(authority) = request.uri().authority()
             && let Ok(value) = http::HeaderValue::from_str(authority.as_str())
         {
@@ -154,11 +153,14 @@ impl<S: Store> Handler for Gateway<S> {
         let route = table.router.find(request.method(), request.uri(), host_of(&request)).cloned();
         let line =
             table.access_log.then(|| Line { method: request.method().clone(), path: request.uri().path().to_owned(), peer });
-        let response = if place.number > self.shared.limits.in_flight {
+        let response = if !has_one_host(&request) {
+            // As the HTTP library answers what it cannot read.
+            let mut refused = Response::new(Body::empty());
+            *refused.status_mut() = StatusCode::BAD_REQUEST;
+            refused
+        } else if place.number > self.shared.limits.in_flight {
             self.shared.metrics.refused_at(Limit::InFlight);
             answer(Problem::new(ProblemName::Overloaded, "too many requests are under way"))
-        } else if let Err(detail) = well_formed(&request) {
-            answer(Problem::new(ProblemName::Malformed, detail))
         } else if let Some(route) = &route {
             let answering = AssertUnwindSafe(self.dispatch(&table, route, request, peer)).catch_unwind();
             answering.await.unwrap_or_else(|_panic| {
@@ -182,25 +184,22 @@ impl<S: Store> Handler for Gateway<S> {
     }
 }
 
-/// What the HTTP library lets through and two readers could read differently.
-fn well_formed<B>(request: &Request<B>) -> Result<(), &'static str> {
-    let headers = request.headers();
-    if headers.get_all(header::HOST).iter().nth(1).is_some() {
-        return Err("there is more than one Host (RFC 9112, section 3.2)");
-    }
-    if request.version() < http::Version::HTTP_11 && headers.contains_key(header::TRANSFER_ENCODING) {
-        return Err("HTTP/1.0 has no Transfer-Encoding (RFC 9112, section 6.1)");
-    }
-    Ok(())
-}
-
 fn denied(detail: &'static str) -> Response<Body> {
     answer(Problem::new(ProblemName::Denied, detail))
 }
 
+/// Whether two readers would find the same host (RFC 9112, section 3.2): HTTP/1.1 needs one line, no version has two.
+fn has_one_host<B>(request: &Request<B>) -> bool {
+    match request.headers().get_all(header::HOST).iter().count() {
+        0 => request.version() != http::Version::HTTP_11,
+        lines => lines == 1,
+    }
+}
+
+/// The host that was asked for: a target's own counts more than the header (RFC 9112, section 3.2.2; RFC 9113, section 8.3.1).
 fn host_of<B>(request: &Request<B>) -> Option<&str> {
-    let target = request.uri().authority().map(http::uri::Authority::as_str);
-    target.or_else(|| request.headers().get(header::HOST).and_then(|host| host.to_str().ok()))
+    let in_target = request.uri().authority().map(http::uri::Authority::as_str);
+    in_target.or_else(|| request.headers().get(header::HOST).and_then(|host| host.to_str().ok()))
 }
 
 /// Nothing hop-by-hop comes back but an upgrade's own headers; HTTP/2 has none at all (RFC 9113, section 8.2.2).

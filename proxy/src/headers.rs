@@ -11,8 +11,7 @@ use std::{
 use http::{
     HeaderMap, HeaderName, HeaderValue, Version,
     header::{
-        CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, FORWARDED, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
-        TRANSFER_ENCODING, UPGRADE, VIA,
+        CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, FORWARDED, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE, VIA,
     },
 };
 
@@ -180,29 +179,26 @@ pub fn append_via(headers: &mut HeaderMap, version: Version) {
     append_element(headers, &VIA, format_args!("{protocol} refrain"));
 }
 
+/// Makes one line of the pieces that HTTP/2 clients may split `Cookie` into (RFC 9113, section 8.2.3).
+pub fn join_cookies(headers: &mut HeaderMap) {
+    if headers.get_all(COOKIE).iter().nth(1).is_none() {
+        return;
+    }
+    let pieces: Vec<&[u8]> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if let Ok(joined) = HeaderValue::from_bytes(&pieces.join(&b"; "[..])) {
+        headers.insert(COOKIE, joined);
+    }
+}
+
 /// Takes out what only a Refrain may say. For answers of upstreams that are not declared to have one.
 pub fn distrust_answer(headers: &mut HeaderMap) {
     headers.remove(REFRAIN_PROBLEM);
 }
 
-/// Whether a message is gRPC over HTTP/2: `application/grpc`, or with a format as in `application/grpc+proto`. The forms for
-/// browsers (`application/grpc-web…`) are ordinary HTTP.
+/// Whether a message is gRPC's, which needs HTTP/2. What is like it but made for HTTP/1.1 (`application/grpc-web`) is not.
 pub fn is_grpc(headers: &HeaderMap) -> bool {
-    const GRPC: &[u8] = b"application/grpc";
-    headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).is_some_and(|value| {
-        value.get(..GRPC.len()).is_some_and(|start| start.eq_ignore_ascii_case(GRPC))
-            && matches!(value.get(GRPC.len()), None | Some(b'+' | b';' | b' '))
-    })
-}
-
-/// One `Cookie` line of the several that HTTP/2 may have split it into (RFC 9113, section 8.2.3).
-pub fn join_cookies(headers: &mut HeaderMap) {
-    let lines: Vec<&[u8]> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
-    if lines.len() > 1
-        && let Ok(joined) = HeaderValue::from_bytes(&lines.join(&b"; "[..]))
-    {
-        headers.insert(COOKIE, joined);
-    }
+    let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.as_bytes().strip_prefix(b"application/grpc"));
+    kind.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
 }
 
 /// Whether a header speaks of sagas.

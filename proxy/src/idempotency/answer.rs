@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     body::Body,
-    headers::{IDEMPOTENCY_ATTEMPT, IDEMPOTENCY_EXPIRES},
+    headers::{IDEMPOTENCY_ATTEMPT, IDEMPOTENCY_EXPIRES, IDEMPOTENCY_REPLAYED},
     pass,
     problem::{Problem, ProblemName},
     store::Done,
@@ -50,6 +50,8 @@ impl Answerer {
     /// The upstream's answer to this request.
     pub(super) fn upstreams(&mut self, mut parts: Parts, body: Body, status: Status, attempt: u32) {
         marker::mark(&mut parts.headers, status);
+        // The marks of this route are not the service's to set.
+        parts.headers.remove(IDEMPOTENCY_REPLAYED);
         parts.headers.insert(IDEMPOTENCY_ATTEMPT, HeaderValue::from(attempt));
         self.answer(Response::from_parts(parts, body));
     }

@@ -25,7 +25,6 @@ use super::{
 };
 use crate::{
     body::{Body, Collected, Share, collect},
-    headers,
     ids::HashKey,
     metrics::{Limit, StoreOperation},
     pass::{pass, wants_upgrade},
@@ -259,7 +258,7 @@ fn start(call: &Call, policy: &Policy, step: Option<Key>) -> Result<Start, Probl
     if !policy.methods.contains(request.method()) {
         return Ok(Start::Pass(sent.then_some(Status::Ignored)));
     }
-    let cannot_keep = wants_upgrade(request) || headers::is_grpc(request.headers());
+    let cannot_keep = wants_upgrade(request) || crate::headers::is_grpc(request.headers());
     if cannot_keep {
         return Ok(Start::Pass(sent.then_some(Status::Unprotected)));
     }

@@ -18,6 +18,10 @@ use crate::{idempotency::marker::Dialect, problem::ProblemName};
 
 /// Streams that one HTTP/2 connection may have open.
 const MAX_STREAMS: u32 = 256;
+/// How long an idle HTTP/2 client gets to answer a goodbye. One that does not is gone.
+const GOODBYE: Duration = Duration::from_secs(1);
+/// How long a client that is accepted as a drain begins gets to say something.
+const LAST_CHANCE: Duration = Duration::from_millis(100);
 /// How long a refused client gets to read its refusal.
 const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -73,9 +77,18 @@ pub(super) async fn serve<H: Handler>(mut tcp: TcpStream, peer: Peer, handler: H
         return;
     }
     let mut front = no_front();
-    let spoken = tokio::select! {
-        spoken = tokio::time::timeout(shared.limits.header_timeout, detect(&mut tcp, &mut front)) => spoken,
-        () = shared.drain.cancelled() => return,
+    let detected = tokio::select! {
+        biased;
+        spoken = tokio::time::timeout(shared.limits.header_timeout, detect(&mut tcp, &mut front)) => Some(spoken),
+        () = shared.drain.cancelled() => None,
+    };
+    let spoken = match detected {
+        Some(spoken) => spoken,
+        // What it has sent already is answered; who has nothing to say is not waited for.
+        None => match tokio::time::timeout(LAST_CHANCE, detect(&mut tcp, &mut front)).await {
+            Ok(spoken) => Ok(spoken),
+            Err(_) => return,
+        },
     };
     match spoken {
         Ok(Ok(Spoken::Http1)) => serve_http1(tcp, front, peer, handler, shared).await,
@@ -101,11 +114,7 @@ async fn serve_http1<H: Handler>(tcp: TcpStream, front: Front, peer: Peer, handl
     let mut builder = http1::Builder::new();
     builder
         .preserve_header_case(true)
-        // A client that closes its side has hung up: it cancels its waiting, and what nothing protects.
-        .half_close(false)
         .writev(false)
-        // What passes through is not dated here; what Refrain answers itself is.
-        .auto_date_header(false)
         .header_read_timeout(None)
         .max_headers(limits.headers)
         .max_buf_size(usize::try_from(limits.header_bytes.get()).unwrap_or(usize::MAX).max(8192))
@@ -153,31 +162,30 @@ async fn serve_http2<H: Handler>(tcp: TcpStream, front: Front, peer: Peer, handl
     };
     let connection = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
-        .auto_date_header(false)
-        .keep_alive_interval(limits.idle_timeout)
         .adaptive_window(true)
         .max_concurrent_streams(MAX_STREAMS)
         .max_header_list_size(u32::try_from(limits.header_bytes.get()).unwrap_or(u32::MAX))
         .serve_connection(io, service);
     let mut connection = pin!(connection);
-    let (mut draining, mut closing) = (false, false);
+    let (mut draining, mut told) = (false, false);
     let mut look_at = Instant::now() + limits.idle_timeout;
     loop {
+        let idle_timeout = if told { GOODBYE } else { limits.idle_timeout };
         tokio::select! {
             _ended = connection.as_mut() => return,
             () = shared.drain.cancelled(), if !draining => {
-                draining = true;
+                (draining, told) = (true, true);
                 connection.as_mut().graceful_shutdown();
+                look_at = Instant::now() + GOODBYE;
             }
             () = shared.cut.cancelled() => return,
-            () = tokio::time::sleep_until(look_at) => match activity.due(limits.header_timeout, limits.idle_timeout) {
+            () = tokio::time::sleep_until(look_at) => match activity.due(limits.header_timeout, idle_timeout) {
                 Due::Later(at) => look_at = at,
-                // A client that does not answer the farewell is gone.
-                Due::Idle | Due::SlowHead if closing => return,
+                Due::Idle | Due::SlowHead if told => return,
                 Due::Idle | Due::SlowHead => {
-                    closing = true;
+                    told = true;
                     connection.as_mut().graceful_shutdown();
-                    look_at = Instant::now() + limits.idle_timeout;
+                    look_at = Instant::now() + GOODBYE;
                 }
             },
         }
@@ -186,7 +194,6 @@ async fn serve_http2<H: Handler>(tcp: TcpStream, front: Front, peer: Peer, handl
 
 /// An upgraded connection (WebSocket, CONNECT): bytes both ways until both ends are done, or the drain is over.
 pub(crate) async fn tunnel(client: hyper::upgrade::Upgraded, upstream: hyper::upgrade::Upgraded, shared: &Shared) {
-    let _place = shared.place();
     let (mut client, mut upstream) = (TokioIo::new(client), TokioIo::new(upstream));
     tokio::select! {
         _ended = tokio::io::copy_bidirectional(&mut client, &mut upstream) => {}

@@ -97,10 +97,10 @@ async fn pause_after(error: &std::io::Error, shared: &Shared) {
 }
 
 fn admit<H: Handler>(tcp: TcpStream, address: SocketAddr, handler: &H, shared: &Shared) {
-    let place = shared.place();
+    let (place, before) = Place::take(shared);
     let local = tcp.local_addr().unwrap_or(address);
     let peer = Peer { address, local };
-    if place.number > shared.limits.connections {
+    if before >= shared.limits.connections {
         shared.metrics.refused_at(Limit::Connections);
         shared.tasks.spawn(async move {
             connection::refuse(tcp, connection::TOO_MANY_CONNECTIONS).await;
@@ -117,20 +117,18 @@ fn admit<H: Handler>(tcp: TcpStream, address: SocketAddr, handler: &H, shared: &
 
 /// A place among the open connections; given back on drop.
 #[derive(Debug)]
-pub(crate) struct Place {
-    all: Arc<AtomicUsize>,
-    number: usize,
-}
+pub(crate) struct Place(Arc<AtomicUsize>);
 
-impl Shared {
-    /// Counts a connection, or what a connection has become.
-    pub(crate) fn place(&self) -> Place {
-        Place { number: self.connections.fetch_add(1, Ordering::Relaxed) + 1, all: Arc::clone(&self.connections) }
+impl Place {
+    /// One more, and how many there were before.
+    pub(crate) fn take(shared: &Shared) -> (Self, usize) {
+        let before = shared.connections.fetch_add(1, Ordering::Relaxed);
+        (Self(Arc::clone(&shared.connections)), before)
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.all.fetch_sub(1, Ordering::Relaxed);
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -84,10 +84,24 @@ impl CorePool {
     }
 
     /// Takes a connection back. It is dropped, and so closed, if there are idle ones enough.
-    pub(super) fn give_back(&self, sender: http1::SendRequest<Body>, idle_for: Duration) {
+    pub(super) fn give_back(&self, mut sender: http1::SendRequest<Body>, idle_for: Duration) {
         if sender.is_closed() || idle_for.is_zero() {
             return;
         }
+        if sender.is_ready() {
+            self.keep(sender, idle_for);
+            return;
+        }
+        // It was answered before its request had been sent whole: nobody else may wait behind that.
+        let pool = self.clone();
+        tokio::spawn(async move {
+            if let Ok(Ok(())) = tokio::time::timeout(idle_for, sender.ready()).await {
+                pool.keep(sender, idle_for);
+            }
+        });
+    }
+
+    fn keep(&self, sender: http1::SendRequest<Body>, idle_for: Duration) {
         let mut state = self.lock();
         if state.idle.len() < self.0.max_idle {
             state.idle.push(Idle { sender, until: Instant::now() + idle_for });

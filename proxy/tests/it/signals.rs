@@ -74,6 +74,25 @@ async fn sigterm_finishes_what_is_under_way_and_takes_nothing_new() {
 }
 
 #[tokio::test]
+async fn what_the_kernel_had_taken_when_the_drain_began_is_answered() {
+    let origin = Origin::start();
+    let mut refrain = Refrain::start(&config(&origin, "")).await;
+    refrain.signal(Signal::Stop);
+    let mut clients = Vec::new();
+    for _ in 0..6 {
+        let mut client = RawConnection::to(refrain.address()).await;
+        client.send(GET).await;
+        clients.push(client);
+    }
+    refrain.signal(Signal::Term);
+    refrain.signal(Signal::Cont);
+    for mut client in clients {
+        assert_eq!(client.response().await.0.status(), 201);
+    }
+    assert_eq!(refrain.wait_exit().await.code(), Some(0));
+}
+
+#[tokio::test]
 async fn an_upload_under_way_is_finished_too() {
     let origin = RawOrigin::start().await;
     let mut refrain = beside(&origin.url(), "").await;

@@ -136,7 +136,7 @@ async fn a_tunnel_counts_as_a_connection() {
     let refrain = beside(&origin.url(), "limits: {connections: 1}\n").await;
     let (client, _upstream) = tunnel(&origin, refrain.address()).await;
     let mut other = RawConnection::to(refrain.address()).await;
-    assert_eq!(other.head().await.status(), 503);
+    assert_eq!(other.head().await.status(), 503, "a place is taken as long as the tunnel is");
     drop(client);
     refrain.until_admin("/metrics", |metrics| metrics.text().contains("refrain_connections 0\n")).await;
 }

@@ -269,7 +269,7 @@ async fn a_request_without_a_connection_waits_for_one() {
     let refrain = before(&[origin.url()], "max_connections: 1, connect_timeout: 20s").await;
     let mut first = asking(&refrain, GET).await;
     let (mut upstream, _) = origin.accept_request().await;
-    let mut gives_up = asking(&refrain, "GET /gives-up HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    let gives_up = asking(&refrain, "GET /gives-up HTTP/1.1\r\nHost: a\r\n\r\n").await;
     refrain.until_metric("refrain_requests_in_flight", 2.0).await;
     let mut waits = asking(&refrain, "GET /waits HTTP/1.1\r\nHost: a\r\n\r\n").await;
     refrain.until_metric("refrain_requests_in_flight", 3.0).await;

@@ -15,7 +15,7 @@ use crate::{
         response::{NotKept, Recorded, Tombstone, record},
         verdict::{self, Verdict},
     },
-    metrics::{StoreOperation, UnknownCause},
+    metrics::{Limit, StoreOperation, UnknownCause},
     problem::ProblemName,
     store::{Complete, Completed, Reserved, Store},
     upstream::{Call, NotSent, SendError},
@@ -69,7 +69,7 @@ impl<S: Store, U: Sender> Exchange<S, U> {
             Some(Outcome::NotSent(reason, _)) => {
                 tracing::warn!(record = %self.about.name.short(), %reason, "a request was not sent");
                 self.release(claimant).await;
-                self.answerer.not_sent(&reason);
+                self.not_sent(&reason);
             }
             Some(Outcome::Unknown(reason)) => {
                 tracing::warn!(record = %self.about.name.short(), %reason, "the outcome of a request is unknown");
@@ -202,13 +202,20 @@ impl<S: Store, U: Sender> Exchange<S, U> {
         }
     }
 
+    fn not_sent(&mut self, reason: &NotSent) {
+        if reason.is_overload() {
+            self.context.metrics.refused_at(Limit::Upstream);
+        }
+        self.answerer.not_sent(reason);
+    }
+
     /// Without a store, by `on_store_loss: open`: sent once, recorded nowhere, and said so.
     pub(super) async fn execute_unprotected(&mut self, call: Call) {
         match self.send(call).await {
             Some(Outcome::Replied(parts, reply)) => {
                 self.answerer.upstreams(parts, reply.into_body(), Status::Unprotected, 1);
             }
-            Some(Outcome::NotSent(reason, _)) => self.answerer.not_sent(&reason),
+            Some(Outcome::NotSent(reason, _)) => self.not_sent(&reason),
             Some(Outcome::Unknown(_)) => self.answerer.outcome_unknown_now(),
             None => self.answerer.outcome_unknown_now(),
         }
