@@ -20,6 +20,8 @@ use crate::{idempotency::marker::Dialect, problem::ProblemName};
 const MAX_STREAMS: u32 = 256;
 /// How long an idle HTTP/2 client gets to answer a goodbye. One that does not is gone.
 const GOODBYE: Duration = Duration::from_secs(1);
+/// How long a client that is accepted as a drain begins gets to say something.
+const LAST_CHANCE: Duration = Duration::from_millis(100);
 /// How long a refused client gets to read its refusal.
 const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -75,9 +77,18 @@ pub(super) async fn serve<H: Handler>(mut tcp: TcpStream, peer: Peer, handler: H
         return;
     }
     let mut front = no_front();
-    let spoken = tokio::select! {
-        spoken = tokio::time::timeout(shared.limits.header_timeout, detect(&mut tcp, &mut front)) => spoken,
-        () = shared.drain.cancelled() => return,
+    let detected = tokio::select! {
+        biased;
+        spoken = tokio::time::timeout(shared.limits.header_timeout, detect(&mut tcp, &mut front)) => Some(spoken),
+        () = shared.drain.cancelled() => None,
+    };
+    let spoken = match detected {
+        Some(spoken) => spoken,
+        // What it has sent already is answered; who has nothing to say is not waited for.
+        None => match tokio::time::timeout(LAST_CHANCE, detect(&mut tcp, &mut front)).await {
+            Ok(spoken) => Ok(spoken),
+            Err(_) => return,
+        },
     };
     match spoken {
         Ok(Ok(Spoken::Http1)) => serve_http1(tcp, front, peer, handler, shared).await,
@@ -114,6 +125,8 @@ async fn serve_http1<H: Handler>(tcp: TcpStream, front: Front, peer: Peer, handl
     loop {
         let Some(mut running) = connection.as_mut().as_pin_mut() else { return };
         tokio::select! {
+            // First of all, what has been sent already is read: a connection on which nothing was read, hyper closes in a drain.
+            biased;
             // How a connection ends, its requests have seen.
             _ended = running.as_mut() => return,
             () = shared.drain.cancelled(), if !draining => {
@@ -161,6 +174,7 @@ async fn serve_http2<H: Handler>(tcp: TcpStream, front: Front, peer: Peer, handl
     loop {
         let idle_timeout = if told { GOODBYE } else { limits.idle_timeout };
         tokio::select! {
+            biased;
             _ended = connection.as_mut() => return,
             () = shared.drain.cancelled(), if !draining => {
                 (draining, told) = (true, true);
