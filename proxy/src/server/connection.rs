@@ -121,7 +121,7 @@ async fn serve_http1<H: Handler>(tcp: TcpStream, front: Front, peer: Peer, handl
         .timer(TokioTimer::new());
     let mut connection = pin!(Some(builder.serve_connection(io, service).with_upgrades()));
     let mut draining = false;
-    let mut look_at = Instant::now() + limits.header_timeout;
+    let mut look_at = Instant::now() + limits.header_timeout.min(limits.idle_timeout);
     loop {
         let Some(mut running) = connection.as_mut().as_pin_mut() else { return };
         tokio::select! {
