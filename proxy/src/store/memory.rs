@@ -168,7 +168,9 @@ impl Store for MemoryStore {
     }
 
     async fn hash_key(&self) -> Result<HashKey, StoreError> {
-        self.begin()?;
+        if self.inner.closed.load(Ordering::Acquire) {
+            return Err(StoreError::NotReached("it is closed".to_owned()));
+        }
         Ok(self.inner.hash_key)
     }
 

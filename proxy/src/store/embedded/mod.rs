@@ -196,7 +196,7 @@ impl Store for EmbeddedStore {
     }
 
     async fn hash_key(&self) -> Result<HashKey, StoreError> {
-        self.count();
+        // Read at the start: no trip to anywhere.
         if self.shared.condition().closed { Err(closed()) } else { Ok(self.shared.hash_key) }
     }
 
