@@ -302,7 +302,8 @@ async fn a_grpc_call_with_a_key_is_marked_as_unprotected() {
 async fn grpc_for_browsers_is_no_grpc_and_goes_over_http1() {
     let origin = RawOrigin::start().await;
     let refrain = beside(&origin.url(), "").await;
-    let asking = Call::post(&refrain.url("/shop.Orders/Place")).header("content-type", "application/grpc-web+proto").body("x").start();
+    let asking =
+        Call::post(&refrain.url("/shop.Orders/Place")).header("content-type", "application/grpc-web+proto").body("x").start();
     let (mut upstream, seen) = origin.accept_request().await;
     assert_eq!(seen.start, "POST /shop.Orders/Place HTTP/1.1");
     upstream.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;

@@ -17,7 +17,10 @@ const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
 /// A Refrain of one core with one upstream at these endpoints; `settings` are the upstream's.
 async fn before(urls: &[String], settings: &str) -> Refrain {
-    let yaml = format!("workers: 1\nstore: {{url: \"memory:\"}}\nupstreams: {{app: {{url: [{}], local: true, {settings}}}}}\n", urls.join(", "));
+    let yaml = format!(
+        "workers: 1\nstore: {{url: \"memory:\"}}\nupstreams: {{app: {{url: [{}], local: true, {settings}}}}}\n",
+        urls.join(", ")
+    );
     Refrain::start(&yaml).await
 }
 
