@@ -16,6 +16,8 @@ use super::{
 };
 use crate::{idempotency::marker::Dialect, problem::ProblemName};
 
+/// The least that hyper buffers of a connection, in bytes.
+const SMALLEST_BUFFER: usize = 8192;
 /// Streams that one HTTP/2 connection may have open.
 const MAX_STREAMS: u32 = 256;
 /// How long an idle HTTP/2 client gets to answer a goodbye. One that does not is gone.
@@ -111,13 +113,14 @@ async fn serve_http1<H: Handler>(tcp: TcpStream, front: Front, peer: Peer, handl
             async move { Ok::<_, std::convert::Infallible>(handler.handle(request, peer, busy).await) }
         })
     };
+    let header_bytes = usize::try_from(limits.header_bytes.get()).unwrap_or(usize::MAX);
     let mut builder = http1::Builder::new();
     builder
         .preserve_header_case(true)
         .writev(false)
         .header_read_timeout(None)
-        .max_headers(limits.headers)
-        .max_buf_size(usize::try_from(limits.header_bytes.get()).unwrap_or(usize::MAX).max(8192))
+        .max_header_size(header_bytes)
+        .max_buf_size(header_bytes.max(SMALLEST_BUFFER))
         .timer(TokioTimer::new());
     let mut connection = pin!(Some(builder.serve_connection(io, service).with_upgrades()));
     let mut draining = false;
