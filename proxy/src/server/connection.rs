@@ -18,6 +18,8 @@ use crate::{idempotency::marker::Dialect, problem::ProblemName};
 
 /// The least that hyper buffers of a connection, in bytes.
 const SMALLEST_BUFFER: usize = 8192;
+/// The header lines that hyper takes without being told.
+const HYPERS_HEADERS: usize = 100;
 /// Streams that one HTTP/2 connection may have open.
 const MAX_STREAMS: u32 = 256;
 /// How long an idle HTTP/2 client gets to answer a goodbye. One that does not is gone.
@@ -122,6 +124,10 @@ async fn serve_http1<H: Handler>(tcp: TcpStream, front: Front, peer: Peer, handl
         .max_header_size(header_bytes)
         .max_buf_size(header_bytes.max(SMALLEST_BUFFER))
         .timer(TokioTimer::new());
+    if limits.headers != HYPERS_HEADERS {
+        // Any other number costs an allocation for each request.
+        builder.max_headers(limits.headers);
+    }
     let mut connection = pin!(Some(builder.serve_connection(io, service).with_upgrades()));
     let mut draining = false;
     let mut look_at = Instant::now() + limits.header_timeout.min(limits.idle_timeout);
