@@ -47,6 +47,19 @@ async fn a_small_limit_for_heads_is_kept_too() {
 }
 
 #[tokio::test]
+async fn a_head_may_have_a_hundred_lines_unless_told_otherwise() {
+    let origin = RawOrigin::start().await;
+    let refrain = beside(&origin.url(), "").await;
+    let mut client = RawConnection::to(refrain.address()).await;
+    client.send(format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", "X-One: 1\r\n".repeat(99))).await;
+    let (_upstream, seen) = origin.accept_request().await;
+    assert_eq!(seen.values("x-one").len(), 99);
+    let mut client = RawConnection::to(refrain.address()).await;
+    client.send(format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", "X-One: 1\r\n".repeat(100))).await;
+    assert_eq!(client.head().await.status(), 431);
+}
+
+#[tokio::test]
 async fn a_head_within_its_limits_passes() {
     let origin = RawOrigin::start().await;
     let refrain = beside(&origin.url(), "limits: {header_bytes: 10KiB, headers: 5}\n").await;
