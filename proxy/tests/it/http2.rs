@@ -344,7 +344,8 @@ where
         while let Ok((tcp, _)) = listener.accept().await {
             let mut connection = h2::server::handshake(tcp).await.unwrap();
             let mut next = Next::Stream;
-            while let (Next::Stream, Some(Ok((_, respond)))) = (next, connection.accept().await) {
+            while let Next::Stream = next {
+                let Some(Ok((_, respond))) = connection.accept().await else { break };
                 next = act(number, respond);
                 number += 1;
             }

@@ -34,6 +34,32 @@ async fn a_head_over_its_limit_is_refused_and_the_connection_closed() {
 }
 
 #[tokio::test]
+async fn a_small_limit_for_heads_is_kept_too() {
+    let origin = RawOrigin::start().await;
+    let refrain = beside(&origin.url(), "limits: {header_bytes: 1KiB}\n").await;
+    let mut client = RawConnection::to(refrain.address()).await;
+    client.send(format!("GET / HTTP/1.1\r\nHost: a\r\nX-Long: {}\r\n\r\n", "v".repeat(1024))).await;
+    assert_eq!(client.head().await.status(), 431);
+    let mut client = RawConnection::to(refrain.address()).await;
+    client.send(format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5000\r\n\r\n{}", "v".repeat(5000))).await;
+    let (mut upstream, seen) = origin.accept_request().await;
+    assert_eq!(upstream.body(&seen).await.len(), 5000, "the limit is for heads");
+}
+
+#[tokio::test]
+async fn a_head_may_have_a_hundred_lines_unless_told_otherwise() {
+    let origin = RawOrigin::start().await;
+    let refrain = beside(&origin.url(), "").await;
+    let mut client = RawConnection::to(refrain.address()).await;
+    client.send(format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", "X-One: 1\r\n".repeat(99))).await;
+    let (_upstream, seen) = origin.accept_request().await;
+    assert_eq!(seen.values("x-one").len(), 99);
+    let mut client = RawConnection::to(refrain.address()).await;
+    client.send(format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", "X-One: 1\r\n".repeat(100))).await;
+    assert_eq!(client.head().await.status(), 431);
+}
+
+#[tokio::test]
 async fn a_head_within_its_limits_passes() {
     let origin = RawOrigin::start().await;
     let refrain = beside(&origin.url(), "limits: {header_bytes: 10KiB, headers: 5}\n").await;

@@ -134,10 +134,10 @@ async fn a_quiet_tunnel_is_not_taken_for_an_idle_connection() {
 async fn a_tunnel_counts_as_a_connection() {
     let origin = RawOrigin::start().await;
     let refrain = beside(&origin.url(), "limits: {connections: 1}\n").await;
-    let (client, _upstream) = tunnel(&origin, refrain.address()).await;
+    let ends = tunnel(&origin, refrain.address()).await;
     let mut other = RawConnection::to(refrain.address()).await;
     assert_eq!(other.head().await.status(), 503, "a place is taken as long as the tunnel is");
-    drop(client);
+    drop(ends);
     refrain.until_admin("/metrics", |metrics| metrics.text().contains("refrain_connections 0\n")).await;
 }
 
