@@ -1,4 +1,21 @@
 //! Refrain: a sidecar proxy that makes keyed requests happen once.
+pub mod admin;
+pub mod app;
+pub mod body;
+pub mod cli;
+pub mod config;
+pub mod gateway;
+pub mod headers;
+pub mod idempotency;
 pub mod ids;
+pub mod metrics;
+pub mod pass;
+pub mod peers;
+pub mod problem;
+pub mod reload;
+pub mod router;
+pub mod server;
 pub mod store;
+pub mod telemetry;
 pub mod time;
+pub mod upstream;

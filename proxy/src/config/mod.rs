@@ -1,14 +1,40 @@
 //! The validated configuration: types that cannot hold nonsense.
 //!
-//! [`load`] turns YAML, flags and environment into a [`Config`], or into every error there is, each with its place and what would
-//! be right. The serde mirror of the file is private to [`raw`].
+//! [`load()`](load::load) turns YAML, flags and environment into a [`Config`], or into every error there is, each with its place and
+//! what would be right. The serde mirror of the file is private to `raw`; `read` fills it, one module for each part of the file checks
+//! it, and `findings` collects what they say. Nothing else reads the file, and no secret of it is ever shown: `masking` sees to that.
+
+mod findings;
+mod idempotency;
+mod limits;
+pub mod load;
+mod masking;
+mod overrides;
+mod paths;
+mod raw;
+mod read;
+mod reload;
+mod routes;
+mod schema;
+mod secrets;
+mod store;
+#[cfg(test)]
+mod tests;
+mod together;
+mod unsupported;
+mod upstreams;
+mod workers;
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use http::{Method, Uri};
 use saga_config::{names::UpstreamName, units::ByteCount};
 
+pub use crate::{headers::Forwarded, idempotency::seal::EncryptionKey};
+
 use crate::idempotency::policy::Policy;
+
+pub use schema::schema;
 
 /// Everything `refrain run` needs to know.
 #[derive(Clone, Debug)]
@@ -83,23 +109,8 @@ impl std::fmt::Debug for Secret {
     }
 }
 
-/// A key that seals what is stored.
-#[derive(Clone, PartialEq, Eq)]
-pub struct EncryptionKey {
-    /// Its name, kept with what it sealed: 1 to 32 characters.
-    pub id: String,
-    /// The key itself.
-    pub key: [u8; 32],
-}
-
-impl std::fmt::Debug for EncryptionKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("EncryptionKey").field("id", &self.id).finish_non_exhaustive()
-    }
-}
-
 /// An upstream service.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UpstreamConfig {
     /// Its name. Part of every record's name.
     pub name: UpstreamName,
@@ -216,17 +227,6 @@ pub struct Limits {
     pub idle_timeout: Duration,
     /// How long a drain may take.
     pub drain: Duration,
-}
-
-/// What upstreams are told about the way here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Forwarded {
-    /// `X-Forwarded-For`, `-Proto` and `-Host`.
-    pub x_forwarded: bool,
-    /// `Forwarded` (RFC 7239).
-    pub forwarded: bool,
-    /// `Via` (RFC 9110, section 7.6.3), both ways.
-    pub via: bool,
 }
 
 /// Whose saga calls are believed. Empty: nobody's.

@@ -1,2 +1,29 @@
 //! Keyed requests happen once.
+//!
+//! Data flows one way: [`layer`] reads a request and names its record ([`mod@key`], [`name`], [`mod@fingerprint`], under a [`policy`]);
+//! [`exchange`] claims it, sends it, judges the answer ([`verdict`]), records it ([`response`], [`seal`]) and answers ([`answer`]);
+//! [`lease`] and [`heartbeat`] keep claims alive, [`backlog`] makes the writes that could not be made in time, [`probe`] asks a
+//! service what nobody knows.
+//!
+//! This module never looks at a clock on the wall to judge a lease (the store does), never sends without a claim unless the policy
+//! says so, and never answers with an unrecorded response while the store is there.
+
+mod answer;
+pub mod backlog;
+pub mod canonical;
+pub mod context;
+pub mod exchange;
+pub mod fingerprint;
+pub mod heartbeat;
+pub mod key;
+pub mod layer;
+pub mod lease;
+pub mod marker;
+pub mod name;
+pub mod pointer;
 pub mod policy;
+pub mod probe;
+pub mod response;
+pub mod seal;
+pub mod verdict;
+pub mod view;

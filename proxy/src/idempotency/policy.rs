@@ -2,24 +2,20 @@
 
 use std::{sync::Arc, time::Duration};
 
-use http::{HeaderName, Method, StatusCode};
+use http::{HeaderName, Method};
 use saga_config::{
     expr::Expression,
-    template::{Template, ValueTemplate},
+    template::{CallTarget, Template, ValueTemplate},
     units::ByteCount,
 };
 
-/// Whose customs the answers follow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum Dialect {
-    /// draft-ietf-httpapi-idempotency-key-header-07, with our markers.
-    #[default]
-    Ietf,
-    /// As Stripe's API answers.
-    Stripe,
-    /// As the idempot-js middleware answers.
-    IdempotJs,
-}
+pub use super::{
+    fingerprint::{FingerprintRules, JsonBody},
+    key::{KeyForm, KeyFormat, KeyPattern},
+    marker::Dialect,
+    pointer::JsonPointer,
+    verdict::{StatusPattern, StatusPolicy},
+};
 
 /// The policy of one route.
 #[derive(Clone, Debug)]
@@ -56,11 +52,11 @@ pub struct Policy {
     pub over_request_body: OverBody,
     /// The largest response body that is kept; over it, a tombstone.
     pub max_stored_body: ByteCount,
-    /// Response headers that are not replayed, beside those that never are.
+    /// Response headers that are not replayed, beside those that never are. `Set-Cookie` is dropped if it is in this list.
     pub drop_headers: Vec<HeaderName>,
 }
 
-/// Where the key is and what it may look like.
+/// Where the key is, whether there must be one, and what it may look like.
 #[derive(Clone, Debug)]
 pub struct KeyRules {
     /// Header names, in the order in which they are looked for.
@@ -69,28 +65,8 @@ pub struct KeyRules {
     pub from: Option<Expression>,
     /// Whether a request without a key is refused (400).
     pub required: bool,
-    /// Whether bare tokens are refused, so that only RFC 8941 strings are keys.
-    pub strict: bool,
-    /// In characters, at least 1.
-    pub min_length: usize,
-    /// In characters, at most 1,024.
-    pub max_length: usize,
-    /// What the characters must be.
-    pub format: KeyFormat,
-    /// Whether a comma is refused.
-    pub no_comma: bool,
-}
-
-/// What a key's characters must be.
-#[derive(Clone, Debug, Default)]
-pub enum KeyFormat {
-    /// Visible ASCII and spaces.
-    #[default]
-    Any,
-    /// A UUID in its usual text form (RFC 9562, section 4).
-    Uuid,
-    /// A regular expression that the whole key matches.
-    Pattern(regex::Regex),
+    /// What a key may look like.
+    pub form: KeyForm,
 }
 
 /// Whose keys are apart from whose.
@@ -104,30 +80,16 @@ pub enum Scope {
     Expression(Template),
 }
 
-/// What makes a request the same request, beside method, path and query.
-#[derive(Clone, Debug, Default)]
-pub struct FingerprintRules {
-    /// How JSON bodies count.
-    pub json: JsonBody,
-    /// Places in a JSON body that do not count (RFC 6901).
-    pub exclude: Vec<JsonPointer>,
-    /// Headers that count too.
-    pub headers: Vec<HeaderName>,
+impl Scope {
+    /// As in the configuration, for logs.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Authorization => "authorization",
+            Self::Global => "global",
+            Self::Expression(template) => template.source(),
+        }
+    }
 }
-
-/// How JSON bodies count.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum JsonBody {
-    /// Member order and white space do not count; numbers count as written.
-    #[default]
-    Canonical,
-    /// Every byte counts.
-    Raw,
-}
-
-/// A JSON pointer (RFC 6901): the unescaped reference tokens.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct JsonPointer(pub Vec<String>);
 
 /// What counts as a duplicate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -164,10 +126,8 @@ pub enum UnknownPolicy {
 pub struct Probe {
     /// For which requests the probe can tell; for others the record is held. Names: `key`, `request`.
     pub when: Option<Expression>,
-    /// The method of the probe's request: GET or HEAD.
-    pub method: Method,
-    /// Its path and query. Names: `key`, `request`.
-    pub path: Template,
+    /// The probe's request: GET or HEAD, and path and query. Names: `key`, `request`.
+    pub call: CallTarget,
     /// "Not done" counts only this long after the send began.
     pub after: Duration,
     /// Whether the answer says that the upstream acted. Names: `key`, `request`, `response`.
@@ -205,35 +165,4 @@ pub enum OverBody {
     Refuse,
     /// Forwarded, marked `unprotected`.
     Unprotected,
-}
-
-/// Which answers are kept, which say that nothing was done; everything else is unknown.
-#[derive(Clone, Debug)]
-pub struct StatusPolicy {
-    /// Kept and replayed.
-    pub store: Vec<StatusPattern>,
-    /// The upstream did nothing: the key is free again. Looked at first.
-    pub release: Vec<StatusPattern>,
-}
-
-/// A set of statuses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StatusPattern {
-    /// `2xx`: the hundreds digit.
-    Class(u16),
-    /// `500`.
-    Exactly(StatusCode),
-    /// `503+retry-after`: the status, and the answer carries `Retry-After`.
-    WithRetryAfter(StatusCode),
-}
-
-impl StatusPattern {
-    /// Whether an answer is in the set.
-    pub fn matches(self, status: StatusCode, has_retry_after: bool) -> bool {
-        match self {
-            Self::Class(hundreds) => status.as_u16() / 100 == hundreds,
-            Self::Exactly(exactly) => status == exactly,
-            Self::WithRetryAfter(exactly) => status == exactly && has_retry_after,
-        }
-    }
 }

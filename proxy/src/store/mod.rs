@@ -20,7 +20,13 @@ use crate::{
     time::Timestamp,
 };
 
+pub mod backend;
+pub mod clock;
+pub mod embedded;
+pub mod faults;
+pub mod memory;
 pub mod redis;
+pub mod reservation;
 pub mod transition;
 pub mod wakes;
 

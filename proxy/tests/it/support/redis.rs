@@ -39,7 +39,7 @@ impl RedisServer {
 
     /// An address at which nobody answers, until [`Self::restart`].
     pub(crate) fn not_started(options: &[&str]) -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free_port();
         let options = options.iter().map(|&option| option.to_owned()).collect();
         Self { dir: tempfile::tempdir().unwrap(), port, options, child: None, admin: Mutex::default() }
     }
@@ -140,6 +140,12 @@ impl RedisServer {
         stream.write_all(b"PING\r\n")?;
         stream.read_exact(&mut [0; 5])
     }
+}
+
+/// A port that is free, and stays so: it is below those that the kernel gives out by itself.
+fn free_port() -> u16 {
+    let candidates = std::iter::repeat_with(|| rand::random_range(20_000..30_000)).take(1000);
+    candidates.into_iter().find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).expect("a free port")
 }
 
 impl Drop for RedisServer {

@@ -1,0 +1,10 @@
+//! The shop's services, as any team would write them: plain HTTP over plain SQL.
+//!
+//! Nothing in here knows that requests may arrive twice, and nothing in here knows that there is a proxy in front.
+
+pub mod api;
+pub mod billing;
+pub mod database;
+pub mod orders;
+pub mod serving;
+pub mod values;

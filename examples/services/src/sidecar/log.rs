@@ -1,0 +1,58 @@
+//! What a sidecar says, in a file.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::PathBuf;
+
+use super::SidecarError;
+
+/// How much of the log an error shows, in bytes.
+const MAX_TAIL_BYTES: u64 = 4096;
+
+/// The file that a sidecar's standard output and error go to, over all its restarts.
+#[derive(Debug)]
+pub(super) struct Log {
+    name: &'static str,
+    path: PathBuf,
+}
+
+impl Log {
+    pub(super) fn new(name: &'static str, path: PathBuf) -> Self {
+        Self { name, path }
+    }
+
+    pub(super) fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// The file's end, twice.
+    pub(super) fn open(&self) -> Result<(File, File), SidecarError> {
+        let opened = File::options().create(true).append(true).open(&self.path);
+        opened.and_then(|file| Ok((file.try_clone()?, file))).map_err(|source| SidecarError::File {
+            name: self.name,
+            path: self.path.clone(),
+            source,
+        })
+    }
+
+    /// The last lines, at most 4 KiB.
+    pub(super) fn tail(&self) -> String {
+        match self.read_tail() {
+            Ok(tail) if tail.trim().is_empty() => "(nothing)".to_owned(),
+            Ok(tail) => tail.trim_end().to_owned(),
+            Err(error) => format!("({} cannot be read: {error})", self.path.display()),
+        }
+    }
+
+    fn read_tail(&self) -> io::Result<String> {
+        let mut file = File::open(&self.path)?;
+        let start = file.metadata()?.len().saturating_sub(MAX_TAIL_BYTES);
+        file.seek(SeekFrom::Start(start))?;
+        let mut bytes = Vec::new();
+        file.take(MAX_TAIL_BYTES).read_to_end(&mut bytes)?;
+        let text = String::from_utf8_lossy(&bytes);
+        // Cut inside a line: leave that line out.
+        let whole = if start == 0 { 0 } else { text.find('\n').map_or(0, |end| end + 1) };
+        Ok(text[whole..].to_owned())
+    }
+}

@@ -1,0 +1,3 @@
+pub(crate) mod client;
+pub(crate) mod program;
+pub(crate) mod service;

@@ -1,0 +1,330 @@
+//! The wiring: one control thread, one thread per core, and what they share.
+//!
+//! The control thread renews leases, makes owed writes, listens for completions, serves the admin side, reloads the configuration
+//! and drains. A core's thread accepts connections, answers requests and runs their exchanges; nothing it does crosses cores.
+
+use std::{
+    net::{SocketAddr, TcpListener as StdListener},
+    sync::{Arc, atomic::AtomicUsize},
+    thread,
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+use tokio::{net::TcpListener, sync::oneshot};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    admin,
+    body::Budget,
+    config::Config,
+    gateway::{Gateway, Table},
+    idempotency::{
+        backlog::Backlog as Owing,
+        context::{Context, Unknowns},
+        heartbeat,
+        lease::Leases,
+        seal::{DuplicateKeyId, Sealer},
+    },
+    metrics::Metrics,
+    peers::Peers,
+    router::{Route, Router},
+    server::{self, Shared, listener},
+    store::{
+        Store,
+        backend::{self, Backend},
+        wakes::Wakes,
+    },
+    upstream::{SetUpError, Upstream},
+};
+
+/// Writes that may be owed to the store at once.
+const MAX_OWED: usize = 65_536;
+/// How long the last owed writes get once nobody serves any more.
+const LAST_WRITES: Duration = Duration::from_secs(2);
+/// How long a release is tried: past it, its lease has lapsed long since.
+const LONGEST_RELEASE: Duration = Duration::from_secs(30);
+/// How often idle connections to upstreams are looked through.
+const REAP_EVERY: Duration = Duration::from_secs(1);
+
+/// Why Refrain does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address cannot be listened on.
+    #[error(transparent)]
+    Bind(#[from] listener::BindError),
+    /// The store cannot be opened.
+    #[error("the store cannot be opened: {0}")]
+    Store(#[from] backend::OpenError),
+    /// An upstream cannot be set up.
+    #[error(transparent)]
+    Upstream(#[from] SetUpError),
+    /// Two encryption keys have one id.
+    #[error("store.encryption: {0}")]
+    Encryption(#[from] DuplicateKeyId),
+    /// A thread or a runtime cannot be had.
+    #[error("a thread cannot be started: {0}")]
+    Thread(std::io::Error),
+}
+
+/// A Refrain that serves.
+#[derive(Debug)]
+pub struct App {
+    config: Config,
+    store: Backend,
+    addresses: Vec<SocketAddr>,
+    admin_address: SocketAddr,
+    table: Arc<ArcSwap<Table>>,
+    shared: Shared,
+    leases: Leases,
+    stop_control: CancellationToken,
+    cores: Vec<oneshot::Receiver<()>>,
+    control: TaskTracker,
+    owed: tokio::task::JoinHandle<()>,
+}
+
+impl App {
+    /// Starts everything. Must be called on the control thread's runtime.
+    ///
+    /// # Errors
+    ///
+    /// See [`StartError`]; nothing is left running.
+    pub async fn start(config: Config) -> Result<Self, StartError> {
+        let listeners = config.listeners.iter().map(|at| listener::bind(*at, config.workers)).collect::<Result<Vec<_>, _>>()?;
+        let admin_listener = listener::bind(config.admin, 1)?;
+        let address_of = |listeners: &Vec<StdListener>| listeners.first().and_then(|listener| listener.local_addr().ok());
+        let addresses: Vec<SocketAddr> = listeners.iter().filter_map(address_of).collect();
+        let admin_address = address_of(&admin_listener).unwrap_or(config.admin);
+        let sealer = Arc::new(Sealer::new(&config.store.encryption)?);
+        let metrics = Metrics::new();
+        let table = Arc::new(ArcSwap::from_pointee(table(&config, None, &metrics)?));
+        let wakes = Wakes::default();
+        let store = Backend::open(&config.store, wakes.clone()).await?;
+
+        let (backlog, owed) = Owing::new(MAX_OWED);
+        let leases = Leases::new(backlog.clone());
+        leases.expect(shortest_lease(&config));
+        let shared = Shared {
+            limits: config.limits,
+            connections: Arc::default(),
+            drain: CancellationToken::new(),
+            cut: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+            metrics: metrics.clone(),
+        };
+        let parts = Parts {
+            wakes,
+            leases: leases.clone(),
+            backlog,
+            sealer,
+            budget: Budget::new(config.limits.buffered.get()),
+            unknowns: Unknowns::default(),
+            in_flight: Arc::default(),
+        };
+        let mut cores = Vec::new();
+        for (core, listeners) in by_core(listeners, config.workers).into_iter().enumerate() {
+            let context = Arc::new(parts.context(store.handle(), &metrics));
+            let gateway = Gateway::new(core, Arc::clone(&table), context, shared.clone(), Arc::clone(&parts.in_flight));
+            cores.push(start_core(core, listeners, gateway, Arc::clone(&table), shared.clone())?);
+        }
+        let stop_control = CancellationToken::new();
+        let control = TaskTracker::new();
+        control.spawn(store.handle().run_background());
+        control.spawn(heartbeat::run(store.handle(), leases.clone(), metrics.clone(), stop_control.clone()));
+        let owed = tokio::spawn(owed.work(store.handle(), LONGEST_RELEASE));
+        let state = admin::State {
+            context: Arc::new(parts.context(store.handle(), &metrics)),
+            table: Arc::clone(&table),
+            shared: shared.clone(),
+            in_flight: Arc::clone(&parts.in_flight),
+        };
+        for listener in admin_listener {
+            let listener = TcpListener::from_std(listener).map_err(StartError::Thread)?;
+            control.spawn(admin::serve(listener, state.clone(), stop_control.clone()));
+        }
+        Ok(Self { config, store, addresses, admin_address, table, shared, leases, stop_control, cores, control, owed })
+    }
+
+    /// Where it listens.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Where the admin side listens.
+    pub const fn admin_address(&self) -> SocketAddr {
+        self.admin_address
+    }
+
+    /// The configuration in force.
+    pub const fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The counters.
+    pub const fn metrics(&self) -> &Metrics {
+        &self.shared.metrics
+    }
+
+    /// Puts another configuration in force, as far as that goes without a restart; tells what does not.
+    ///
+    /// # Errors
+    ///
+    /// An upstream that cannot be set up: the old configuration stays in force.
+    pub fn reload(&mut self, config: Config) -> Result<Vec<&'static str>, SetUpError> {
+        let needs_restart = config.needs_restart(&self.config);
+        let config = config.keeping_what_needs_a_restart(&self.config);
+        let old = self.table.load_full();
+        self.table.store(Arc::new(table(&config, Some(&old), &self.shared.metrics)?));
+        self.leases.expect(shortest_lease(&config));
+        self.config = config;
+        Ok(needs_restart)
+    }
+
+    /// Stops: no new connections, then the requests under way are finished, until `hurry` or `limits.drain`; what is left then is
+    /// given up, and the store is told.
+    pub async fn drain(self, hurry: impl Future<Output = ()>) {
+        let Self { config, store, table, shared, leases, stop_control, cores, control, owed, .. } = self;
+        let under_way = shared.tasks.len();
+        tracing::info!(tasks = under_way, at_most = ?config.limits.drain, "draining");
+        shared.drain.cancel();
+        shared.tasks.close();
+        tokio::select! {
+            () = shared.tasks.wait() => tracing::info!("every request is finished"),
+            () = tokio::time::sleep(config.limits.drain) => {
+                tracing::warn!(tasks = shared.tasks.len(), "the drain's time is over: what is left is given up");
+            }
+            () = hurry => tracing::warn!(tasks = shared.tasks.len(), "told to hurry: what is left is given up"),
+        }
+        shared.cut.cancel();
+        for core in cores {
+            // An error means that the core's thread is gone, which is what is waited for.
+            let _gone = core.await;
+        }
+        stop_control.cancel();
+        // The last who can owe a write: when they are gone, the owed writes come to their end.
+        drop((leases, table, shared));
+        if tokio::time::timeout(LAST_WRITES, owed).await.is_err() {
+            tracing::warn!("the store did not take all owed writes in time; their records become unknown");
+        }
+        store.close().await;
+        control.close();
+        if tokio::time::timeout(LAST_WRITES, control.wait()).await.is_err() {
+            tracing::warn!("the control thread's tasks did not end in time");
+        }
+    }
+}
+
+/// What every core's context is made of.
+struct Parts {
+    wakes: Wakes,
+    leases: Leases,
+    backlog: Owing,
+    sealer: Arc<Sealer>,
+    budget: Budget,
+    unknowns: Unknowns,
+    in_flight: Arc<AtomicUsize>,
+}
+
+impl Parts {
+    fn context(&self, store: Backend, metrics: &Metrics) -> Context<Backend> {
+        Context {
+            store,
+            wakes: self.wakes.clone(),
+            leases: self.leases.clone(),
+            backlog: self.backlog.clone(),
+            sealer: Arc::clone(&self.sealer),
+            budget: self.budget.clone(),
+            metrics: metrics.clone(),
+            unknowns: self.unknowns.clone(),
+        }
+    }
+}
+
+/// The routes and upstreams of a configuration. An upstream that has not changed keeps its connections.
+fn table(config: &Config, old: Option<&Table>, metrics: &Metrics) -> Result<Table, SetUpError> {
+    let kept = |wanted: &crate::config::UpstreamConfig| {
+        old.and_then(|old| old.router.routes().find(|route| route.upstream.config() == wanted))
+            .map(|route| Arc::clone(&route.upstream))
+    };
+    let upstreams = config
+        .upstreams
+        .iter()
+        .map(|wanted| match kept(wanted) {
+            Some(upstream) => Ok(upstream),
+            None => Upstream::new(Arc::clone(wanted), config.workers).map(Arc::new),
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    let route = |route: &Arc<crate::config::RouteConfig>| {
+        let upstream = upstreams.get(route.upstream).map(Arc::clone)?;
+        let metrics = metrics.route(&route.label);
+        Some(Arc::new(Route { config: Arc::clone(route), upstream, metrics }))
+    };
+    let routes = config.routes.iter().filter_map(route).collect();
+    let fallback = config.fallback.as_ref().and_then(route);
+    Ok(Table {
+        router: Router::new(routes, fallback),
+        forwarded: config.forwarded,
+        peers: Peers::new(&config.saga_peers),
+        access_log: config.access_log,
+    })
+}
+
+fn shortest_lease(config: &Config) -> Duration {
+    let policies = config.routes.iter().chain(&config.fallback).filter_map(|route| route.policy.as_ref());
+    policies.map(|policy| policy.lease).min().unwrap_or(Duration::from_secs(3))
+}
+
+/// One listener of each address for each core.
+fn by_core(addresses: Vec<Vec<StdListener>>, cores: usize) -> Vec<Vec<StdListener>> {
+    let mut by_core: Vec<Vec<StdListener>> = (0..cores).map(|_| Vec::new()).collect();
+    for listeners in addresses {
+        by_core.iter_mut().zip(listeners).for_each(|(core, listener)| core.push(listener));
+    }
+    by_core
+}
+
+/// Starts a core's thread. The receiver hears, by its sender's end, that the thread is done.
+fn start_core(
+    core: usize,
+    listeners: Vec<StdListener>,
+    gateway: Gateway<Backend>,
+    table: Arc<ArcSwap<Table>>,
+    shared: Shared,
+) -> Result<oneshot::Receiver<()>, StartError> {
+    let (done, is_done) = oneshot::channel::<()>();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(StartError::Thread)?;
+    let run = move || {
+        runtime.block_on(run_core(core, listeners, gateway, table, shared));
+        // Dropping the runtime drops what is left of its tasks; their leases give themselves up.
+        drop(runtime);
+        drop(done);
+    };
+    thread::Builder::new().name(format!("refrain-core-{core}")).spawn(run).map_err(StartError::Thread)?;
+    Ok(is_done)
+}
+
+async fn run_core(
+    core: usize,
+    listeners: Vec<StdListener>,
+    gateway: Gateway<Backend>,
+    table: Arc<ArcSwap<Table>>,
+    shared: Shared,
+) {
+    for listener in listeners {
+        match TcpListener::from_std(listener) {
+            Ok(listener) => {
+                // Tracked, so that a drain does not end before the last connection is taken.
+                shared.tasks.spawn(server::serve(listener, gateway.clone(), shared.clone()));
+            }
+            Err(error) => tracing::error!(%error, core, "a listener cannot be used by this core"),
+        }
+    }
+    drop(gateway);
+    let mut reap = tokio::time::interval(REAP_EVERY);
+    loop {
+        tokio::select! {
+            () = shared.cut.cancelled() => return,
+            _tick = reap.tick() => table.load().router.routes().for_each(|route| route.upstream.reap(core)),
+        }
+    }
+}

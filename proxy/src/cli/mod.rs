@@ -1,0 +1,178 @@
+//! The command line: `run`, `check`, `schema`, `records`.
+
+mod check;
+mod records;
+mod run;
+
+use std::{
+    ffi::OsString,
+    io::{IsTerminal as _, Write as _},
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum, parser::ValueSource};
+use saga_config::diagnostic::{Colour, Diagnostic, render, to_json_lines};
+
+use crate::config::load::{Given, Overrides};
+
+/// A sidecar proxy that makes requests with an Idempotency-Key happen once
+///
+/// Refrain stands in front of an HTTP service, in any language. It passes traffic through untouched. A request that carries an
+/// Idempotency-Key is sent once: its response is recorded, and replayed to every request with the same key.
+#[derive(Debug, Parser)]
+#[command(name = "refrain", version, after_help = EXAMPLES, disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "Examples:
+  refrain run --upstream http://127.0.0.1:3000      protect a service; listens on 127.0.0.1:8080
+  refrain run --config refrain.yaml                 the same, and more, from a file
+  refrain check --config refrain.yaml               say everything that is wrong with a file; opens no port
+  refrain schema config > refrain.schema.json       for editors that complete YAML
+  refrain records list                              requests whose outcome nobody knows
+
+Logs go to standard error; REFRAIN_LOG=debug shows more.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the proxy until SIGTERM
+    ///
+    /// SIGTERM and Ctrl-C drain: no new connections, requests under way are finished; a second one stops at once. SIGHUP, or a
+    /// change of the file, reads the configuration again; a bad one is refused and the old one stays.
+    Run(ConfigArgs),
+    /// Check the configuration without opening a port; exit code 2 if something is wrong
+    Check {
+        #[command(flatten)]
+        config: ConfigArgs,
+        /// How mistakes are shown
+        #[arg(long, value_enum, default_value_t = Format::Human)]
+        format: Format,
+    },
+    /// Print a JSON Schema, so that editors complete and check
+    Schema {
+        /// Of which file
+        #[arg(value_enum)]
+        of: SchemaOf,
+    },
+    /// See and decide about requests whose outcome nobody knows
+    Records(records::RecordsArgs),
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Format {
+    /// For people
+    Human,
+    /// One JSON object for each mistake
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum SchemaOf {
+    /// refrain.yaml
+    Config,
+}
+
+/// What to run with. A flag counts before its variable, and that before the file.
+#[derive(Clone, Debug, Args)]
+struct ConfigArgs {
+    /// The configuration file
+    #[arg(long, env = "REFRAIN_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where to listen [default: 127.0.0.1:8080]
+    #[arg(long, env = "REFRAIN_LISTEN", value_name = "ADDR")]
+    listen: Option<String>,
+    /// The service that this sidecar stands beside
+    #[arg(long, env = "REFRAIN_UPSTREAM", value_name = "URL")]
+    upstream: Option<String>,
+    /// Where records are kept: memory: | embedded:PATH | redis://HOST | rediss://HOST [default: embedded:, in the state folder]
+    #[arg(long, env = "REFRAIN_STORE", value_name = "URL", hide_env_values = true)]
+    store: Option<String>,
+    /// Where the admin side listens: health, metrics, records [default: 127.0.0.1:9090]
+    #[arg(long, env = "REFRAIN_ADMIN", value_name = "ADDR")]
+    admin: Option<String>,
+    /// Whose customs keyed requests follow: ietf | stripe | idempot-js [default: ietf]
+    #[arg(long, env = "REFRAIN_PRESET", value_name = "NAME")]
+    preset: Option<String>,
+    /// How many cores serve: a number, or auto [default: auto, from the CPU quota]
+    #[arg(long, env = "REFRAIN_WORKERS", value_name = "N")]
+    workers: Option<String>,
+}
+
+/// Runs the program with these arguments, the program's name first. Exit codes: 0 done, 1 could not be done, 2 wrong arguments or
+/// configuration.
+pub fn main_from<I, T>(args: I) -> ExitCode
+where
+    I: IntoIterator<Item = T>,
+    T: Into<OsString> + Clone,
+{
+    let matches = match Cli::command().try_get_matches_from(args) {
+        Ok(matches) => matches,
+        Err(error) => {
+            // Nothing is left to do if even the error cannot be shown.
+            let _shown = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    let cli = match Cli::from_arg_matches(&matches) {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _shown = error.print();
+            return ExitCode::from(2);
+        }
+    };
+    let given = matches.subcommand().map(|(_, given)| given);
+    match cli.command {
+        Command::Run(args) => run::run(args.config.clone(), args.overrides(given)),
+        Command::Check { config, format } => check::check(config.config.as_deref(), &config.overrides(given), format),
+        Command::Schema { of: SchemaOf::Config } => print(&format!("{:#}\n", crate::config::schema())),
+        Command::Records(args) => records::run(args),
+    }
+}
+
+impl ConfigArgs {
+    /// What was given, each with where it came from.
+    fn overrides(&self, matches: Option<&clap::ArgMatches>) -> Overrides {
+        let given = |value: &Option<String>, id: &str| {
+            let from_variable = matches.and_then(|matches| matches.value_source(id)) == Some(ValueSource::EnvVariable);
+            let origin = if from_variable { format!("REFRAIN_{}", id.to_uppercase()) } else { format!("--{id}") };
+            value.clone().map(|text| Given { text, origin })
+        };
+        Overrides {
+            listen: given(&self.listen, "listen"),
+            upstream: given(&self.upstream, "upstream"),
+            store: given(&self.store, "store"),
+            admin: given(&self.admin, "admin"),
+            preset: given(&self.preset, "preset"),
+            workers: given(&self.workers, "workers"),
+        }
+    }
+}
+
+/// Shows mistakes on standard error.
+fn show(diagnostics: &[Diagnostic], format: Format) {
+    let text = match format {
+        Format::Human => {
+            let colour = if std::io::stderr().is_terminal() { Colour::Ansi } else { Colour::Never };
+            render(diagnostics, colour)
+        }
+        Format::Json => to_json_lines(diagnostics),
+    };
+    // Whoever closed standard error does not want to know.
+    let _shown = std::io::stderr().write_all(text.as_bytes());
+}
+
+/// Prints on standard output.
+fn print(text: &str) -> ExitCode {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+/// The process's environment.
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}

@@ -1,0 +1,284 @@
+//! What answers a client's request: the stack, in request order.
+//!
+//! in-flight bound → route → access → what the way here adds and takes from the headers → idempotency, or pass-through → the same on
+//! the way back → counted, logged, and done when the answer's last byte is gone.
+
+use std::{
+    panic::AssertUnwindSafe,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use arc_swap::ArcSwap;
+use futures_util::FutureExt as _;
+use http::{Request, Response, StatusCode, header};
+use hyper::body::Incoming;
+use tokio::time::Instant;
+use tower::{Layer as _, Service as _};
+
+use crate::{
+    body::{Body, OnEnd},
+    config::{Access, Forwarded},
+    headers,
+    idempotency::{
+        context::Context,
+        layer::{Idempotency, IdempotencyLayer, Protected},
+        marker::Status as IdempotencyStatus,
+    },
+    metrics::{Limit, RouteMetrics},
+    pass::{answer, pass, wants_upgrade},
+    peers::{Peers, Trust},
+    problem::{Problem, ProblemName},
+    router::{Route, Router},
+    server::{Busy, Handler, Peer, Shared},
+    store::Store,
+    upstream::{Call, Send as SendCall},
+};
+
+/// What a reload replaces.
+#[derive(Debug)]
+pub struct Table {
+    /// The routes in force.
+    pub router: Router,
+    /// What upstreams are told about the way here.
+    pub forwarded: Forwarded,
+    /// Whose saga calls are believed.
+    pub peers: Peers,
+    /// Whether every request gets a log line.
+    pub access_log: bool,
+}
+
+/// Answers the requests of one core.
+#[derive(Debug)]
+pub struct Gateway<S> {
+    core: usize,
+    table: Arc<ArcSwap<Table>>,
+    idempotency: Idempotency<S, SendCall>,
+    shared: Shared,
+    in_flight: Arc<AtomicUsize>,
+}
+
+impl<S> Clone for Gateway<S> {
+    fn clone(&self) -> Self {
+        Self {
+            core: self.core,
+            table: Arc::clone(&self.table),
+            idempotency: self.idempotency.clone(),
+            shared: self.shared.clone(),
+            in_flight: Arc::clone(&self.in_flight),
+        }
+    }
+}
+
+impl<S: Store> Gateway<S> {
+    /// The gateway of one core.
+    pub fn new(
+        core: usize,
+        table: Arc<ArcSwap<Table>>,
+        context: Arc<Context<S>>,
+        shared: Shared,
+        in_flight: Arc<AtomicUsize>,
+    ) -> Self {
+        let idempotency = IdempotencyLayer::new(context, shared.clone()).layer(SendCall);
+        Self { core, table, idempotency, shared, in_flight }
+    }
+
+    async fn dispatch(&self, table: &Table, route: &Arc<Route>, request: Request<Body>, peer: Peer) -> Response<Body> {
+        match route.config.access {
+            Access::Deny => return denied("this path is not to be used"),
+            Access::Public | Access::Saga => {}
+        }
+        let mut request = request;
+        let step = match table.peers.trust(&mut request, peer.address.ip()) {
+            Trust::Step(key) => Some(key),
+            Trust::Plain if route.config.access == Access::Saga => {
+                return denied("this path is for the saga calls of trusted peers");
+            }
+            Trust::Plain => None,
+            Trust::Untrusted => {
+                return answer(Problem::new(
+                    ProblemName::UntrustedPeer,
+                    "this peer is not among those whose saga calls are taken",
+                ));
+            }
+        };
+        self.on_the_way_there(table, &mut request, peer);
+        let call = Call { upstream: Arc::clone(&route.upstream), core: self.core, request, gate: None };
+        let mut response = match &route.config.policy {
+            None => pass(SendCall, call, &self.shared).await,
+            Some(policy) => {
+                let protected = Protected { call, policy: Arc::clone(policy), step };
+                match self.idempotency.clone().call(protected).await {
+                    Ok(response) => response,
+                    Err(never) => match never {},
+                }
+            }
+        };
+        if table.forwarded.via {
+            headers::append_via(response.headers_mut(), http::Version::HTTP_11);
+        }
+        response
+    }
+
+    fn on_the_way_there(&self, table: &Table, request: &mut Request<Body>, peer: Peer) {
+        let host = host_of(request).map(str::to_owned);
+        let version = request.version();
+        if let Some(authority) = request.uri().authority()
+            && let Ok(value) = http::HeaderValue::from_str(authority.as_str())
+        {
+            request.headers_mut().insert(header::HOST, value);
+        }
+        if version == http::Version::HTTP_2 {
+            headers::join_cookies(request.headers_mut());
+        }
+        if wants_upgrade(request) {
+            headers::strip_all_but_upgrade(request.headers_mut());
+        } else {
+            headers::strip_hop_by_hop(request.headers_mut());
+        }
+        let hop = headers::Hop { peer: peer.address.ip(), scheme: headers::Scheme::Http, host: host.as_deref(), version };
+        headers::apply_forwarded(request.headers_mut(), table.forwarded, &hop);
+    }
+}
+
+impl<S: Store> Handler for Gateway<S> {
+    async fn handle(&self, request: Request<Incoming>, peer: Peer, busy: Busy) -> Response<Body> {
+        let began = Instant::now();
+        let place = Place::take(&self.in_flight);
+        let table = self.table.load_full();
+        let request = request.map(Body::from);
+        let version = request.version();
+        let route = table.router.find(request.method(), request.uri(), host_of(&request)).cloned();
+        let line =
+            table.access_log.then(|| Line { method: request.method().clone(), path: request.uri().path().to_owned(), peer });
+        let response = if !has_one_host(&request) {
+            // As the HTTP library answers what it cannot read.
+            let mut refused = Response::new(Body::empty());
+            *refused.status_mut() = StatusCode::BAD_REQUEST;
+            refused
+        } else if place.number > self.shared.limits.in_flight {
+            self.shared.metrics.refused_at(Limit::InFlight);
+            answer(Problem::new(ProblemName::Overloaded, "too many requests are under way"))
+        } else if let Some(route) = &route {
+            let answering = AssertUnwindSafe(self.dispatch(&table, route, request, peer)).catch_unwind();
+            answering.await.unwrap_or_else(|_panic| {
+                tracing::error!(route = route.config.label, "a request's task panicked");
+                answer(Problem::new(ProblemName::Internal, "the request met a fault of the proxy"))
+            })
+        } else {
+            answer(Problem::new(ProblemName::NotFound, "no route matches, and there is no local upstream"))
+        };
+        let seen = Seen {
+            began,
+            status: response.status(),
+            idempotency: IdempotencyStatus::said_by(response.headers()),
+            metrics: route.as_ref().map(|route| route.metrics.clone()),
+            line,
+            complete: false,
+            _place: place,
+            _busy: busy,
+        };
+        finish(response, seen, version)
+    }
+}
+
+fn denied(detail: &'static str) -> Response<Body> {
+    answer(Problem::new(ProblemName::Denied, detail))
+}
+
+/// Whether two readers would find the same host (RFC 9112, section 3.2): HTTP/1.1 needs one line, no version has two.
+fn has_one_host<B>(request: &Request<B>) -> bool {
+    match request.headers().get_all(header::HOST).iter().count() {
+        0 => request.version() != http::Version::HTTP_11,
+        lines => lines == 1,
+    }
+}
+
+/// The host that was asked for: a target's own counts more than the header (RFC 9112, section 3.2.2; RFC 9113, section 8.3.1).
+fn host_of<B>(request: &Request<B>) -> Option<&str> {
+    let in_target = request.uri().authority().map(http::uri::Authority::as_str);
+    in_target.or_else(|| request.headers().get(header::HOST).and_then(|host| host.to_str().ok()))
+}
+
+/// Nothing hop-by-hop comes back but an upgrade's own headers; HTTP/2 has none at all (RFC 9113, section 8.2.2).
+fn finish(mut response: Response<Body>, seen: Seen, client: http::Version) -> Response<Body> {
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        headers::strip_all_but_upgrade(response.headers_mut());
+    } else {
+        headers::strip_hop_by_hop(response.headers_mut());
+    }
+    *response.version_mut() = if client == http::Version::HTTP_2 { client } else { http::Version::HTTP_11 };
+    response.map(|body| body.guarded(Box::new(seen)))
+}
+
+/// What is left to do when an answer's last byte is gone, or its client.
+struct Seen {
+    began: Instant,
+    status: StatusCode,
+    idempotency: Option<IdempotencyStatus>,
+    metrics: Option<RouteMetrics>,
+    line: Option<Line>,
+    complete: bool,
+    _place: Place,
+    _busy: Busy,
+}
+
+/// What the access log says of a request. No query, no header, no body: they may hold secrets.
+struct Line {
+    method: http::Method,
+    path: String,
+    peer: Peer,
+}
+
+impl std::fmt::Debug for Seen {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Seen").field("status", &self.status).finish_non_exhaustive()
+    }
+}
+
+impl OnEnd for Seen {
+    fn complete(&mut self) {
+        self.complete = true;
+    }
+}
+
+impl Drop for Seen {
+    fn drop(&mut self) {
+        let took = self.began.elapsed();
+        if let Some(metrics) = &self.metrics {
+            metrics.answered(self.status, self.idempotency, took.as_secs_f64());
+        }
+        if let Some(Line { method, path, peer }) = &self.line {
+            tracing::info!(
+                target: "refrain::access",
+                %method,
+                path,
+                client = %peer.address,
+                status = self.status.as_u16(),
+                idempotency = self.idempotency.map(IdempotencyStatus::as_str),
+                duration_ms = took.as_secs_f64() * 1e3,
+                complete = self.complete,
+            );
+        }
+    }
+}
+
+/// A place among the requests under way; given back on drop.
+struct Place {
+    all: Arc<AtomicUsize>,
+    number: usize,
+}
+
+impl Place {
+    fn take(all: &Arc<AtomicUsize>) -> Self {
+        Self { number: all.fetch_add(1, Ordering::Relaxed) + 1, all: Arc::clone(all) }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.all.fetch_sub(1, Ordering::Relaxed);
+    }
+}

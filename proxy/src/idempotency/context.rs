@@ -1,0 +1,124 @@
+//! What all exchanges of one core share.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use bytes::Bytes;
+
+use super::{
+    backlog::Backlog,
+    lease::Leases,
+    response::{DecodeError, Recorded},
+    seal::{self, Sealer},
+};
+use crate::{
+    body::Budget,
+    ids::{Fence, RecordName},
+    metrics::Metrics,
+    store::{Done, Store, wakes::Wakes},
+    time::{Timestamp, monotonic_now, wall_now},
+};
+
+/// How many unknown records a process remembers for its operators.
+const MAX_UNKNOWNS: usize = 10_000;
+
+/// What all exchanges of one core share.
+#[derive(Debug)]
+pub struct Context<S> {
+    /// This core's handle.
+    pub store: S,
+    /// Who waits for what.
+    pub wakes: Wakes,
+    /// The claims held.
+    pub leases: Leases,
+    /// Writes owed.
+    pub backlog: Backlog,
+    /// Seals what is stored, if there is a key.
+    pub sealer: Arc<Sealer>,
+    /// Bytes of bodies that may be held.
+    pub budget: Budget,
+    /// Counters.
+    pub metrics: Metrics,
+    /// Records whose outcome is unknown.
+    pub unknowns: Unknowns,
+}
+
+/// Why a recorded response cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// It is sealed, and does not open.
+    #[error(transparent)]
+    Seal(#[from] seal::OpenError),
+    /// It is not a response as this version writes them.
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+}
+
+impl<S: Store> Context<S> {
+    /// A recorded response.
+    ///
+    /// # Errors
+    ///
+    /// See [`OpenError`].
+    pub fn open(&self, name: RecordName, done: &Done) -> Result<Recorded, OpenError> {
+        let opened = self.sealer.open(&name, done.fence, &done.response)?;
+        Ok(Recorded::decode(&opened)?)
+    }
+
+    /// What is stored of a response.
+    pub fn seal(&self, name: RecordName, fence: Fence, recorded: &Recorded) -> Bytes {
+        self.sealer.seal(&name, fence, |out| recorded.encode_into(out))
+    }
+
+    /// Whether the store has come back from an outage within the last `lease`.
+    pub fn is_just_back(&self, lease: Duration) -> bool {
+        let recovered_at = self.store.health().recovered_at;
+        recovered_at.is_some_and(|at| monotonic_now().saturating_duration_since(at) < lease)
+    }
+}
+
+/// Records whose outcome is unknown, as far as this process has seen; bounded.
+#[derive(Clone, Debug, Default)]
+pub struct Unknowns(Arc<Mutex<HashMap<RecordName, Timestamp>>>);
+
+impl Unknowns {
+    /// This record's outcome is unknown.
+    pub fn seen(&self, name: RecordName) {
+        let mut open = self.lock();
+        if open.len() < MAX_UNKNOWNS {
+            open.entry(name).or_insert_with(wall_now);
+        }
+    }
+
+    /// It is not any more.
+    pub fn resolved(&self, name: RecordName) {
+        let mut open = self.lock();
+        if !open.is_empty() {
+            open.remove(&name);
+        }
+    }
+
+    /// All of them, with when they were first seen; the oldest first.
+    pub fn list(&self) -> Vec<(RecordName, Timestamp)> {
+        let mut all: Vec<_> = self.lock().iter().map(|(name, since)| (*name, *since)).collect();
+        all.sort_by_key(|(_, since)| *since);
+        all
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.lock().len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<RecordName, Timestamp>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,263 @@
+//! The claims of this process: held, renewed by the control thread, and given up if their exchange dies.
+//!
+//! An exchange holds a [`Lease`]. It is renewed at a third of its length by [`super::heartbeat`], on another thread, so that no
+//! request's work delays it. Dropping a lease that was not finished tells the control thread to give the record up: *unknown* if
+//! the send had begun, free if it had not.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use super::backlog::{Backlog, Deferred};
+use crate::{
+    store::{Held, Renewal, Token},
+    upstream::Gate,
+};
+
+/// The leases that this process holds.
+#[derive(Clone, Debug)]
+pub struct Leases {
+    held: Arc<Mutex<HashMap<u64, Arc<State>>>>,
+    next: Arc<AtomicU64>,
+    /// Milliseconds: the shortest lease that any policy gives.
+    shortest: Arc<AtomicU64>,
+    born: Instant,
+    backlog: Backlog,
+}
+
+/// One claim in the hands of an exchange.
+#[derive(Debug)]
+pub struct Lease {
+    id: u64,
+    state: Arc<State>,
+    leases: Leases,
+    finished: bool,
+}
+
+#[derive(Debug)]
+struct State {
+    token: Token,
+    length: Duration,
+    born: Instant,
+    /// Microseconds after `born`: the lease holds before this, as far as this process knows.
+    valid_until: AtomicU64,
+    /// Microseconds after `born`: when to renew it.
+    renew_at: AtomicU64,
+    sent: AtomicBool,
+    lost: AtomicBool,
+}
+
+impl Leases {
+    /// None yet. What is given up goes to `backlog`.
+    pub fn new(backlog: Backlog) -> Self {
+        Self {
+            held: Arc::default(),
+            next: Arc::default(),
+            shortest: Arc::new(AtomicU64::new(3000)),
+            born: Instant::now(),
+            backlog,
+        }
+    }
+
+    /// Holds a claim. `claimed` is when the claim was *sent*: the lease cannot have begun earlier.
+    pub fn hold(&self, token: Token, length: Duration, claimed: Instant) -> Lease {
+        let state = Arc::new(State {
+            token,
+            length,
+            born: self.born,
+            valid_until: AtomicU64::new(0),
+            renew_at: AtomicU64::new(0),
+            sent: AtomicBool::new(false),
+            lost: AtomicBool::new(false),
+        });
+        state.renewed(claimed);
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        self.lock().insert(id, Arc::clone(&state));
+        Lease { id, state, leases: self.clone(), finished: false }
+    }
+
+    /// Expects leases of this length at the shortest.
+    pub fn expect(&self, shortest: Duration) {
+        self.shortest.store(u64::try_from(shortest.as_millis()).unwrap_or(u64::MAX).max(1), Ordering::Relaxed);
+    }
+
+    /// The shortest lease to expect.
+    pub(super) fn shortest(&self) -> Duration {
+        Duration::from_millis(self.shortest.load(Ordering::Relaxed))
+    }
+
+    /// The number of leases held.
+    pub fn len(&self) -> usize {
+        self.lock().len()
+    }
+
+    /// Whether none is held.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// What is due for renewal before `by`.
+    pub(super) fn due(&self, by: Instant) -> Vec<(u64, Renewal)> {
+        let by = micros(self.born, by);
+        let held = self.lock();
+        let due = held.iter().filter(|(_, state)| state.renew_at.load(Ordering::Relaxed) <= by);
+        due.map(|(id, state)| (*id, state.renewal())).collect()
+    }
+
+    /// The store's answer to a renewal that was sent at `at`.
+    pub(super) fn renewed(&self, id: u64, held: Held, at: Instant) {
+        let mut all = self.lock();
+        match held {
+            Held::Kept => {
+                if let Some(state) = all.get(&id) {
+                    state.renewed(at);
+                }
+            }
+            Held::Lost => {
+                if let Some(state) = all.remove(&id) {
+                    state.lost.store(true, Ordering::Relaxed);
+                }
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<u64, Arc<State>>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Lease {
+    /// The claim.
+    pub fn token(&self) -> Token {
+        self.state.token
+    }
+
+    /// The claim was made again, and granted again, by a request that was sent at `claimed`.
+    pub fn claimed_again(&self, claimed: Instant) {
+        self.state.renewed(claimed);
+    }
+
+    /// What is asked before the first byte leaves.
+    pub fn gate(&self) -> Arc<dyn Gate> {
+        Arc::new(SendGate(Arc::clone(&self.state)))
+    }
+
+    /// Whether the send has begun.
+    pub fn is_sent(&self) -> bool {
+        self.state.sent.load(Ordering::Relaxed)
+    }
+
+    /// The record has been told how it went: nothing is left to give up.
+    pub fn finish(mut self) {
+        self.finished = true;
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.leases.lock().remove(&self.id);
+        if !self.finished && !self.state.lost.load(Ordering::Relaxed) {
+            let token = self.state.token;
+            let given_up = if self.is_sent() { Deferred::Doubt(token) } else { Deferred::release(token) };
+            self.leases.backlog.push(given_up);
+        }
+    }
+}
+
+impl State {
+    fn renewed(&self, at: Instant) {
+        self.valid_until.fetch_max(micros(self.born, at + self.length), Ordering::Relaxed);
+        self.renew_at.store(micros(self.born, at + self.length / 3), Ordering::Relaxed);
+    }
+
+    fn renewal(&self) -> Renewal {
+        Renewal { token: self.token, lease: self.length, sent: self.sent.load(Ordering::Relaxed) }
+    }
+}
+
+/// Opens while at least a third of the lease is left: then no other owner can have begun, nor begin for a while.
+#[derive(Debug)]
+struct SendGate(Arc<State>);
+
+impl Gate for SendGate {
+    fn open(&self) -> bool {
+        let state = &self.0;
+        let third = u64::try_from(state.length.as_micros() / 3).unwrap_or(u64::MAX);
+        let now = micros(state.born, Instant::now());
+        let opens = !state.lost.load(Ordering::Relaxed) && now.saturating_add(third) <= state.valid_until.load(Ordering::Relaxed);
+        if opens {
+            state.sent.store(true, Ordering::Relaxed);
+        }
+        opens
+    }
+}
+
+fn micros(born: Instant, at: Instant) -> u64 {
+    u64::try_from(at.saturating_duration_since(born).as_micros()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::ids::{Fence, Owner, RecordName};
+
+    const LENGTH: Duration = Duration::from_secs(3);
+
+    fn token() -> Token {
+        Token { name: RecordName::from_bytes([1; 32]), owner: Owner::random(), fence: Fence(1) }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_sent_when_less_than_a_third_of_the_lease_is_left() {
+        let (backlog, _deferred) = Backlog::new(8);
+        let lease = Leases::new(backlog).hold(token(), LENGTH, Instant::now());
+        tokio::time::advance(LENGTH * 2 / 3).await;
+        assert!(lease.gate().open());
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert!(!lease.gate().open());
+        lease.claimed_again(Instant::now());
+        assert!(lease.gate().open());
+        lease.finish();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lease_is_due_at_a_third_and_a_lost_one_never_again() {
+        let (backlog, _deferred) = Backlog::new(8);
+        let leases = Leases::new(backlog);
+        let lease = leases.hold(token(), LENGTH, Instant::now());
+        assert!(leases.due(Instant::now()).is_empty());
+        tokio::time::advance(LENGTH / 3).await;
+        let due = leases.due(Instant::now());
+        assert_eq!(due.len(), 1);
+        leases.renewed(due[0].0, Held::Kept, Instant::now());
+        assert!(leases.due(Instant::now()).is_empty());
+        leases.renewed(due[0].0, Held::Lost, Instant::now());
+        assert!(leases.is_empty());
+        assert!(!lease.gate().open());
+    }
+
+    #[tokio::test]
+    async fn a_dropped_lease_is_given_up_as_far_as_the_send_had_come() {
+        let (backlog, mut deferred) = Backlog::new(8);
+        let leases = Leases::new(backlog);
+        let unsent = leases.hold(token(), LENGTH, Instant::now());
+        let unsent_token = unsent.token();
+        drop(unsent);
+        assert!(matches!(deferred.next().await.unwrap(), Deferred::Release { owner, .. } if owner == unsent_token.owner));
+        let sent = leases.hold(token(), LENGTH, Instant::now());
+        let sent_token = sent.token();
+        assert!(sent.gate().open());
+        drop(sent);
+        assert!(matches!(deferred.next().await.unwrap(), Deferred::Doubt(token) if token == sent_token));
+        leases.hold(token(), LENGTH, Instant::now()).finish();
+        assert!(leases.is_empty());
+    }
+}

@@ -1,0 +1,219 @@
+//! The names under which records are stored: keyed hashes that tell nothing of the key, the caller or the payload.
+//!
+//! Every part is preceded by its length, and every kind of name by a tag of its own. So no two different lists of parts are the same
+//! bytes, whatever delimiters the parts contain.
+
+use std::fmt;
+
+use http::{HeaderMap, header::AUTHORIZATION};
+
+use super::key::Key;
+use crate::ids::{Fingerprint, HashKey, RecordName};
+
+/// Whose keys are apart from whose: the value for one request. `Debug` hides what tells one caller from another.
+#[derive(Clone, PartialEq, Eq)]
+pub enum ScopeValue {
+    /// All callers share their keys.
+    Global,
+    /// The caller showed no credentials; all such callers share their keys.
+    Anonymous,
+    /// The hash of the `Authorization` header.
+    Credentials([u8; 32]),
+    /// The verified issuer and subject of a token.
+    Subject {
+        /// Who says so.
+        issuer: String,
+        /// Who it is.
+        subject: String,
+    },
+    /// What the route's own expression gave.
+    Text(String),
+}
+
+impl fmt::Debug for ScopeValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Global => "Global",
+            Self::Anonymous => "Anonymous",
+            Self::Credentials(_) => "Credentials(hidden)",
+            Self::Subject { .. } => "Subject(hidden)",
+            Self::Text(_) => "Text(hidden)",
+        })
+    }
+}
+
+/// The scope of a request by its `Authorization` header: the hash of all its lines.
+pub fn authorization_scope(headers: &HeaderMap) -> ScopeValue {
+    if !headers.contains_key(AUTHORIZATION) {
+        return ScopeValue::Anonymous;
+    }
+    let mut parts = Parts(blake3::Hasher::new());
+    for line in headers.get_all(AUTHORIZATION) {
+        parts.add(line.as_bytes());
+    }
+    ScopeValue::Credentials(parts.finish())
+}
+
+/// The name of the record of a client's request. `upstream` is the upstream's configured name.
+pub fn record_name(hash_key: &HashKey, scope: &ScopeValue, upstream: &str, key: &Key) -> RecordName {
+    let mut parts = Parts::keyed(hash_key, b"refrain record v1");
+    parts.add_scope(scope);
+    parts.add(upstream.as_bytes());
+    parts.add(key.as_str().as_bytes());
+    RecordName::from_bytes(parts.finish())
+}
+
+/// The name under which a payload is reserved, so that it does not run again under another key.
+pub fn payload_name(hash_key: &HashKey, scope: &ScopeValue, upstream: &str, payload: &Fingerprint) -> RecordName {
+    let mut parts = Parts::keyed(hash_key, b"refrain payload v1");
+    parts.add_scope(scope);
+    parts.add(upstream.as_bytes());
+    parts.add(payload.as_bytes());
+    RecordName::from_bytes(parts.finish())
+}
+
+/// The name of the record of a trusted saga call. Saga calls have a scope of their own that no client's request can reach.
+pub fn step_name(hash_key: &HashKey, upstream: &str, step_key: &Key) -> RecordName {
+    let mut parts = Parts::keyed(hash_key, b"refrain step v1");
+    parts.add(upstream.as_bytes());
+    parts.add(step_key.as_str().as_bytes());
+    RecordName::from_bytes(parts.finish())
+}
+
+/// A hash over parts, each preceded by its length.
+pub(super) struct Parts(blake3::Hasher);
+
+impl Parts {
+    /// Begins a keyed hash of one kind.
+    pub(super) fn keyed(hash_key: &HashKey, kind: &[u8]) -> Self {
+        let mut parts = Self(blake3::Hasher::new_keyed(hash_key.as_bytes()));
+        parts.add(kind);
+        parts
+    }
+
+    /// Adds a part.
+    pub(super) fn add(&mut self, part: &[u8]) {
+        self.add_count(part.len());
+        self.0.update(part);
+    }
+
+    /// Adds a number of things that follow.
+    pub(super) fn add_count(&mut self, count: usize) {
+        // `usize` is at most 64 bits wide on every target there is.
+        self.0.update(&(count as u64).to_le_bytes());
+    }
+
+    fn add_scope(&mut self, scope: &ScopeValue) {
+        match scope {
+            ScopeValue::Global => self.add(b"global"),
+            ScopeValue::Anonymous => self.add(b"anonymous"),
+            ScopeValue::Credentials(hash) => {
+                self.add(b"credentials");
+                self.add(hash);
+            }
+            ScopeValue::Subject { issuer, subject } => {
+                self.add(b"subject");
+                self.add(issuer.as_bytes());
+                self.add(subject.as_bytes());
+            }
+            ScopeValue::Text(text) => {
+                self.add(b"text");
+                self.add(text.as_bytes());
+            }
+        }
+    }
+
+    /// The hash.
+    pub(super) fn finish(&self) -> [u8; 32] {
+        *self.0.finalize().as_bytes()
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::collections::HashSet;
+
+    use http::HeaderValue;
+
+    use super::*;
+    use crate::idempotency::key::KeyForm;
+
+    const HASH_KEY: HashKey = HashKey::from_bytes([7; 32]);
+
+    fn key(text: &str) -> Key {
+        Key::from_text(text, &KeyForm::default()).unwrap()
+    }
+
+    fn text(scope: &str) -> ScopeValue {
+        ScopeValue::Text(scope.into())
+    }
+
+    #[test]
+    fn delimiters_inside_a_part_do_not_make_two_names_one() {
+        let names = [
+            record_name(&HASH_KEY, &text("a:b"), "u", &key("c")),
+            record_name(&HASH_KEY, &text("a"), "b:u", &key("c")),
+            record_name(&HASH_KEY, &text("a"), "u", &key("b:c")),
+            record_name(&HASH_KEY, &text("a"), "ub", &key(":c")),
+            record_name(&HASH_KEY, &text("a:b:u"), "", &key("c")),
+            record_name(&HASH_KEY, &ScopeValue::Subject { issuer: "a".into(), subject: "b".into() }, "u", &key("c")),
+            record_name(&HASH_KEY, &ScopeValue::Subject { issuer: "ab".into(), subject: String::new() }, "u", &key("c")),
+        ];
+        assert_eq!(names.iter().collect::<HashSet<_>>().len(), names.len());
+    }
+
+    #[test]
+    fn the_kinds_of_names_and_scopes_never_meet() {
+        let names = [
+            record_name(&HASH_KEY, &ScopeValue::Global, "u", &key("k")),
+            record_name(&HASH_KEY, &ScopeValue::Anonymous, "u", &key("k")),
+            record_name(&HASH_KEY, &text("global"), "u", &key("k")),
+            record_name(&HASH_KEY, &text("saga"), "u", &key("k")),
+            step_name(&HASH_KEY, "u", &key("k")),
+            payload_name(&HASH_KEY, &ScopeValue::Global, "u", &Fingerprint::from_bytes([b'k'; 32])),
+            record_name(&HASH_KEY, &ScopeValue::Global, "u", &key(&"k".repeat(32))),
+            record_name(&HashKey::from_bytes([8; 32]), &ScopeValue::Global, "u", &key("k")),
+        ];
+        assert_eq!(names.iter().collect::<HashSet<_>>().len(), names.len());
+    }
+
+    #[test]
+    fn two_callers_with_the_same_key_have_two_records() {
+        let scope = |credentials: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(AUTHORIZATION, HeaderValue::from_static(credentials));
+            authorization_scope(&headers)
+        };
+        let name = |scope: &ScopeValue| record_name(&HASH_KEY, scope, "u", &key("k"));
+        assert_ne!(name(&scope("Bearer a")), name(&scope("Bearer b")));
+        assert_eq!(name(&scope("Bearer a")), name(&scope("Bearer a")));
+        assert_ne!(name(&scope("")), name(&authorization_scope(&HeaderMap::new())));
+        assert_eq!(authorization_scope(&HeaderMap::new()), ScopeValue::Anonymous);
+    }
+
+    /// A record written by an earlier version must be found by this one.
+    #[test]
+    fn names_are_the_same_in_every_version() {
+        let names = [
+            record_name(&HASH_KEY, &text("s"), "orders", &key("k")),
+            record_name(&HASH_KEY, &ScopeValue::Global, "orders", &key("k")),
+            step_name(&HASH_KEY, "orders", &key("k")),
+            payload_name(&HASH_KEY, &ScopeValue::Global, "orders", &Fingerprint::from_bytes([1; 32])),
+        ];
+        assert_eq!(
+            names.map(|name| name.to_string()),
+            [
+                "be321838ab70bb99eb60f46aa7d787a61e8ec5f272fa3f49196860c1691b7aee",
+                "a2ac15da6a3e11ca65269ee82a3f29211048b2148b9fc373534f54c906fbfb8f",
+                "a9f61744c8a29d0d1b8da2375c6fa3a1cbac6e41ead30083bc55bb3cdd92a259",
+                "195615f82875fcf335d9903c4d60bd6f001b73e92d4f8a0d6be5fec9c95954e2",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_scope_is_never_shown_by_accident() {
+        assert!(!format!("{:?}", text("alice")).contains("alice"));
+    }
+}

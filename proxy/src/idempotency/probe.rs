@@ -1,0 +1,131 @@
+//! Asking a service whether it did what nobody knows (rule 13).
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
+use saga_config::expr::Bindings;
+use serde_json::Value;
+
+use super::{
+    exchange::Sender,
+    key::Key,
+    policy::{Probe, ProbeResponse},
+    response::{Recorded, record},
+    view::{RequestView, body_value, headers_value},
+};
+use crate::{
+    body::{Body, Budget, Collected, collect},
+    upstream::{Call, SendError},
+};
+
+/// The largest answer that a probe reads.
+const MAX_ANSWER: u64 = 256 * 1024;
+
+/// What a probe found.
+#[derive(Debug)]
+pub enum Finding {
+    /// The upstream had acted; this is to be recorded.
+    Done(Recorded),
+    /// It had not, as far as it knows now.
+    NotDone,
+    /// The probe cannot tell; why.
+    CannotTell(String),
+}
+
+/// Asks. `call` is the request in doubt, which is not sent; `body` is its body. Bounded by [`Probe::timeout`].
+pub async fn ask<U: Sender>(probe: &Probe, inner: U, call: &Call, body: &Bytes, key: &Key, budget: &Budget) -> Finding {
+    let request = RequestView::new(&call.request, body).value();
+    let key = Value::String(key.as_str().to_owned());
+    let known = Bindings::new().with("request", &request).with("key", &key);
+    if let Some(when) = &probe.when {
+        match when.eval_bool(&known) {
+            Ok(true) => {}
+            Ok(false) => return Finding::CannotTell("`when` says that the probe cannot tell for this request".to_owned()),
+            Err(error) => return Finding::CannotTell(format!("`when`: {error}")),
+        }
+    }
+    let target = match probe.call.render(&known, &[]).map(Uri::try_from) {
+        Ok(Ok(uri)) => uri,
+        Ok(Err(error)) => return Finding::CannotTell(format!("the probe's path: {error}")),
+        Err(error) => return Finding::CannotTell(format!("the probe's path: {error}")),
+    };
+    match tokio::time::timeout(probe.timeout, send(probe, inner, call, target, budget)).await {
+        Err(_) => Finding::CannotTell(format!("no answer within {:?}", probe.timeout)),
+        Ok(Err(reason)) => Finding::CannotTell(reason),
+        Ok(Ok((parts, body))) => judge(probe, &request, &key, parts, body),
+    }
+}
+
+async fn send<U: Sender>(
+    probe: &Probe,
+    mut inner: U,
+    call: &Call,
+    target: Uri,
+    budget: &Budget,
+) -> Result<(http::response::Parts, Bytes), String> {
+    let method = match probe.call.method() {
+        saga_config::template::Method::Head => Method::HEAD,
+        _ => Method::GET,
+    };
+    let mut request = Request::new(Body::empty());
+    *request.method_mut() = method;
+    *request.uri_mut() = target;
+    // The service may want to know on whose behalf.
+    for name in [header::HOST, header::AUTHORIZATION] {
+        if let Some(value) = call.request.headers().get(&name) {
+            request.headers_mut().insert(name, value.clone());
+        }
+    }
+    request.headers_mut().insert(header::ACCEPT, HeaderValue::from_static("application/json"));
+    let call = Call { upstream: std::sync::Arc::clone(&call.upstream), core: call.core, request, gate: None };
+    std::future::poll_fn(|cx| inner.poll_ready(cx)).await.map_err(|error| in_words(&error))?;
+    let response: Response<Body> = inner.call(call).await.map_err(|error| in_words(&error))?;
+    let (parts, body) = response.into_parts();
+    match collect(body, MAX_ANSWER, budget, None).await {
+        Collected::Whole { bytes, .. } => Ok((parts, bytes)),
+        Collected::Over(_) => Err(format!("its answer has more than {MAX_ANSWER} bytes")),
+        Collected::NoBudget(_) => Err("too many bodies are held at once".to_owned()),
+        Collected::Broken(error) => Err(format!("its answer broke off: {error}")),
+        Collected::TimedOut => Err("its answer did not end in time".to_owned()),
+    }
+}
+
+fn in_words(error: &SendError) -> String {
+    match error {
+        SendError::NotSent(reason, _) => reason.to_string(),
+        SendError::Unknown(reason) => reason.clone(),
+    }
+}
+
+fn judge(probe: &Probe, request: &Value, key: &Value, parts: http::response::Parts, body: Bytes) -> Finding {
+    let response = serde_json::json!({
+        "status": parts.status.as_u16(),
+        "headers": headers_value(&parts.headers),
+        "body": body_value(&parts.headers, &body),
+    });
+    // A service in trouble knows nothing.
+    if parts.status.is_server_error() || parts.status == StatusCode::TOO_MANY_REQUESTS {
+        return Finding::CannotTell(format!("the service answered {}", parts.status));
+    }
+    let known = Bindings::new().with("request", request).with("key", key).with("response", &response);
+    match probe.done.eval_bool(&known) {
+        Ok(false) => Finding::NotDone,
+        Err(error) => Finding::CannotTell(format!("`done`: {error}")),
+        Ok(true) => match &probe.response {
+            None => Finding::Done(record(&parts, body, None, &[])),
+            Some(template) => build(template, &known).map_or_else(Finding::CannotTell, Finding::Done),
+        },
+    }
+}
+
+fn build(template: &ProbeResponse, known: &Bindings<'_>) -> Result<Recorded, String> {
+    let status = template.status.render(known).map_err(|error| format!("`response.status`: {error}"))?;
+    let status =
+        status.as_u64().and_then(|status| u16::try_from(status).ok()).and_then(|status| StatusCode::from_u16(status).ok());
+    let status = status.ok_or("`response.status` is not an HTTP status")?;
+    let body = template.body.render(known).map_err(|error| format!("`response.body`: {error}"))?;
+    let mut headers = HeaderMap::new();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    let (mut parts, ()) = Response::new(()).into_parts();
+    (parts.status, parts.headers) = (status, headers);
+    Ok(record(&parts, Bytes::from(body.to_string()), None, &[]))
+}

@@ -1,0 +1,147 @@
+//! Pass-through: a request that nothing protects goes to its upstream and its answer comes back, both streamed.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use http::{Method, Request, Response, StatusCode, header};
+use http_body::Body as _;
+use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
+
+use crate::{
+    body::{Body, OnEnd},
+    idempotency::{exchange::Sender, marker::Dialect},
+    metrics::Limit,
+    problem::{Problem, ProblemName},
+    server::{Place, Shared, tunnel},
+    upstream::{Call, NotSent, SendError},
+};
+
+/// Bodies up to this size count as sent with their head.
+const SMALL_BODY: u64 = 16 * 1024;
+
+/// Sends a call and gives its answer, whatever it is; upgrades become tunnels. A client that hangs up cancels the call.
+pub async fn pass<U: Sender>(mut inner: U, mut call: Call, shared: &Shared) -> Response<Body> {
+    let upgrade = wants_upgrade(&call.request).then(|| hyper::upgrade::on(&mut call.request));
+    let is_connect = call.request.method() == Method::CONNECT;
+    let patience = call.upstream.config().response_timeout;
+    let upload = Upload::watch(&mut call.request);
+    let sending = async {
+        std::future::poll_fn(|cx| inner.poll_ready(cx)).await?;
+        inner.call(call).await
+    };
+    let sent = tokio::select! {
+        biased;
+        sent = sending => sent,
+        () = upload.silent_for(patience) => {
+            let detail = format!("the upstream did not answer within {patience:?}");
+            return answer(Problem::new(ProblemName::UpstreamTimeout, detail));
+        }
+    };
+    let mut response = match sent {
+        Ok(response) => response,
+        Err(SendError::NotSent(reason, _)) => {
+            if reason.is_overload() {
+                shared.metrics.refused_at(Limit::Upstream);
+            }
+            return answer(not_sent(&reason));
+        }
+        Err(SendError::Unknown(reason)) => {
+            tracing::warn!(%reason, "an upstream's answer was lost");
+            return answer(Problem::new(ProblemName::UpstreamFailed, "the service's answer was lost"));
+        }
+    };
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS && upgrade.is_none() {
+        tracing::warn!("an upstream switched protocols unasked");
+        return answer(Problem::new(ProblemName::UpstreamFailed, "the service switched to a protocol that nobody asked for"));
+    }
+    let is_tunnel = response.status() == StatusCode::SWITCHING_PROTOCOLS || (is_connect && response.status().is_success());
+    if let (Some(client), true) = (upgrade, is_tunnel) {
+        let upstream = hyper::upgrade::on(&mut response);
+        spawn_tunnel(client, upstream, shared.clone(), &shared.tasks);
+    }
+    response
+}
+
+fn spawn_tunnel(client: hyper::upgrade::OnUpgrade, upstream: hyper::upgrade::OnUpgrade, shared: Shared, tasks: &TaskTracker) {
+    // The connection leaves HTTP, and whoever counted it there lets it go.
+    let (place, _) = Place::take(&shared);
+    tasks.spawn(async move {
+        let _place = place;
+        match tokio::try_join!(client, upstream) {
+            Ok((client, upstream)) => tunnel(client, upstream, &shared).await,
+            Err(error) => tracing::debug!(%error, "an upgrade did not come about"),
+        }
+    });
+}
+
+/// When a request last moved: the time for its answer begins anew with every piece that is sent, so that a long upload is not cut.
+struct Upload {
+    began: Instant,
+    /// Milliseconds after `began`; absent for a body that is small or not there.
+    moved: Option<Arc<AtomicU64>>,
+}
+
+impl Upload {
+    fn watch(request: &mut Request<Body>) -> Self {
+        let began = Instant::now();
+        if request.body().size_hint().upper().is_some_and(|size| size <= SMALL_BODY) {
+            return Self { began, moved: None };
+        }
+        let moved = Arc::<AtomicU64>::default();
+        let body = std::mem::take(request.body_mut());
+        *request.body_mut() = body.guarded(Box::new(Moving { began, moved: Arc::clone(&moved) }));
+        Self { began, moved: Some(moved) }
+    }
+
+    async fn silent_for(&self, patience: Duration) {
+        loop {
+            let moved = self.moved.as_ref().map_or(0, |moved| moved.load(Ordering::Relaxed));
+            let until = self.began + Duration::from_millis(moved) + patience;
+            if until <= Instant::now() {
+                return;
+            }
+            tokio::time::sleep_until(until).await;
+        }
+    }
+}
+
+/// Notes when a body moves.
+#[derive(Debug)]
+struct Moving {
+    began: Instant,
+    moved: Arc<AtomicU64>,
+}
+
+impl OnEnd for Moving {
+    fn moved(&mut self) {
+        let now = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.moved.store(now, Ordering::Relaxed);
+    }
+
+    fn complete(&mut self) {
+        self.moved();
+    }
+}
+
+/// Whether a request asks to leave HTTP: `Upgrade` (RFC 9110, section 7.8) or CONNECT.
+pub fn wants_upgrade(request: &Request<Body>) -> bool {
+    request.method() == Method::CONNECT
+        || (request.headers().contains_key(header::UPGRADE) && request.headers().contains_key(header::CONNECTION))
+}
+
+/// The problem of a request that was not sent: at a bound of ours 503, else 502.
+pub fn not_sent(reason: &NotSent) -> Problem {
+    let name = if reason.is_overload() { ProblemName::Overloaded } else { ProblemName::UpstreamNotReached };
+    Problem::new(name, reason.to_string())
+}
+
+/// A problem as an answer outside the idempotency layer.
+pub fn answer(problem: Problem) -> Response<Body> {
+    problem.into_response(Dialect::Ietf).map(Body::full)
+}

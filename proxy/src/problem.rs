@@ -1,0 +1,451 @@
+//! The problems that Refrain itself answers with (RFC 9457), and the one table that says what each of them means.
+//!
+//! A caller can act on a problem without reading its text: `retryable` and `retry` say whether to send the request again and with
+//! which key, `Retry-After` says when, and the header `Refrain-Problem` says that it was not the service who answered.
+
+use std::{fmt, str::FromStr};
+
+use bytes::Bytes;
+use http::{
+    HeaderValue, Response, StatusCode,
+    header::{CACHE_CONTROL, CONTENT_TYPE, DATE, LINK, RETRY_AFTER},
+};
+use serde::Serialize;
+use uuid::Uuid;
+
+use crate::{
+    headers::REFRAIN_PROBLEM,
+    idempotency::{key::Key, marker::Dialect},
+};
+
+/// Where the pages of the problems are; the problem's name is the fragment.
+const PAGES: &str = "https://github.com/refrain-proxy/refrain/blob/main/docs/problems.md";
+/// Where the draft's own sections are.
+const DRAFT: &str = "https://datatracker.ietf.org/doc/html/draft-ietf-httpapi-idempotency-key-header-07";
+
+/// What went wrong. Each has a section in `docs/problems.md`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ProblemName {
+    /// The route requires a key, and there is none.
+    KeyMissing,
+    /// There is a key, but not one that the route accepts.
+    KeyInvalid,
+    /// The key was used with another request.
+    KeyReused,
+    /// The same payload was sent under another key.
+    DuplicatePayload,
+    /// A request with this key is under way.
+    InFlight,
+    /// This request is under way, and its caller waited long enough.
+    InProgress,
+    /// Nobody knows whether the upstream acted.
+    OutcomeUnknown,
+    /// The upstream acted, but its answer was not kept.
+    ResponseNotKept,
+    /// The store of records is not there; nothing was sent.
+    StoreLost,
+    /// The upstream is not there; nothing was sent.
+    UpstreamNotReached,
+    /// The request's body is larger than the route protects.
+    TooLarge,
+    /// Too much is under way; nothing was sent.
+    Overloaded,
+    /// The step's undo came first.
+    StepCancelled,
+    /// A saga call of a peer that is not trusted.
+    UntrustedPeer,
+    /// The route is closed.
+    Denied,
+    /// The saga waits for an operator.
+    Quarantined,
+    /// No route takes the request.
+    NotFound,
+    /// The request's head can be read in more than one way.
+    Malformed,
+    /// The request's head took too long to arrive.
+    HeaderTimeout,
+    /// The request's body broke off, or took too long to arrive.
+    BodyIncomplete,
+    /// An unprotected request was sent, and its answer broke off.
+    UpstreamFailed,
+    /// An unprotected request was sent, and its answer took too long.
+    UpstreamTimeout,
+    /// A fault of Refrain's own.
+    Internal,
+}
+
+/// Whether and how to send a request again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Retry {
+    /// With the same key: it is safe.
+    SameKey,
+    /// As another request, with a key of its own.
+    NewKey,
+    /// Not at all: it would fail again, or might act twice.
+    Never,
+}
+
+/// A row of the table.
+struct Meaning {
+    name: &'static str,
+    status: StatusCode,
+    title: &'static str,
+    /// Whether this very request can succeed later.
+    retryable: bool,
+    retry: Retry,
+    /// Unless the problem says otherwise: when to come back, in seconds.
+    retry_after: Option<u64>,
+    /// The section of the draft that speaks of it.
+    draft_section: Option<&'static str>,
+}
+
+impl ProblemName {
+    /// All of them.
+    pub const ALL: [Self; 23] = [
+        Self::KeyMissing,
+        Self::KeyInvalid,
+        Self::KeyReused,
+        Self::DuplicatePayload,
+        Self::InFlight,
+        Self::InProgress,
+        Self::OutcomeUnknown,
+        Self::ResponseNotKept,
+        Self::StoreLost,
+        Self::UpstreamNotReached,
+        Self::TooLarge,
+        Self::Overloaded,
+        Self::StepCancelled,
+        Self::UntrustedPeer,
+        Self::Denied,
+        Self::Quarantined,
+        Self::NotFound,
+        Self::Malformed,
+        Self::HeaderTimeout,
+        Self::BodyIncomplete,
+        Self::UpstreamFailed,
+        Self::UpstreamTimeout,
+        Self::Internal,
+    ];
+
+    /// The table.
+    const fn meaning(self) -> Meaning {
+        use StatusCode as Code;
+        const fn refused(name: &'static str, status: StatusCode, title: &'static str, retry: Retry) -> Meaning {
+            Meaning { name, status, title, retryable: false, retry, retry_after: None, draft_section: None }
+        }
+        const fn later(name: &'static str, status: StatusCode, title: &'static str, seconds: u64) -> Meaning {
+            Meaning {
+                name,
+                status,
+                title,
+                retryable: true,
+                retry: Retry::SameKey,
+                retry_after: Some(seconds),
+                draft_section: None,
+            }
+        }
+        const fn drafted(section: &'static str, meaning: Meaning) -> Meaning {
+            Meaning { draft_section: Some(section), ..meaning }
+        }
+        match self {
+            Self::KeyMissing => {
+                drafted("2.1", refused("key-missing", Code::BAD_REQUEST, "The request needs an idempotency key", Retry::NewKey))
+            }
+            Self::KeyInvalid => {
+                drafted("2.1", refused("key-invalid", Code::BAD_REQUEST, "The idempotency key is malformed", Retry::NewKey))
+            }
+            Self::KeyReused => drafted(
+                "2.2",
+                refused(
+                    "key-reused",
+                    Code::UNPROCESSABLE_ENTITY,
+                    "The idempotency key was used with another request",
+                    Retry::NewKey,
+                ),
+            ),
+            Self::DuplicatePayload => {
+                refused("duplicate-payload", Code::CONFLICT, "The same request was made under another key", Retry::Never)
+            }
+            Self::InFlight => {
+                drafted("2.6", later("in-flight", Code::CONFLICT, "A request with this idempotency key is being processed", 1))
+            }
+            Self::InProgress => later("in-progress", Code::GATEWAY_TIMEOUT, "The request is still being processed", 1),
+            Self::OutcomeUnknown => {
+                later("outcome-unknown", Code::CONFLICT, "Nobody knows whether an earlier attempt was carried out", 5)
+            }
+            Self::ResponseNotKept => refused(
+                "response-not-kept",
+                Code::CONFLICT,
+                "The request was carried out, but its response was not kept",
+                Retry::Never,
+            ),
+            Self::StoreLost => later("store-lost", Code::SERVICE_UNAVAILABLE, "The record of requests cannot be reached", 1),
+            Self::UpstreamNotReached => {
+                later("upstream-not-reached", Code::SERVICE_UNAVAILABLE, "The service cannot be reached", 1)
+            }
+            Self::TooLarge => {
+                refused("too-large", Code::PAYLOAD_TOO_LARGE, "The request is too large to be protected", Retry::Never)
+            }
+            Self::Overloaded => later("overloaded", Code::SERVICE_UNAVAILABLE, "Too many requests are being processed", 1),
+            Self::StepCancelled => refused("step-cancelled", Code::CONFLICT, "The step was undone before it began", Retry::Never),
+            Self::UntrustedPeer => {
+                refused("untrusted-peer", Code::FORBIDDEN, "Saga calls are not taken from this peer", Retry::Never)
+            }
+            Self::Denied => refused("denied", Code::FORBIDDEN, "The route is closed to this caller", Retry::Never),
+            Self::Quarantined => later("quarantined", Code::INTERNAL_SERVER_ERROR, "The saga waits for an operator", 60),
+            Self::NotFound => refused("not-found", Code::NOT_FOUND, "No route takes this request", Retry::Never),
+            Self::Malformed => refused("malformed", Code::BAD_REQUEST, "The request is malformed", Retry::Never),
+            Self::HeaderTimeout => later("header-timeout", Code::REQUEST_TIMEOUT, "The request's head did not arrive in time", 1),
+            Self::BodyIncomplete => later("body-incomplete", Code::BAD_REQUEST, "The request's body did not arrive whole", 1),
+            Self::UpstreamFailed => refused("upstream-failed", Code::BAD_GATEWAY, "The service's answer broke off", Retry::Never),
+            Self::UpstreamTimeout => {
+                refused("upstream-timeout", Code::GATEWAY_TIMEOUT, "The service took too long to answer", Retry::Never)
+            }
+            Self::Internal => refused("internal", Code::INTERNAL_SERVER_ERROR, "Refrain itself failed", Retry::Never),
+        }
+    }
+
+    /// As in the header `Refrain-Problem` and in the page's address.
+    pub const fn as_str(self) -> &'static str {
+        self.meaning().name
+    }
+
+    /// The status of the answer.
+    pub fn status(self, dialect: Dialect) -> StatusCode {
+        match (dialect, self) {
+            (Dialect::Stripe, Self::KeyReused) => StatusCode::BAD_REQUEST,
+            _ => self.meaning().status,
+        }
+    }
+
+    /// Where the problem is explained: the `type` of RFC 9457.
+    pub fn page(self, dialect: Dialect) -> String {
+        match (dialect, self.meaning()) {
+            (Dialect::IdempotJs, Meaning { draft_section: Some(section), .. }) => format!("{DRAFT}#section-{section}"),
+            (_, Meaning { name, .. }) => format!("{PAGES}#{name}"),
+        }
+    }
+}
+
+impl fmt::Display for ProblemName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Not the name of a problem that this version knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not the name of a problem")]
+pub struct UnknownProblem;
+
+impl FromStr for ProblemName {
+    type Err = UnknownProblem;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL.into_iter().find(|name| name.as_str() == text).ok_or(UnknownProblem)
+    }
+}
+
+/// A problem, on its way to the caller. Its texts are the caller's: what an operator should know belongs in the log.
+#[derive(Clone)]
+pub struct Problem {
+    name: ProblemName,
+    detail: String,
+    retry_after: Option<u64>,
+    key: Option<Box<str>>,
+    original_status: Option<StatusCode>,
+}
+
+impl Problem {
+    /// A problem, and what the caller should know about this case of it.
+    pub fn new(name: ProblemName, detail: impl Into<String>) -> Self {
+        Self { name, detail: detail.into(), retry_after: name.meaning().retry_after, key: None, original_status: None }
+    }
+
+    /// When to come back, in seconds. Without it: what the table says.
+    #[must_use]
+    pub fn retry_after(self, seconds: u64) -> Self {
+        Self { retry_after: Some(seconds), ..self }
+    }
+
+    /// The key that was sent.
+    #[must_use]
+    pub fn key(self, key: &Key) -> Self {
+        Self { key: Some(key.as_str().into()), ..self }
+    }
+
+    /// The text that was sent as a key, but is none, see [`crate::idempotency::key::as_sent`].
+    #[must_use]
+    pub fn key_as_sent(self, text: Option<String>) -> Self {
+        Self { key: text.map(String::into), ..self }
+    }
+
+    /// The status of the response that was not kept.
+    #[must_use]
+    pub fn original_status(self, status: StatusCode) -> Self {
+        Self { original_status: Some(status), ..self }
+    }
+
+    /// What went wrong.
+    pub const fn name(&self) -> ProblemName {
+        self.name
+    }
+
+    /// The answer, under a new instance id.
+    pub fn into_response(self, dialect: Dialect) -> Response<Bytes> {
+        self.respond(dialect, Uuid::new_v4())
+    }
+
+    fn respond(self, dialect: Dialect, instance: Uuid) -> Response<Bytes> {
+        let meaning = self.name.meaning();
+        let page = self.name.page(dialect);
+        let status = self.name.status(dialect);
+        let document = Document {
+            kind: &page,
+            title: meaning.title,
+            status: status.as_u16(),
+            detail: &self.detail,
+            instance: instance.urn().to_string(),
+            retryable: meaning.retryable,
+            retry: meaning.retry,
+            idempotency_key: self.key.as_deref().filter(|key| !key.is_empty() || dialect == Dialect::IdempotJs),
+            original_status: self.original_status.map(|status| status.as_u16()),
+        };
+        let body = serde_json::to_vec(&document).expect("texts, numbers and truth values always have a JSON form");
+        let mut response = Response::new(Bytes::from(body));
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.insert(REFRAIN_PROBLEM, HeaderValue::from_static(meaning.name));
+        let link = format!("<{page}>; rel=\"describedby\"");
+        headers.insert(LINK, HeaderValue::try_from(link).expect("the pages' addresses are ASCII without controls"));
+        headers.insert(DATE, crate::time::http_date_now());
+        if let Some(seconds) = self.retry_after {
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+}
+
+impl fmt::Debug for Problem {
+    /// Without the key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Problem({}: {})", self.name, self.detail)
+    }
+}
+
+/// The members of the document (RFC 9457, section 3), and ours.
+#[derive(Serialize)]
+struct Document<'a> {
+    #[serde(rename = "type")]
+    kind: &'a str,
+    title: &'a str,
+    status: u16,
+    detail: &'a str,
+    instance: String,
+    retryable: bool,
+    retry: Retry,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    idempotency_key: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    original_status: Option<u16>,
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::idempotency::key::KeyForm;
+
+    fn rendered(problem: Problem, dialect: Dialect) -> String {
+        let response = problem.respond(dialect, Uuid::nil());
+        let mut lines = vec![response.status().to_string()];
+        lines.extend(response.headers().iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())));
+        lines.push(String::from_utf8(response.body().to_vec()).unwrap());
+        lines.join("\n")
+    }
+
+    fn document(problem: Problem, dialect: Dialect) -> Value {
+        serde_json::from_slice(problem.into_response(dialect).body()).unwrap()
+    }
+
+    #[test]
+    fn every_problem_as_callers_see_it() {
+        let all = ProblemName::ALL.map(|name| rendered(Problem::new(name, "What to know."), Dialect::Ietf));
+        insta::assert_snapshot!("problems", all.join("\n\n"));
+    }
+
+    #[test]
+    fn what_idempot_js_clients_see() {
+        let drafted = ProblemName::ALL.into_iter().filter(|name| name.meaning().draft_section.is_some());
+        let all: Vec<_> = drafted
+            .map(|name| rendered(Problem::new(name, "What to know.").key_as_sent(Some(String::new())), Dialect::IdempotJs))
+            .collect();
+        insta::assert_snapshot!("problems-idempot-js", all.join("\n\n"));
+    }
+
+    #[test]
+    fn stripe_clients_get_a_400_for_another_payload_and_a_409_in_flight() {
+        for (name, status) in [(ProblemName::KeyReused, 400), (ProblemName::InFlight, 409)] {
+            let response = Problem::new(name, "").into_response(Dialect::Stripe);
+            assert_eq!(response.status().as_u16(), status);
+            assert_eq!(serde_json::from_slice::<Value>(response.body()).unwrap()["status"], status);
+        }
+    }
+
+    #[test]
+    fn a_problem_that_can_be_retried_says_when_so_that_retries_do_not_storm() {
+        for name in ProblemName::ALL {
+            let response = Problem::new(name, "").into_response(Dialect::Ietf);
+            let meaning = name.meaning();
+            assert_eq!(response.headers().contains_key(RETRY_AFTER), meaning.retryable, "{name}");
+            assert_eq!(meaning.retryable, meaning.retry == Retry::SameKey, "{name}");
+        }
+        let response = Problem::new(ProblemName::InFlight, "").retry_after(7).into_response(Dialect::Ietf);
+        assert_eq!(response.headers().get(RETRY_AFTER).unwrap(), "7");
+    }
+
+    #[test]
+    fn the_key_is_told_back_where_one_was_sent() {
+        let problem = || Problem::new(ProblemName::KeyReused, "");
+        let key = Key::from_text(r#"a "b" \"#, &KeyForm::default()).unwrap();
+        assert_eq!(document(problem().key(&key), Dialect::Ietf)["idempotency_key"], r#"a "b" \"#);
+        assert_eq!(document(problem(), Dialect::IdempotJs).get("idempotency_key"), None);
+        let empty = || problem().key_as_sent(Some(String::new()));
+        assert_eq!(document(empty(), Dialect::Ietf).get("idempotency_key"), None);
+        assert_eq!(document(empty(), Dialect::IdempotJs)["idempotency_key"], "");
+        assert_eq!(format!("{:?}", problem().key(&key)), "Problem(key-reused: )", "but not in logs");
+    }
+
+    #[test]
+    fn a_response_that_was_not_kept_is_named_by_its_status() {
+        let problem = Problem::new(ProblemName::ResponseNotKept, "").original_status(StatusCode::CREATED);
+        assert_eq!(document(problem, Dialect::Ietf)["original_status"], 201);
+    }
+
+    #[test]
+    fn every_answer_is_an_instance_of_its_own() {
+        let one = document(Problem::new(ProblemName::Internal, ""), Dialect::Ietf)["instance"].clone();
+        assert!(one.as_str().unwrap().starts_with("urn:uuid:"));
+        assert_ne!(one, document(Problem::new(ProblemName::Internal, ""), Dialect::Ietf)["instance"]);
+    }
+
+    #[test]
+    fn names_are_read_as_they_are_written_and_are_unique() {
+        for name in ProblemName::ALL {
+            assert_eq!(name.as_str().parse(), Ok(name));
+        }
+        assert_eq!("in-flight ".parse::<ProblemName>(), Err(UnknownProblem));
+    }
+
+    #[test]
+    fn every_problem_has_a_section_in_the_docs_and_no_section_is_about_another() {
+        let page = include_str!("../../docs/problems.md");
+        let sections: Vec<_> = page.lines().filter_map(|line| line.strip_prefix("## ")).collect();
+        assert_eq!(sections, ProblemName::ALL.map(ProblemName::as_str));
+    }
+}

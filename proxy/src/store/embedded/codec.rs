@@ -1,0 +1,289 @@
+//! How records lie in the file.
+//!
+//! A value is a version byte, then postcard: of the *life* it was written in and the [`Record`], or of a [`Reservation`]. A life is
+//! one opening of the file by one process. What an earlier life left in flight is unknown now, see [`Life::adopt`]; so opening the
+//! file rewrites nothing, however many records are in flight. Decoding never panics. A new layout takes a new version byte, and
+//! the old one stays readable.
+
+use postcard::{take_from_bytes, to_extend};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    ids::{Fence, Fingerprint, Owner, RecordName},
+    store::{
+        reservation::Reservation,
+        transition::{Record, State},
+    },
+    time::Timestamp,
+};
+
+/// The layout written now.
+pub(super) const VERSION: u8 = 1;
+
+/// The name of the encoded hash key, life and clock in the meta table.
+pub(super) mod meta {
+    /// The layout of the whole file: four bytes, big-endian.
+    pub(in super::super) const LAYOUT: &str = "layout";
+    /// The hash key of record names: 32 bytes.
+    pub(in super::super) const HASH_KEY: &str = "hash-key";
+    /// The number of the last life: eight bytes, big-endian.
+    pub(in super::super) const LIFE: &str = "life";
+    /// The store's clock, at most a few seconds old: milliseconds, eight bytes, big-endian.
+    pub(in super::super) const CLOCK: &str = "clock";
+}
+
+/// One opening of the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Life {
+    /// Its number; grows by one with every opening.
+    pub(super) number: u64,
+    /// When it began, by the store's clock.
+    pub(super) since: Timestamp,
+}
+
+impl Life {
+    /// A record of an earlier life, as it is now: its owner, its prober and its waiters are gone, because the file has one process.
+    pub(super) fn adopt(&self, written_in: u64, mut record: Record) -> Record {
+        if written_in != self.number
+            && let State::Open(open) = &mut record.state
+        {
+            open.lease_until = open.lease_until.min(self.since);
+            open.sent_by = open.sent_by.min(self.since);
+            open.probe = None;
+            open.mailboxes.clear();
+        }
+        record
+    }
+}
+
+/// Why stored bytes could not be read (or, never seen, written).
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum CodecError {
+    #[error("the value is empty")]
+    Empty,
+    #[error("the value has layout {0}, and this program reads layout {VERSION}")]
+    Version(u8),
+    #[error("the value is malformed: {0}")]
+    Malformed(postcard::Error),
+    #[error("the value has {0} bytes too many")]
+    Trailing(usize),
+}
+
+/// A record's value, written in life `life`.
+pub(super) fn encode_record(life: u64, record: &Record) -> Result<Vec<u8>, CodecError> {
+    let room = match &record.state {
+        State::Done(response) => 128 + response.len(),
+        State::Open(_) | State::Sealed => 256,
+    };
+    encode(&(life, record), room)
+}
+
+/// The life a record was written in, and the record as it was written.
+pub(super) fn decode_record(value: &[u8]) -> Result<(u64, Record), CodecError> {
+    decode(value)
+}
+
+/// When a record ends, read without its response.
+pub(super) fn decode_record_expiry(value: &[u8]) -> Result<Timestamp, CodecError> {
+    // The fields before the state, in the order of `Record`.
+    type Head = (u64, Fingerprint, Owner, Fence, u32, Timestamp);
+    let head: (Head, &[u8]) = take_from_bytes(versioned(value)?).map_err(CodecError::Malformed)?;
+    Ok(head.0.5)
+}
+
+/// A reservation's value.
+pub(super) fn encode_reservation(reservation: &Reservation) -> Result<Vec<u8>, CodecError> {
+    encode(reservation, 64)
+}
+
+/// A reservation.
+pub(super) fn decode_reservation(value: &[u8]) -> Result<Reservation, CodecError> {
+    decode(value)
+}
+
+fn encode<T: Serialize>(content: &T, room: usize) -> Result<Vec<u8>, CodecError> {
+    let mut value = Vec::with_capacity(room);
+    value.push(VERSION);
+    to_extend(content, value).map_err(CodecError::Malformed)
+}
+
+fn decode<'a, T: Deserialize<'a>>(value: &'a [u8]) -> Result<T, CodecError> {
+    let (content, rest) = take_from_bytes(versioned(value)?).map_err(CodecError::Malformed)?;
+    if rest.is_empty() { Ok(content) } else { Err(CodecError::Trailing(rest.len())) }
+}
+
+fn versioned(value: &[u8]) -> Result<&[u8], CodecError> {
+    match value.split_first() {
+        Some((&VERSION, rest)) => Ok(rest),
+        Some((&other, _)) => Err(CodecError::Version(other)),
+        None => Err(CodecError::Empty),
+    }
+}
+
+/// What an entry of the expiry index is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Record,
+    Reservation,
+}
+
+/// A key of the expiry index: the bucket of the expiry time, the kind, the name. Its bytes sort by bucket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ExpiryKey {
+    pub(super) bucket: u64,
+    pub(super) kind: Kind,
+    pub(super) name: RecordName,
+}
+
+impl ExpiryKey {
+    /// The number of its bytes.
+    pub(super) const LEN: usize = 8 + 1 + RecordName::LEN;
+
+    pub(super) fn new(expires_at: Timestamp, kind: Kind, name: RecordName) -> Self {
+        Self { bucket: bucket(expires_at), kind, name }
+    }
+
+    pub(super) fn to_bytes(self) -> [u8; Self::LEN] {
+        let mut bytes = [0; Self::LEN];
+        bytes[..8].copy_from_slice(&self.bucket.to_be_bytes());
+        bytes[8] = match self.kind {
+            Kind::Record => 0,
+            Kind::Reservation => 1,
+        };
+        bytes[9..].copy_from_slice(self.name.as_bytes());
+        bytes
+    }
+
+    /// `None`: these are not the bytes of a key.
+    pub(super) fn from_bytes(bytes: &[u8; Self::LEN]) -> Option<Self> {
+        let kind = match bytes[8] {
+            0 => Kind::Record,
+            1 => Kind::Reservation,
+            _ => return None,
+        };
+        let bucket = u64::from_be_bytes(bytes[..8].try_into().ok()?);
+        Some(Self { bucket, kind, name: RecordName::from_slice(&bytes[9..])? })
+    }
+}
+
+/// The bucket of a time: 16.4 s wide, so that a completion, which moves the expiry a little, seldom moves the index entry.
+pub(super) fn bucket(at: Timestamp) -> u64 {
+    at.as_unix_ms() >> 14
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::fmt::Write;
+
+    use bytes::Bytes;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{
+        ids::Mailbox,
+        store::transition::{Open, ProbeLease},
+    };
+
+    fn record(state: State) -> Record {
+        Record {
+            fingerprint: Fingerprint::from_bytes([0x11; 32]),
+            owner: Owner::from_bytes([0x22; 16]),
+            fence: Fence(1_700_000_000_000_000),
+            attempt: 3,
+            expires_at: Timestamp::from_unix_ms(1_700_000_086_400),
+            state,
+        }
+    }
+
+    fn open() -> Open {
+        Open {
+            lease_until: Timestamp::from_unix_ms(1_700_000_003_000),
+            lease_ms: 3000,
+            sent_by: Timestamp::from_unix_ms(1_700_000_002_000),
+            mailboxes: vec![Mailbox::from_bytes([0x33; 16])],
+            probe: Some(ProbeLease { prober: Owner::from_bytes([0x44; 16]), until: Timestamp::from_unix_ms(1_700_000_009_000) }),
+        }
+    }
+
+    fn hex(bytes: &[u8]) -> String {
+        bytes.iter().fold(String::new(), |mut text, byte| {
+            write!(text, "{byte:02x}").unwrap();
+            text
+        })
+    }
+
+    /// These strings are what files in the field hold: a change here is a new [`VERSION`], and the old one must stay readable.
+    #[test]
+    fn the_layout_of_version_1_stays_as_it_is() {
+        let head = format!("0107{}{}8080f9c0c1c482030380f39affbc31", "11".repeat(32), "22".repeat(16));
+        let done = record(State::Done(Bytes::from_static(b"\x00\xffok")));
+        assert_eq!(hex(&encode_record(7, &done).unwrap()), format!("{head}010400ff6f6b"));
+        assert_eq!(hex(&encode_record(7, &record(State::Sealed)).unwrap()), format!("{head}02"));
+        let (mailbox, prober) = ("33".repeat(16), "44".repeat(16));
+        let flight = format!("{head}00b8e795ffbc31b817d0df95ffbc3101{mailbox}01{prober}a89696ffbc31");
+        assert_eq!(hex(&encode_record(7, &record(State::Open(open()))).unwrap()), flight);
+        let holder = RecordName::from_bytes([0x55; 32]);
+        let reservation = Reservation { holder, expires_at: Timestamp::from_unix_ms(1_700_000_086_400) };
+        assert_eq!(hex(&encode_reservation(&reservation).unwrap()), format!("01{}80f39affbc31", "55".repeat(32)));
+    }
+
+    #[test]
+    fn what_is_encoded_is_decoded() {
+        for state in [State::Open(open()), State::Done(Bytes::from(vec![0xAB; 1 << 20])), State::Sealed] {
+            let record = record(state);
+            let value = encode_record(u64::MAX, &record).unwrap();
+            assert_eq!(decode_record_expiry(&value).unwrap(), record.expires_at);
+            assert_eq!(decode_record(&value).unwrap(), (u64::MAX, record));
+        }
+    }
+
+    #[test]
+    fn what_an_earlier_life_left_in_flight_is_unknown() {
+        let life = Life { number: 8, since: Timestamp::from_unix_ms(1_700_000_001_000) };
+        let State::Open(adopted) = life.adopt(7, record(State::Open(open()))).state else { panic!("not open") };
+        assert_eq!((adopted.left(life.since), adopted.probe, adopted.mailboxes.len()), (None, None, 0));
+        assert_eq!(adopted.sent_by, life.since);
+        assert_eq!(life.adopt(8, record(State::Open(open()))), record(State::Open(open())));
+    }
+
+    #[test]
+    fn expiry_keys_sort_by_time_and_keep_their_content() {
+        let name = RecordName::from_bytes([7; 32]);
+        let early = ExpiryKey::new(Timestamp::from_unix_ms(1 << 20), Kind::Reservation, name);
+        let late = ExpiryKey::new(Timestamp::from_unix_ms(1 << 40), Kind::Record, name);
+        assert!(early.to_bytes() < late.to_bytes());
+        assert_eq!(ExpiryKey::from_bytes(&early.to_bytes()), Some(early));
+        let mut strange = late.to_bytes();
+        strange[8] = 9;
+        assert_eq!(ExpiryKey::from_bytes(&strange), None);
+    }
+
+    #[test]
+    fn an_unknown_layout_is_named() {
+        assert_eq!(decode_record(&[2, 0]).unwrap_err(), CodecError::Version(2));
+        assert_eq!(decode_record(&[]).unwrap_err(), CodecError::Empty);
+        let mut long = encode_record(1, &record(State::Sealed)).unwrap();
+        long.push(0);
+        assert_eq!(decode_record(&long).unwrap_err(), CodecError::Trailing(1));
+    }
+
+    proptest! {
+        #[test]
+        fn decoding_arbitrary_bytes_never_panics(mut value in proptest::collection::vec(any::<u8>(), 0..300), versioned in any::<bool>()) {
+            if versioned && !value.is_empty() {
+                value[0] = VERSION;
+            }
+            let _ = (decode_record(&value), decode_record_expiry(&value), decode_reservation(&value));
+        }
+
+        #[test]
+        fn decoding_damaged_records_never_panics(at in 0_usize..200, bits in any::<u8>(), cut in 0_usize..200) {
+            let mut value = encode_record(7, &record(State::Open(open()))).unwrap();
+            let len = value.len();
+            value[at % len] ^= bits;
+            value.truncate(len.saturating_sub(cut % len));
+            let _ = (decode_record(&value), decode_record_expiry(&value), decode_reservation(&value));
+        }
+    }
+}

@@ -1,0 +1,387 @@
+//! The store in memory: the reference of the protocol, and good for runs that may forget.
+//!
+//! Nothing survives the process. Memory is bounded by [`Limits`]: a claim or a reservation that would need a new entry beyond them
+//! is refused, while every write by the owner of a claim is taken, so the bound can be passed by what is in flight. Expired entries
+//! are dropped in small bites, a few at each write.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use super::{
+    Claim, Claimed, Complete, Completed, Health, Held, Inspection, Renewal, Reserved, Resolution, Resolved, Settle, Settled,
+    Store, StoreError, Token,
+    clock::StoreClock,
+    reservation::{self, Reservation},
+    transition::{self, Record, State, Step, Write},
+    wakes::Wakes,
+};
+use crate::{
+    ids::{Fence, HashKey, Owner, RecordName},
+    time::Timestamp,
+};
+
+/// How many independent locks there are. Names are keyed hashes, so their first byte spreads them evenly.
+const SHARDS: usize = 16;
+/// How many expired entries a write drops at most.
+const BITE: usize = 8;
+/// How many expired entries a refused write drops at most, before it is refused.
+const LARGE_BITE: usize = 256;
+/// What an entry costs besides its response: the record, its place in the map and in the expiry index, in bytes.
+const ENTRY_BYTES: u64 = 320;
+
+/// How much a [`MemoryStore`] keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Records and reservations together.
+    pub entries: usize,
+    /// Bytes of all entries: the stored responses and 320 bytes for each entry.
+    pub bytes: u64,
+}
+
+impl Default for Limits {
+    /// A million entries and 1 GiB.
+    fn default() -> Self {
+        Self { entries: 1_000_000, bytes: 1 << 30 }
+    }
+}
+
+/// A store in the memory of this process. Clones share it.
+#[derive(Clone, Debug)]
+pub struct MemoryStore {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    shards: [Mutex<Shard>; SHARDS],
+    limits: Limits,
+    usage: Usage,
+    clock: StoreClock,
+    wakes: Wakes,
+    hash_key: HashKey,
+    round_trips: AtomicU64,
+    closed: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct Usage {
+    entries: AtomicUsize,
+    bytes: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Shard {
+    records: HashMap<RecordName, Record>,
+    reservations: HashMap<RecordName, Reservation>,
+    expiry: BTreeSet<(Timestamp, Kind, RecordName)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    Record,
+    Reservation,
+}
+
+impl MemoryStore {
+    /// An empty store with the default limits and the real clock.
+    pub fn new(wakes: Wakes) -> Self {
+        Self::with(wakes, StoreClock::real(), Limits::default())
+    }
+
+    /// An empty store with this clock and these limits.
+    pub fn with(wakes: Wakes, clock: StoreClock, limits: Limits) -> Self {
+        let inner = Inner {
+            shards: Default::default(),
+            limits,
+            usage: Usage::default(),
+            clock,
+            wakes,
+            hash_key: HashKey::random(),
+            round_trips: AtomicU64::new(0),
+            closed: AtomicBool::new(false),
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// The entries kept now, expired ones that were not dropped yet included.
+    pub fn entries(&self) -> usize {
+        self.inner.usage.entries.load(Ordering::Relaxed)
+    }
+
+    /// The bytes of these entries, as [`Limits::bytes`] counts them.
+    pub fn bytes(&self) -> u64 {
+        self.inner.usage.bytes.load(Ordering::Relaxed)
+    }
+
+    fn begin(&self) -> Result<Timestamp, StoreError> {
+        if self.inner.closed.load(Ordering::Acquire) {
+            return Err(StoreError::NotReached("it is closed".to_owned()));
+        }
+        self.inner.round_trips.fetch_add(1, Ordering::Relaxed);
+        Ok(self.inner.clock.now())
+    }
+
+    fn shard(&self, name: RecordName) -> MutexGuard<'_, Shard> {
+        let index = usize::from(name.as_bytes()[0]) % SHARDS;
+        self.inner.shards[index].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One transition under the shard's lock, then the wake-ups.
+    fn step<T>(&self, name: RecordName, now: Timestamp, rule: impl FnOnce(Option<&Record>) -> Step<T>) -> T {
+        let Step { outcome, wake, .. } = {
+            let mut shard = self.shard(name);
+            shard.drop_expired(now, BITE, &self.inner.usage);
+            let mut step = rule(shard.live(name, now));
+            shard.apply(name, std::mem::replace(&mut step.write, Write::Nothing), &self.inner.usage);
+            step
+        };
+        if !wake.is_empty() {
+            self.inner.wakes.wake(name);
+        }
+        outcome
+    }
+
+    fn room(&self, shard: &mut Shard, now: Timestamp) -> Result<(), StoreError> {
+        let limits = self.inner.limits;
+        if self.entries() >= limits.entries || self.bytes() >= limits.bytes {
+            shard.drop_expired(now, LARGE_BITE, &self.inner.usage);
+        }
+        if self.entries() >= limits.entries {
+            return Err(StoreError::Refused(format!("it holds {} entries, and {} is the limit", self.entries(), limits.entries)));
+        }
+        if self.bytes() >= limits.bytes {
+            return Err(StoreError::Refused(format!("it holds {} bytes, and {} is the limit", self.bytes(), limits.bytes)));
+        }
+        Ok(())
+    }
+}
+
+impl Store for MemoryStore {
+    fn handle(&self) -> Self {
+        self.clone()
+    }
+
+    async fn hash_key(&self) -> Result<HashKey, StoreError> {
+        if self.inner.closed.load(Ordering::Acquire) {
+            return Err(StoreError::NotReached("it is closed".to_owned()));
+        }
+        Ok(self.inner.hash_key)
+    }
+
+    async fn claim(&self, claim: Claim) -> Result<Claimed, StoreError> {
+        let now = self.begin()?;
+        let mut shard = self.shard(claim.name);
+        shard.drop_expired(now, BITE, &self.inner.usage);
+        if shard.live(claim.name, now).is_none() {
+            self.room(&mut shard, now)?;
+        }
+        let step = transition::claim(shard.live(claim.name, now), &claim, now);
+        shard.apply(claim.name, step.write, &self.inner.usage);
+        Ok(step.outcome)
+    }
+
+    async fn complete(&self, complete: Complete) -> Result<Completed, StoreError> {
+        let now = self.begin()?;
+        Ok(self.step(complete.token.name, now, |record| transition::complete(record, &complete, now)))
+    }
+
+    async fn extend(&self, renewals: Vec<Renewal>) -> Result<Vec<Held>, StoreError> {
+        let now = self.begin()?;
+        let renew = |renewal: &Renewal| self.step(renewal.token.name, now, |record| transition::extend(record, renewal, now));
+        Ok(renewals.iter().map(renew).collect())
+    }
+
+    async fn doubt(&self, token: Token) -> Result<Held, StoreError> {
+        let now = self.begin()?;
+        Ok(self.step(token.name, now, |record| transition::doubt(record, &token, now)))
+    }
+
+    async fn release(&self, name: RecordName, owner: Owner, fence: Option<Fence>) -> Result<Held, StoreError> {
+        let now = self.begin()?;
+        Ok(self.step(name, now, |record| transition::release(record, owner, fence, now)))
+    }
+
+    async fn settle(&self, settle: Settle) -> Result<Settled, StoreError> {
+        let now = self.begin()?;
+        Ok(self.step(settle.name, now, |record| transition::settle(record, &settle, now)))
+    }
+
+    async fn reserve(&self, name: RecordName, holder: RecordName, ttl: Duration) -> Result<Reserved, StoreError> {
+        let now = self.begin()?;
+        let mut shard = self.shard(name);
+        shard.drop_expired(now, BITE, &self.inner.usage);
+        let current = shard.reservations.get(&name).copied();
+        let (answer, write) = reservation::reserve(current, holder, ttl, now);
+        if let Some(reservation) = write {
+            self.room(&mut shard, now)?;
+            shard.put_reservation(name, reservation, &self.inner.usage);
+        }
+        Ok(answer)
+    }
+
+    async fn unreserve(&self, name: RecordName, holder: RecordName) -> Result<(), StoreError> {
+        self.begin()?;
+        let mut shard = self.shard(name);
+        if reservation::is_held_by(shard.reservations.get(&name).copied(), holder) {
+            shard.delete_reservation(name, &self.inner.usage);
+        }
+        Ok(())
+    }
+
+    async fn resolve(&self, name: RecordName, resolution: Resolution) -> Result<Resolved, StoreError> {
+        let now = self.begin()?;
+        Ok(self.step(name, now, |record| transition::resolve(record, &resolution, now)))
+    }
+
+    async fn forget(&self, name: RecordName) -> Result<bool, StoreError> {
+        let now = self.begin()?;
+        Ok(self.step(name, now, transition::forget))
+    }
+
+    async fn inspect(&self, name: RecordName) -> Result<Option<Inspection>, StoreError> {
+        let now = self.begin()?;
+        Ok(self.shard(name).live(name, now).map(|record| transition::inspect(record, now)))
+    }
+
+    fn health(&self) -> Arc<Health> {
+        let closed = self.inner.closed.load(Ordering::Acquire);
+        Arc::new(Health {
+            ready: if closed { Err("it is closed".to_owned()) } else { Ok(()) },
+            durability: "memory only: a restart forgets every key".to_owned(),
+            warnings: Vec::new(),
+            recovered_at: None,
+            writes_may_be_lost_since: None,
+            round_trips: self.inner.round_trips.load(Ordering::Relaxed),
+        })
+    }
+
+    async fn close(&self) {
+        self.inner.closed.store(true, Ordering::Release);
+    }
+}
+
+impl Shard {
+    fn live(&self, name: RecordName, now: Timestamp) -> Option<&Record> {
+        self.records.get(&name).and_then(|record| record.live(now))
+    }
+
+    fn apply(&mut self, name: RecordName, write: Write, usage: &Usage) {
+        match write {
+            Write::Nothing => {}
+            Write::Put(record) => {
+                self.delete(name, usage);
+                usage.add(cost(&record));
+                self.expiry.insert((record.expires_at, Kind::Record, name));
+                self.records.insert(name, *record);
+            }
+            Write::Delete => self.delete(name, usage),
+        }
+    }
+
+    fn delete(&mut self, name: RecordName, usage: &Usage) {
+        if let Some(record) = self.records.remove(&name) {
+            self.expiry.remove(&(record.expires_at, Kind::Record, name));
+            usage.take(cost(&record));
+        }
+    }
+
+    fn put_reservation(&mut self, name: RecordName, reservation: Reservation, usage: &Usage) {
+        self.delete_reservation(name, usage);
+        usage.add(ENTRY_BYTES);
+        self.expiry.insert((reservation.expires_at, Kind::Reservation, name));
+        self.reservations.insert(name, reservation);
+    }
+
+    fn delete_reservation(&mut self, name: RecordName, usage: &Usage) {
+        if let Some(reservation) = self.reservations.remove(&name) {
+            self.expiry.remove(&(reservation.expires_at, Kind::Reservation, name));
+            usage.take(ENTRY_BYTES);
+        }
+    }
+
+    fn drop_expired(&mut self, now: Timestamp, at_most: usize, usage: &Usage) {
+        for _ in 0..at_most {
+            match self.expiry.first().copied() {
+                Some((at, Kind::Record, name)) if at <= now => self.delete(name, usage),
+                Some((at, Kind::Reservation, name)) if at <= now => self.delete_reservation(name, usage),
+                Some(_) | None => return,
+            }
+        }
+    }
+}
+
+impl Usage {
+    fn add(&self, bytes: u64) {
+        self.entries.fetch_add(1, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    fn take(&self, bytes: u64) {
+        self.entries.fetch_sub(1, Ordering::Relaxed);
+        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+fn cost(record: &Record) -> u64 {
+    match &record.state {
+        State::Done(response) => ENTRY_BYTES.saturating_add(u64::try_from(response.len()).unwrap_or(u64::MAX)),
+        State::Open(_) | State::Sealed => ENTRY_BYTES,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::{ids::Fingerprint, store::OnUnknown};
+
+    const TTL: Duration = Duration::from_secs(60);
+
+    fn claim(n: u8) -> Claim {
+        let (fingerprint, owner) = (Fingerprint::from_bytes([1; 32]), Owner::random());
+        let name = RecordName::from_bytes([n; 32]);
+        Claim { name, fingerprint, owner, lease: TTL, ttl: TTL, mailbox: None, on_unknown: OnUnknown::Hold }
+    }
+
+    #[tokio::test]
+    async fn a_full_store_refuses_new_keys_and_still_takes_the_replies_of_old_ones() {
+        let (clock, hand) = StoreClock::manual(Timestamp::from_unix_ms(1));
+        let store = MemoryStore::with(Wakes::default(), clock, Limits { entries: 1, bytes: 1 << 20 });
+        let first = claim(1);
+        let Claimed::Fresh(grant) = store.claim(first.clone()).await.unwrap() else { panic!("not fresh") };
+        assert!(matches!(store.claim(claim(2)).await, Err(StoreError::Refused(_))));
+        let ours = RecordName::from_bytes([3; 32]);
+        assert!(matches!(store.reserve(ours, ours, TTL).await, Err(StoreError::Refused(_))));
+        let token = Token { name: first.name, owner: first.owner, fence: grant.fence };
+        let response = bytes::Bytes::from(vec![0; 2 << 20]);
+        let complete = Complete { token, attempt: 1, fingerprint: first.fingerprint, ttl: TTL, response };
+        assert_eq!(store.complete(complete).await.unwrap(), Completed::Kept);
+        assert_eq!(store.bytes(), (2 << 20) + ENTRY_BYTES);
+
+        hand.advance(TTL);
+        assert!(matches!(store.claim(claim(1)).await.unwrap(), Claimed::Fresh(_)), "the expired one made room");
+        assert_eq!((store.entries(), store.bytes()), (1, ENTRY_BYTES));
+    }
+
+    #[tokio::test]
+    async fn what_has_expired_is_dropped_in_bites_by_later_writes() {
+        let (clock, hand) = StoreClock::manual(Timestamp::from_unix_ms(1));
+        let store = MemoryStore::with(Wakes::default(), clock, Limits::default());
+        let in_one_shard = |n: u8| RecordName::from_bytes([[16; 1].repeat(31), vec![n]].concat().try_into().unwrap());
+        for n in 0..20 {
+            store.claim(Claim { name: in_one_shard(n), ..claim(0) }).await.unwrap();
+        }
+        hand.advance(TTL);
+        store.forget(in_one_shard(100)).await.unwrap();
+        assert_eq!(store.entries(), 20 - BITE);
+        store.forget(in_one_shard(100)).await.unwrap();
+        store.forget(in_one_shard(100)).await.unwrap();
+        assert_eq!((store.entries(), store.bytes()), (0, 0));
+    }
+}
