@@ -259,6 +259,22 @@ async fn a_record_ends_with_its_retention() {
 }
 
 #[tokio::test]
+async fn a_prober_settles_nothing_once_the_owner_is_back() {
+    let server = RedisServer::start();
+    let store = open(&server).await;
+    let claim = claim_of(1);
+    let mine = claim_fresh(&store, &claim).await;
+    store.doubt(mine).await.unwrap();
+    let prober = Claim { owner: Owner::random(), on_unknown: OnUnknown::Probe { lease: HOUR }, ..claim.clone() };
+    assert!(matches!(store.claim(prober.clone()).await, Ok(Claimed::Probe { .. })));
+    assert_eq!(store.extend(vec![renewal(mine)]).await, Ok(vec![Held::Kept]));
+    let verdict = ProbeVerdict::NotDone { lease: HOUR, ttl: DAY };
+    let settle = Settle { name: claim.name, prober: prober.owner, fence: mine.fence, verdict };
+    assert_eq!(store.settle(settle).await, Ok(Settled::Lost));
+    assert_eq!(store.complete(complete_of(mine, "x")).await, Ok(Completed::Kept));
+}
+
+#[tokio::test]
 async fn sixty_four_mailboxes_get_word_and_further_ones_are_not_kept() {
     let server = RedisServer::start();
     let store = open(&server).await;
