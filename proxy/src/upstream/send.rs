@@ -146,7 +146,8 @@ async fn open_http1(endpoint: &Endpoint, pool: &CorePool) -> Result<(Sender, boo
                 }
             }
             Ok(Taken::MayOpen(slot)) => {
-                let mut sender = endpoint.http1(slot).await?;
+                // Opening is rare and its future large.
+                let mut sender = Box::pin(endpoint.http1(slot)).await?;
                 return match sender.ready().await {
                     Ok(()) => Ok((Sender::Http1(sender), false)),
                     Err(error) => Err(not_taken(endpoint, &error)),
@@ -162,7 +163,7 @@ async fn open_http2(endpoint: &Endpoint, pool: &CorePool) -> Result<(Sender, boo
     {
         return Ok((Sender::Http2(sender), true));
     }
-    let mut sender = endpoint.http2().await?;
+    let mut sender = Box::pin(endpoint.http2()).await?;
     sender.ready().await.map_err(|error| not_taken(endpoint, &error))?;
     pool.keep_http2(sender.clone());
     Ok((Sender::Http2(sender), false))

@@ -74,7 +74,10 @@ async fn the_clock_does_not_go_back_over_a_restart() {
     let (early, _) = StoreClock::manual(Timestamp::from_unix_ms(1 << 40));
     let store = EmbeddedStore::open_with(&path, Wakes::default(), early).unwrap();
     let next = fresh(&store, &claim()).await;
-    assert!(u128::from(next.fence.0) >= u128::from(first.fence.0) + LONG.as_micros(), "nor over what passed since the last write");
+    assert!(
+        u128::from(next.fence.0) >= u128::from(first.fence.0) + LONG.as_micros(),
+        "nor over what passed since the last write"
+    );
     store.close().await;
 }
 
