@@ -1,6 +1,8 @@
 //! Nothing grows without bound: what is over a limit is told so, and others do not feel it.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::support::{
     client::Call,

@@ -5,13 +5,14 @@ use std::{
     os::unix::fs::symlink,
     path::Path,
     process::Output,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader, Lines},
     net::TcpStream,
     process::{Child, ChildStderr, Command},
+    time::Instant,
 };
 
 use crate::support::{

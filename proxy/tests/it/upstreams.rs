@@ -1,8 +1,11 @@
 //! Several endpoints, their connections, and what happens when they are slow, full or gone.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::{
+    net::{TcpSocket, TcpStream},
+    time::Instant,
+};
 
 use crate::support::{
     client::Call,
@@ -125,7 +128,11 @@ async fn a_connection_that_closed_in_between_fails_nobody() {
         let (mut upstream, _) = origin.accept_request().await;
         upstream.send(OK).await;
         assert_eq!(client.response().await.0.status(), 200, "round {round}");
-        if round % 2 == 0 { drop(upstream) } else { upstream.reset() }
+        if round % 2 == 0 {
+            drop(upstream)
+        } else {
+            upstream.reset()
+        }
         // The close is on its way, and the kernel does not promise that it comes before what another connection brings. What the
         // same core answers by itself, it answers after it.
         assert_eq!(client.exchange("GET /denied HTTP/1.1\r\nHost: a\r\n\r\n").await.0.status(), 403);
@@ -271,7 +278,7 @@ async fn a_request_without_a_connection_waits_for_one() {
     let refrain = before(&[origin.url()], "max_connections: 1, connect_timeout: 20s").await;
     let mut first = asking(&refrain, GET).await;
     let (mut upstream, _) = origin.accept_request().await;
-    let mut gives_up = asking(&refrain, "GET /gives-up HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    let gives_up = asking(&refrain, "GET /gives-up HTTP/1.1\r\nHost: a\r\n\r\n").await;
     refrain.until_metric("refrain_requests_in_flight", 2.0).await;
     let mut waits = asking(&refrain, "GET /waits HTTP/1.1\r\nHost: a\r\n\r\n").await;
     refrain.until_metric("refrain_requests_in_flight", 3.0).await;
