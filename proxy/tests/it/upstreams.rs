@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::{
+    net::{TcpSocket, TcpStream},
+    time::Instant,
+};
 
 use crate::support::{
     client::Call,
     origin::{Origin, Reply},
-    raw::{Head, RawConnection, RawOrigin},
+    raw::{Head, RawConnection, RawOrigin, beside},
     refrain::Refrain,
     within,
 };
@@ -84,7 +87,6 @@ async fn what_may_have_been_taken_is_not_sent_elsewhere() {
 async fn a_service_that_is_not_there_is_said_to_be_not_there_and_found_again() {
     let origins = [Origin::start(), Origin::start()];
     let refrain = before(&origins.each_ref().map(Origin::url), "").await;
-    assert_eq!(Call::get(&refrain.url("/")).send().await.status, 201);
     for origin in &origins {
         origin.close().await;
     }
@@ -119,14 +121,21 @@ async fn one_connection_serves_many_requests() {
 #[tokio::test]
 async fn a_connection_that_closed_in_between_fails_nobody() {
     let origin = RawOrigin::start().await;
-    let refrain = before(&[origin.url()], "").await;
+    let refrain = beside(&origin.url(), "routes: [{match: {path: /denied}, access: deny}]\n").await;
     let mut client = RawConnection::to(refrain.address()).await;
     for round in 0..20 {
         client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n").await;
         let (mut upstream, _) = origin.accept_request().await;
         upstream.send(OK).await;
         assert_eq!(client.response().await.0.status(), 200, "round {round}");
-        if round % 2 == 0 { drop(upstream) } else { upstream.reset() }
+        if round % 2 == 0 {
+            drop(upstream)
+        } else {
+            upstream.reset()
+        }
+        // The close is on its way, and the kernel does not promise that it comes before what another connection brings. What the
+        // same core answers by itself, it answers after it.
+        assert_eq!(client.exchange("GET /denied HTTP/1.1\r\nHost: a\r\n\r\n").await.0.status(), 403);
     }
 }
 
