@@ -8,7 +8,7 @@ use std::{fmt, str::FromStr};
 use bytes::Bytes;
 use http::{
     HeaderValue, Response, StatusCode,
-    header::{CACHE_CONTROL, CONTENT_TYPE, DATE, LINK, RETRY_AFTER},
+    header::{CACHE_CONTROL, CONTENT_TYPE, LINK, RETRY_AFTER},
 };
 use serde::Serialize;
 use uuid::Uuid;
@@ -321,7 +321,6 @@ impl Problem {
         headers.insert(REFRAIN_PROBLEM, HeaderValue::from_static(meaning.name));
         let link = format!("<{page}>; rel=\"describedby\"");
         headers.insert(LINK, HeaderValue::try_from(link).expect("the pages' addresses are ASCII without controls"));
-        headers.insert(DATE, crate::time::http_date_now());
         if let Some(seconds) = self.retry_after {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }

@@ -24,11 +24,12 @@ const MAY_USE: [(&str, &[&str]); 24] = [
             "router",
             "server",
             "store",
+            "time",
             "upstream",
         ],
     ),
     ("idempotency", &["body", "headers", "ids", "metrics", "pass", "problem", "server", "store", "time", "upstream"]),
-    ("pass", &["body", "idempotency::exchange", "idempotency::marker", "problem", "server", "upstream"]),
+    ("pass", &["body", "idempotency::exchange", "idempotency::marker", "metrics", "problem", "server", "upstream"]),
     ("peers", &["config", "headers", "idempotency::key", "ids"]),
     ("router", &["config", "metrics", "upstream"]),
     ("server", &["body", "config", "idempotency::marker", "metrics", "problem"]),
@@ -75,7 +76,7 @@ const HOMES: [(&str, &[&str]); 16] = [
     ("tokio_rustls", &["upstream::connect"]),
     ("chacha20poly1305", &["idempotency::seal"]),
     ("postcard", &["idempotency::response", "store::embedded::codec"]),
-    ("httpdate", &["idempotency::answer"]),
+    ("httpdate", &["time"]),
 ];
 
 /// Pure: what they compute depends on their arguments alone.
