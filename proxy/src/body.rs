@@ -150,7 +150,13 @@ impl HttpBody for Body {
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
             Kind::Empty => SizeHint::with_exact(0),
-            Kind::Full(bytes, _) => SizeHint::with_exact(bytes.len() as u64),
+            Kind::Full(bytes, None) => SizeHint::with_exact(bytes.len() as u64),
+            // A body of exact length is framed by it, and then has no room for trailers (RFC 9112, section 7.1.2).
+            Kind::Full(bytes, Some(_)) => {
+                let mut hint = SizeHint::new();
+                hint.set_lower(bytes.len() as u64);
+                hint
+            }
             Kind::Client(incoming) => incoming.size_hint(),
             Kind::Upstream(pooled) => pooled.size_hint(),
             Kind::Resumed { front, rest } => {

@@ -91,6 +91,16 @@ async fn idempot_js_clients_find_their_marker_and_the_drafts_sections() {
     assert_eq!(patch.send().await.how(), "executed", "PATCH takes keys too");
 }
 
+#[tokio::test]
+async fn idempot_js_starts_without_its_store_and_says_that_it_is_worth_a_retry() {
+    let (origin, redis) = (Origin::start(), RedisServer::not_started(&[]));
+    let text = yaml(&redis.url(), &origin, "idempotency: {preset: idempot-js}");
+    let refrain = Refrain::start_not_ready(&text).await;
+    let lost = post(&refrain, KEY, "{}").send().await;
+    assert_eq!((lost.status, lost.problem(), lost.json()["retryable"].clone()), (503, "store-lost", true.into()));
+    assert_eq!(origin.requests().len(), 0);
+}
+
 /// What `dedupe: payload` promises, whatever the store.
 async fn same_payload(store: &str) {
     let origin = Origin::start();

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
-use tokio::{net::TcpListener, time::Instant};
+use tokio::net::TcpListener;
 use tokio_tungstenite::{
     accept_async, connect_async,
     tungstenite::{Message, client::IntoClientRequest as _},
@@ -159,7 +159,7 @@ async fn a_tunnel_is_cut_at_the_drains_deadline() {
     let origin = RawOrigin::start().await;
     let mut refrain = beside(&origin.url(), "limits: {drain: 300ms}\n").await;
     let (mut client, mut upstream) = tunnel(&origin, refrain.address()).await;
-    let began = Instant::now();
+    let began = tokio::time::Instant::now();
     refrain.signal(Signal::Term);
     client.closed().await;
     upstream.closed().await;

@@ -1,7 +1,7 @@
 //! One keyed request, from its claim to its recorded answer, apart from the client's connection.
 //!
 //! What a drop or a crash means at each await: before the claim is answered, the claim lapses; after it, the
-//! [`Lease`](super::lease::Lease) gives the record up (free if nothing was sent, else unknown); after the completion, nothing is
+//! [`Lease`] gives the record up (free if nothing was sent, else unknown); after the completion, nothing is
 //! left to do.
 
 mod execute;
@@ -34,7 +34,7 @@ use crate::{
 };
 
 /// How often an exchange claims anew because its lease had become too short to send.
-const MAX_CLAIMS: u32 = 16;
+const MAX_RENEWALS: u32 = 16;
 /// The longest time between two looks at a record that somebody else works on, should the word of its completion be lost.
 const LONGEST_LOOK: Duration = Duration::from_secs(1);
 
@@ -125,13 +125,20 @@ impl<S: Store, U: Sender> Exchange<S, U> {
         };
         let mut held: Option<Claimant> = None;
         let mut seen = Seen::default();
-        for _ in 0..MAX_CLAIMS {
+        let mut renewals = 0;
+        // Bounded twice: what is renewed by a count, what waits by its time.
+        loop {
             // Before the claim, so that no completion slips between the claim and the waiting.
             let mut listener = until.map(|_| self.context.wakes.listen(self.about.name));
             let next = self.claim_and_go_on(held.take(), &mut seen).await;
             match (next, until, &mut listener) {
                 (Next::Finished, ..) => return,
-                (Next::Renew(claimant), ..) => held = Some(claimant),
+                (Next::Renew(claimant), ..) if renewals < MAX_RENEWALS => {
+                    renewals += 1;
+                    held = Some(claimant);
+                }
+                // Never unprotected, never for ever: the claim, which has sent nothing, is given up.
+                (Next::Renew(_), ..) => return self.answerer.in_flight(LONGEST_LOOK),
                 (Next::Wait(left), Some(until), Some(listener)) => {
                     if !self.wait(listener, left, until, &mut seen).await {
                         return;
@@ -140,8 +147,6 @@ impl<S: Store, U: Sender> Exchange<S, U> {
                 (Next::Wait(left), ..) => return self.answerer.in_flight(left),
             }
         }
-        // Lost races: never unprotected, never for ever.
-        self.answerer.in_flight(LONGEST_LOOK);
     }
 
     async fn claim_and_go_on(&mut self, held: Option<Claimant>, seen: &mut Seen) -> Next {

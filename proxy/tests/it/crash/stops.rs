@@ -5,6 +5,7 @@ use crate::support::{
     origin::{Origin, Reply},
     redis::RedisServer,
     refrain::{Refrain, Signal, yaml},
+    within,
 };
 
 #[tokio::test]
@@ -18,7 +19,8 @@ async fn a_drain_finishes_what_is_under_way_and_takes_nothing_new() {
     let draining = refrain.until_admin("/readyz", |answer| answer.status == 503).await;
     assert!(draining.text().contains("draining"), "{}", draining.text());
     refrain.logged(&["draining"]).await;
-    assert!(order(&refrain).try_open().await.is_err(), "nobody accepts any more");
+    // What the kernel had queued may still be answered.
+    within("nobody to accept any more", async { while order(&refrain).try_open().await.is_ok() {} }).await;
     assert!(!first.is_answered());
     gate.open();
     let first = first.answer().await;

@@ -150,11 +150,6 @@ impl Gate {
         within(&what, arrived.wait_for(|number| *number >= count)).await.unwrap();
     }
 
-    /// How many requests have reached the gate.
-    pub(crate) fn arrived(&self) -> usize {
-        *self.arrived.borrow()
-    }
-
     /// Lets everything through, from now on.
     pub(crate) fn open(&self) {
         self.open.send_replace(true);
@@ -202,10 +197,6 @@ impl Origin {
 
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
-    }
-
-    pub(crate) fn address(&self) -> SocketAddr {
-        self.address
     }
 
     /// What requests to this path (without its query) get from now on.
@@ -287,6 +278,7 @@ impl Drop for Origin {
 fn bound(address: SocketAddr) -> TcpSocket {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_reuseaddr(true).unwrap();
+    socket.set_reuseport(true).unwrap();
     socket.bind(address).unwrap();
     socket
 }
@@ -300,9 +292,10 @@ async fn run(first: TcpListener, state: Arc<State>, mut wanted: watch::Receiver<
             () = accept(&listener, &state, &cut) => {}
             changed = wanted.wait_for(|up| !up) => if changed.is_err() { return },
         }
+        // Before the listener goes, so that nobody else gets the port.
+        let silent = bound(address);
         drop(listener);
         cut.cancel();
-        let silent = bound(address);
         is.send_replace(false);
         if wanted.wait_for(|up| *up).await.is_err() {
             return;
