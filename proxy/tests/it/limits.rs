@@ -76,7 +76,7 @@ async fn a_head_that_drips_is_told_so_and_closed() {
     let origin = RawOrigin::start().await;
     let refrain = beside(&origin.url(), "limits: {header_timeout: 300ms}\n").await;
     for beginning in ["G", "P", "PRI * HTTP/2.0\r\n", "GET / HTTP/1.1\r\nHost: a\r\n"] {
-        let began = tokio::time::Instant::now();
+        let began = Instant::now();
         let mut client = RawConnection::to(refrain.address()).await;
         client.send(beginning).await;
         // A byte now and then does not buy more time.
@@ -142,7 +142,7 @@ async fn a_connection_that_idles_for_too_long_is_closed_without_a_word() {
     let (mut upstream, _) = origin.accept_request().await;
     upstream.send(OK).await;
     client.response().await;
-    let began = tokio::time::Instant::now();
+    let began = Instant::now();
     client.closed().await;
     assert!((Duration::from_millis(250)..Duration::from_secs(3)).contains(&began.elapsed()), "{:?}", began.elapsed());
 }
