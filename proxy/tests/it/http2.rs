@@ -396,23 +396,6 @@ async fn a_refused_stream_was_not_taken_and_any_other_reset_may_have_been() {
 }
 
 #[tokio::test]
-async fn a_stream_that_fails_does_not_cost_its_connection() {
-    let (url, ended) = h2_service(|number, mut stream| {
-        match number % 2 {
-            0 => stream.send_reset(h2::Reason::INTERNAL_ERROR),
-            _ => respond(stream),
-        }
-        Next::Stream
-    })
-    .await;
-    let refrain = before_http2(&url).await;
-    for status in [502, 200, 502, 200] {
-        assert_eq!(Call::post(&refrain.url("/")).send().await.status, status);
-    }
-    assert_eq!(*ended.borrow(), 0);
-}
-
-#[tokio::test]
 async fn a_connection_of_http2_that_ended_is_replaced() {
     let (url, mut ended) = h2_service(|_, stream| {
         respond(stream);
