@@ -12,6 +12,7 @@ use tokio::{
     io::{AsyncBufReadExt as _, BufReader, Lines},
     net::TcpStream,
     process::{Child, ChildStderr, Command},
+    time::Instant,
 };
 
 use crate::support::{

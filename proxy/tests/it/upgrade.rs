@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, time::Instant};
 use tokio_tungstenite::{
     accept_async, connect_async,
     tungstenite::{Message, client::IntoClientRequest as _},

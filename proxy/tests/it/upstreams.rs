@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::{
+    net::{TcpSocket, TcpStream},
+    time::Instant,
+};
 
 use crate::support::{
     client::Call,
