@@ -313,7 +313,8 @@ async fn run_core(
     for listener in listeners {
         match TcpListener::from_std(listener) {
             Ok(listener) => {
-                tokio::spawn(server::serve(listener, gateway.clone(), shared.clone()));
+                // Tracked, so that a drain does not end before the last connection is taken.
+                shared.tasks.spawn(server::serve(listener, gateway.clone(), shared.clone()));
             }
             Err(error) => tracing::error!(%error, core, "a listener cannot be used by this core"),
         }

@@ -8,7 +8,7 @@ use std::{fmt, str::FromStr};
 use bytes::Bytes;
 use http::{
     HeaderValue, Response, StatusCode,
-    header::{CACHE_CONTROL, CONTENT_TYPE, LINK, RETRY_AFTER},
+    header::{CACHE_CONTROL, CONTENT_TYPE, DATE, LINK, RETRY_AFTER},
 };
 use serde::Serialize;
 use uuid::Uuid;
@@ -60,6 +60,8 @@ pub enum ProblemName {
     Quarantined,
     /// No route takes the request.
     NotFound,
+    /// The request's head can be read in more than one way.
+    Malformed,
     /// The request's head took too long to arrive.
     HeaderTimeout,
     /// The request's body broke off, or took too long to arrive.
@@ -100,7 +102,7 @@ struct Meaning {
 
 impl ProblemName {
     /// All of them.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::KeyMissing,
         Self::KeyInvalid,
         Self::KeyReused,
@@ -118,6 +120,7 @@ impl ProblemName {
         Self::Denied,
         Self::Quarantined,
         Self::NotFound,
+        Self::Malformed,
         Self::HeaderTimeout,
         Self::BodyIncomplete,
         Self::UpstreamFailed,
@@ -192,6 +195,7 @@ impl ProblemName {
             Self::Denied => refused("denied", Code::FORBIDDEN, "The route is closed to this caller", Retry::Never),
             Self::Quarantined => later("quarantined", Code::INTERNAL_SERVER_ERROR, "The saga waits for an operator", 60),
             Self::NotFound => refused("not-found", Code::NOT_FOUND, "No route takes this request", Retry::Never),
+            Self::Malformed => refused("malformed", Code::BAD_REQUEST, "The request is malformed", Retry::Never),
             Self::HeaderTimeout => later("header-timeout", Code::REQUEST_TIMEOUT, "The request's head did not arrive in time", 1),
             Self::BodyIncomplete => later("body-incomplete", Code::BAD_REQUEST, "The request's body did not arrive whole", 1),
             Self::UpstreamFailed => refused("upstream-failed", Code::BAD_GATEWAY, "The service's answer broke off", Retry::Never),
@@ -317,6 +321,7 @@ impl Problem {
         headers.insert(REFRAIN_PROBLEM, HeaderValue::from_static(meaning.name));
         let link = format!("<{page}>; rel=\"describedby\"");
         headers.insert(LINK, HeaderValue::try_from(link).expect("the pages' addresses are ASCII without controls"));
+        headers.insert(DATE, crate::time::http_date_now());
         if let Some(seconds) = self.retry_after {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }

@@ -5,6 +5,7 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use http::HeaderValue;
 use serde::{Deserialize, Serialize};
 
 /// A point in time: milliseconds since the Unix epoch, by the clock of whoever says it (for records: the store's clock).
@@ -58,4 +59,15 @@ pub fn wall_now() -> Timestamp {
 #[expect(clippy::disallowed_methods, reason = "this is the clock")]
 pub fn monotonic_now() -> Instant {
     Instant::now()
+}
+
+/// Now, as HTTP writes it (RFC 9110, section 5.6.7).
+pub fn http_date_now() -> HeaderValue {
+    http_date(wall_now())
+}
+
+/// A point in time, as HTTP writes it (RFC 9110, section 5.6.7): whole seconds.
+pub fn http_date(at: Timestamp) -> HeaderValue {
+    let at = UNIX_EPOCH.checked_add(Duration::from_millis(at.0)).unwrap_or(UNIX_EPOCH);
+    HeaderValue::from_str(&httpdate::fmt_http_date(at)).unwrap_or(HeaderValue::from_static("0"))
 }

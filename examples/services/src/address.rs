@@ -14,9 +14,7 @@ pub struct Reserved {
 #[derive(Debug, thiserror::Error)]
 pub enum AddressError {
     /// Another program listens there.
-    #[error(
-        "{address} is taken by another program: choose another address with {flag} ADDR (port 0: any free one)"
-    )]
+    #[error("{address} is taken by another program: choose another address with {flag} ADDR (port 0: any free one)")]
     Taken {
         /// The address asked for.
         address: SocketAddr,
@@ -43,11 +41,7 @@ impl Reserved {
     pub fn new(address: SocketAddr, flag: &'static str) -> Result<Self, AddressError> {
         let unusable = |source: io::Error| match source.kind() {
             io::ErrorKind::AddrInUse => AddressError::Taken { address, flag },
-            _ => AddressError::Unusable {
-                address,
-                flag,
-                source,
-            },
+            _ => AddressError::Unusable { address, flag, source },
         };
         let listener = TcpListener::bind(address).map_err(unusable)?;
         let address = listener.local_addr().map_err(unusable)?;

@@ -1,8 +1,5 @@
 //! What the shop tells the person in front of it.
-#![expect(
-    clippy::print_stdout,
-    reason = "standard output is where these lines belong"
-)]
+#![expect(clippy::print_stdout, reason = "standard output is where these lines belong")]
 
 use std::net::SocketAddr;
 use std::process::ExitStatus;
@@ -41,16 +38,9 @@ pub fn opened(places: &[Place], data: &str) {
     };
     row("", "service", "its Refrain", "admin", "process of Refrain");
     for place in places {
-        let Place {
-            name,
-            service,
-            sidecar,
-            admin,
-            process,
-        } = place;
+        let Place { name, service, sidecar, admin, process } = place;
         let process = process.map_or("ended".to_owned(), |id| id.to_string());
-        let [service, sidecar, admin] =
-            [service, sidecar, admin].map(|address| format!("http://{address}"));
+        let [service, sidecar, admin] = [service, sidecar, admin].map(|address| format!("http://{address}"));
         row(name, &service, &sidecar, &admin, &process);
     }
     println!("data     {data}");
@@ -78,8 +68,6 @@ pub fn opened(places: &[Place], data: &str) {
 
 /// Tells that a sidecar ended and runs again.
 pub fn restarted(name: &str, ended: ExitStatus, process: Option<u32>) {
-    let process = process.map_or("a process that ended".to_owned(), |id| {
-        format!("process {id}")
-    });
+    let process = process.map_or("a process that ended".to_owned(), |id| format!("process {id}"));
     println!("The Refrain of {name} ended ({ended}) and runs again as {process}.");
 }

@@ -86,16 +86,8 @@ struct Signals {
 
 impl Signals {
     fn new() -> Result<Self, ShopError> {
-        let listen = |kind| {
-            signal(kind).map_err(|source| ShopError::System {
-                what: "listen for signals",
-                source,
-            })
-        };
-        Ok(Self {
-            interrupt: listen(SignalKind::interrupt())?,
-            terminate: listen(SignalKind::terminate())?,
-        })
+        let listen = |kind| signal(kind).map_err(|source| ShopError::System { what: "listen for signals", source });
+        Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
     }
 
     async fn next(&mut self) {
@@ -133,20 +125,14 @@ enum Data {
 impl Data {
     fn open(folder: Option<PathBuf>) -> Result<Self, ShopError> {
         let Some(folder) = folder else {
-            let temporary =
-                tempfile::Builder::new()
-                    .prefix("shop-")
-                    .tempdir()
-                    .map_err(|source| ShopError::System {
-                        what: "create a temporary folder: give one with --data DIR",
-                        source,
-                    })?;
+            let temporary = tempfile::Builder::new()
+                .prefix("shop-")
+                .tempdir()
+                .map_err(|source| ShopError::System { what: "create a temporary folder: give one with --data DIR", source })?;
             return Ok(Self::Temporary(temporary));
         };
         let absolute = std::fs::create_dir_all(&folder).and_then(|()| folder.canonicalize());
-        absolute
-            .map(Self::Kept)
-            .map_err(|source| ShopError::Data { folder, source })
+        absolute.map(Self::Kept).map_err(|source| ShopError::Data { folder, source })
     }
 
     fn path(&self) -> &Path {
@@ -179,20 +165,14 @@ impl Open {
         let billing = Counter::open("billing", data, billing::service).await?;
         let orders_plan = orders.plan(ORDERS_CONFIG, addresses.orders, addresses.orders_admin);
         let billing_plan = billing.plan(BILLING_CONFIG, addresses.billing, addresses.billing_admin);
-        let (orders_sidecar, billing_sidecar) =
-            tokio::try_join!(Sidecar::start(orders_plan), Sidecar::start(billing_plan))?;
+        let (orders_sidecar, billing_sidecar) = tokio::try_join!(Sidecar::start(orders_plan), Sidecar::start(billing_plan))?;
 
         let stop = CancellationToken::new();
         let places = [&orders_sidecar, &billing_sidecar].map(Place::of).into();
         let mut sidecars = JoinSet::new();
         sidecars.spawn(orders_sidecar.keep_running(stop.clone()));
         sidecars.spawn(billing_sidecar.keep_running(stop.clone()));
-        Ok(Self {
-            services: vec![orders.serving, billing.serving],
-            sidecars,
-            stop,
-            places,
-        })
+        Ok(Self { services: vec![orders.serving, billing.serving], sidecars, stop, places })
     }
 
     /// Waits until a sidecar is given up.
@@ -236,33 +216,14 @@ impl Counter {
             return Err(ShopError::Data { folder, source });
         }
         let database = folder.join(name).with_extension("db");
-        let router = service(&database)
-            .await
-            .map_err(|source| ShopError::Database {
-                service: name,
-                source,
-            })?;
+        let router = service(&database).await.map_err(|source| ShopError::Database { service: name, source })?;
         let serving = Serving::start(router)
             .await
-            .map_err(|source| ShopError::System {
-                what: "listen on the loopback interface",
-                source,
-            })?;
-        Ok(Self {
-            name,
-            folder,
-            serving,
-        })
+            .map_err(|source| ShopError::System { what: "listen on the loopback interface", source })?;
+        Ok(Self { name, folder, serving })
     }
 
     fn plan(&self, config: &'static str, listen: Reserved, admin: Reserved) -> Plan {
-        Plan {
-            name: self.name,
-            config,
-            folder: self.folder.clone(),
-            upstream: self.serving.address(),
-            listen,
-            admin,
-        }
+        Plan { name: self.name, config, folder: self.folder.clone(), upstream: self.serving.address(), listen, admin }
     }
 }

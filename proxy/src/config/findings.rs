@@ -30,6 +30,11 @@ impl Findings {
         self.origins.insert(at, origin.to_owned());
     }
 
+    /// Whether something stands at `at` in the file.
+    pub(super) fn is_written(&self, at: &Pointer) -> bool {
+        self.document.as_ref().is_some_and(|document| document.node(at).is_some())
+    }
+
     /// Whether what stands at `at` was not written in the file.
     pub(super) fn is_given_elsewhere(&self, at: &Pointer) -> bool {
         self.origins.contains_key(at)
@@ -50,7 +55,7 @@ impl Findings {
     /// An error in a template that stands at `at`, its text from `offset` on.
     pub(super) fn template_error(&mut self, at: &Pointer, offset: usize, error: TemplateError) {
         let part = match error.offset_bytes {
-            Some(start) => start..error.span.end.max(start + 1),
+            Some(start) => start..start + self.word_length(at, start + offset),
             None => error.span,
         };
         let place = self.place_within(at, part.start + offset..part.end + offset);
@@ -102,6 +107,13 @@ impl Findings {
         let mut found = self.found;
         sort(&mut found);
         found
+    }
+
+    /// The bytes of the word that begins at `start` of the text at `at`; at least 1.
+    fn word_length(&self, at: &Pointer, start: usize) -> usize {
+        let text = self.document.as_ref().and_then(|document| document.node(at)?.as_str()?.get(start..));
+        let is_part = |c: char| c.is_alphanumeric() || c == '_';
+        text.map_or(0, |text| text.find(|c| !is_part(c)).unwrap_or(text.len())).max(1)
     }
 
     fn elsewhere(&self, at: &Pointer) -> Option<Place> {

@@ -16,6 +16,7 @@ use super::{
     routes::routes,
     secrets::{Surroundings, secret},
     store::store,
+    together,
     upstreams::upstreams,
     workers,
 };
@@ -71,7 +72,7 @@ fn config(raw: &Raw, in_file: Vec<String>, around: Surroundings<'_>, findings: &
     let upstreams = upstreams(raw, in_file, findings);
     let (routes, fallback) = routes(raw, &upstreams, findings);
     let limits = limits(raw.limits.as_ref().unwrap_or(&raw::Limits::default()), findings);
-    Config {
+    let config = Config {
         listeners,
         admin,
         workers: match raw.workers {
@@ -86,7 +87,9 @@ fn config(raw: &Raw, in_file: Vec<String>, around: Surroundings<'_>, findings: &
         forwarded: forwarded(raw.forwarded.as_ref()),
         saga_peers: raw.saga_peers.as_ref().map(|peers| saga_peers(peers, around, findings)).unwrap_or_default(),
         access_log: raw.access_log.unwrap_or(false),
-    }
+    };
+    together::check(&config, findings);
+    config
 }
 
 fn listeners(raw: Option<&Listen>, findings: &mut Findings) -> Vec<SocketAddr> {
@@ -117,6 +120,8 @@ fn admin(raw: Option<&raw::Admin>, listeners: &[SocketAddr], findings: &mut Find
         raw.and_then(|admin| admin.listen.as_ref()).map_or(SocketAddr::from(([127, 0, 0, 1], 9090)), |address| address.0);
     if address.port() != 0 && listeners.contains(&address) {
         let at = Pointer::root().child("admin").child("listen");
+        let is_default = !findings.is_written(&at) && !findings.is_given_elsewhere(&at);
+        let at = if is_default { Pointer::root().child("listen") } else { at };
         findings.error(
             "admin-among-clients",
             &at,

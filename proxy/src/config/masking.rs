@@ -55,7 +55,7 @@ fn collect(document: &Document, node: &Node, at: &Pointer, spans: &mut Vec<Span>
 
 /// Whether it can be the name of an environment variable.
 fn is_variable(node: &Node) -> bool {
-    node.as_str().is_some_and(|name| super::secrets::is_variable(name))
+    node.as_str().is_some_and(super::secrets::is_variable)
 }
 
 /// What stands before the last `@` of the part of a URL that `part` takes out of what follows `://`.

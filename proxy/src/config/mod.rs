@@ -20,6 +20,7 @@ mod secrets;
 mod store;
 #[cfg(test)]
 mod tests;
+mod together;
 mod unsupported;
 mod upstreams;
 mod workers;

@@ -23,14 +23,12 @@ fn mistake<T>(message: impl Into<String>, help: impl Into<String>) -> Result<T, 
 
 /// A path that is matched whole.
 pub(super) fn exact(text: &str) -> Result<PathMatch, Mistake> {
-    no_patterns(text)?;
-    Ok(PathMatch::Exact(checked(text)?.to_owned()))
+    Ok(PathMatch::Exact(no_patterns(checked(text)?)?.to_owned()))
 }
 
 /// The beginning of paths.
 pub(super) fn prefix(text: &str) -> Result<PathMatch, Mistake> {
-    no_patterns(text)?;
-    Ok(PathMatch::Prefix(checked(text)?.to_owned()))
+    Ok(PathMatch::Prefix(no_patterns(checked(text)?)?.to_owned()))
 }
 
 /// A path with placeholders.
@@ -75,12 +73,12 @@ fn one_segment(text: &str, earlier: &[Segment]) -> Result<Segment, Mistake> {
     Ok(Segment::Any(name.to_owned()))
 }
 
-fn no_patterns(text: &str) -> Result<(), Mistake> {
+fn no_patterns(text: &str) -> Result<&str, Mistake> {
     if text.contains(['{', '}']) {
         return mistake("a path with `{…}` is a template", format!("write template: {}", quoted(text)));
     }
     match text.find('*') {
-        None => Ok(()),
+        None => Ok(text),
         Some(star) => {
             let head = text[..star].trim_end_matches('*');
             mistake("`*` is no pattern here", format!("write prefix: {}", quoted(head)))

@@ -30,41 +30,45 @@ pub(super) fn routes(
     upstreams: &Upstreams,
     findings: &mut Findings,
 ) -> (Vec<Arc<RouteConfig>>, Option<Arc<RouteConfig>>) {
+    let all = &upstreams.sound;
     let mut policies = Policies::new(raw);
-    let mut routes: Vec<(Pointer, Arc<RouteConfig>)> = Vec::new();
+    let mut matchers: Vec<(Pointer, RouteMatch)> = Vec::new();
+    let mut routes = Vec::new();
     for (index, written) in raw.routes.iter().flatten().enumerate() {
         let at = Pointer::root().child("routes").child(index);
         let matcher = written.r#match.as_ref().and_then(|matcher| self::matcher(matcher, &at.child("match"), findings));
-        let access = access(written.access);
-        let upstream = upstream(written, access, &at, upstreams, findings);
-        let policy = upstream.map(|upstream| {
-            policies.of_route(written, &at, About { upstream: &upstreams.sound[upstream], access }, upstream, findings)
-        });
-        let (Some(matcher), Some(upstream), Some(policy)) = (matcher, upstream, policy) else { continue };
-        if let Some((earlier, _)) = routes.iter().find(|(_, earlier)| clash(&earlier.matcher, &matcher)) {
-            let diagnostic = Diagnostic::error(
-                "ambiguous-routes",
-                findings.place(&at.child("match")),
-                "this route and an earlier one take the same requests, and neither is more specific",
-            )
-            .with_label(findings.place(&earlier.child("match")), "the earlier one")
-            .with_help("tell them apart by path, methods or host, or remove one");
-            findings.add(diagnostic);
+        if let Some(matcher) = &matcher {
+            check_clash(matcher, &at.child("match"), &matchers, findings);
+            matchers.push((at.child("match"), matcher.clone()));
         }
-        let route = RouteConfig { label: label(&matcher), matcher, upstream, policy, access };
-        routes.push((at, Arc::new(route)));
+        let access = access(written.access);
+        let Some(upstream) = upstream(written, access, &at, upstreams, findings) else { continue };
+        let about = About { upstream: &all[upstream], access };
+        let policy = policies.of_route(written, &at, about, upstream, findings);
+        if let Some(matcher) = matcher {
+            routes.push(Arc::new(RouteConfig { label: label(&matcher), matcher, upstream, policy, access }));
+        }
     }
     let fallback = match upstreams.local {
         Named::Sound(upstream) => Some(Arc::new(RouteConfig {
             label: FALLBACK.to_owned(),
             matcher: RouteMatch { path: PathMatch::Prefix("/".to_owned()), methods: Vec::new(), host: None },
             upstream,
-            policy: policies.of_top(About { upstream: &upstreams.sound[upstream], access: Access::Public }, upstream, findings),
+            policy: policies.of_top(About { upstream: &all[upstream], access: Access::Public }, upstream, findings),
             access: Access::Public,
         })),
         Named::Reported | Named::Unknown => None,
     };
-    (routes.into_iter().map(|(_, route)| route).collect(), fallback)
+    (routes, fallback)
+}
+
+fn check_clash(matcher: &RouteMatch, at: &Pointer, earlier: &[(Pointer, RouteMatch)], findings: &mut Findings) {
+    let Some((other, _)) = earlier.iter().find(|(_, earlier)| clash(earlier, matcher)) else { return };
+    let message = "this route and an earlier one take the same requests, and neither is more specific";
+    let diagnostic = Diagnostic::error("ambiguous-routes", findings.place(at), message)
+        .with_label(findings.place(other), "the earlier one")
+        .with_help("tell them apart by path, methods or host, or remove one");
+    findings.add(diagnostic);
 }
 
 /// Makes policies; those of routes that add nothing of their own are shared.

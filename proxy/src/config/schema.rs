@@ -16,10 +16,24 @@ fn tell_defaults(schema: &mut Value) {
     match schema {
         Value::Object(keywords) => {
             tell_default(keywords);
+            tell_of_alternative(keywords);
             keywords.iter_mut().filter(|(name, _)| *name != "default").for_each(|(_, value)| tell_defaults(value));
         }
         Value::Array(values) => values.iter_mut().for_each(tell_defaults),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+/// What an alternative with one key says of itself, its key says: editors show it there.
+fn tell_of_alternative(keywords: &mut Map<String, Value>) {
+    let Some(description) = keywords.get("description").cloned() else { return };
+    let Some(properties) =
+        keywords.get_mut("properties").and_then(Value::as_object_mut).filter(|properties| properties.len() == 1)
+    else {
+        return;
+    };
+    for property in properties.values_mut().filter_map(Value::as_object_mut) {
+        property.entry("description").or_insert_with(|| description.clone());
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, Response, StatusCode, response::Parts};
+use http::{HeaderValue, Response, StatusCode, header::DATE, response::Parts};
 use tokio::sync::oneshot;
 
 use super::{
@@ -17,7 +17,7 @@ use crate::{
     pass,
     problem::{Problem, ProblemName},
     store::Done,
-    time::wall_now,
+    time::{http_date, http_date_now, wall_now},
     upstream::NotSent,
 };
 
@@ -74,6 +74,7 @@ impl Answerer {
         let mut response = response.map(|bytes| Body::with_trailers(bytes, trailers));
         let headers = response.headers_mut();
         marker::mark_replay(headers, self.dialect, status);
+        headers.insert(DATE, http_date_now());
         headers.insert(IDEMPOTENCY_ATTEMPT, HeaderValue::from(done.attempt));
         headers.insert(IDEMPOTENCY_EXPIRES, expires(done.ttl_left));
         self.answer(response);
@@ -140,8 +141,7 @@ pub(super) fn problem(problem: Problem, dialect: Dialect) -> Response<Body> {
 
 /// When the record ends, as an HTTP date (RFC 9110, section 5.6.7).
 fn expires(in_: Duration) -> HeaderValue {
-    let at = std::time::UNIX_EPOCH + Duration::from_millis(wall_now().plus(in_).as_unix_ms());
-    HeaderValue::from_str(&httpdate::fmt_http_date(at)).unwrap_or(HeaderValue::from_static("0"))
+    http_date(wall_now().plus(in_))
 }
 
 const fn detail(name: ProblemName) -> &'static str {

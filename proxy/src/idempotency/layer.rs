@@ -156,7 +156,6 @@ impl<S: Store, U: Sender> Idempotency<S, U> {
             Ok(scope) => scope,
             Err(detail) => return answer::problem(Problem::new(ProblemName::KeyInvalid, detail), policy.dialect),
         };
-        drop(view);
         let fingerprint = self.fingerprint(hash_key, &call, &policy, &bytes).await;
         let upstream = call.upstream.config().name.as_str();
         let name = match kind {

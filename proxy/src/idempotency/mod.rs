@@ -1,7 +1,7 @@
 //! Keyed requests happen once.
 //!
 //! Data flows one way: [`layer`] reads a request and names its record ([`mod@key`], [`name`], [`mod@fingerprint`], under a [`policy`]);
-//! [`exchange`] claims it, sends it, judges the answer ([`verdict`]), records it ([`response`], [`seal`]) and answers ([`answer`]);
+//! [`exchange`] claims it, sends it, judges the answer ([`verdict`]), records it ([`response`], [`seal`]) and answers;
 //! [`lease`] and [`heartbeat`] keep claims alive, [`backlog`] makes the writes that could not be made in time, [`probe`] asks a
 //! service what nobody knows.
 //!

@@ -24,7 +24,7 @@ const MAX_ANSWER: u64 = 256 * 1024;
 #[derive(Debug)]
 pub enum Finding {
     /// The upstream had acted; this is to be recorded.
-    Done(Recorded),
+    Done(Box<Recorded>),
     /// It had not, as far as it knows now.
     NotDone,
     /// The probe cannot tell; why.
@@ -111,8 +111,10 @@ fn judge(probe: &Probe, request: &Value, key: &Value, parts: http::response::Par
         Ok(false) => Finding::NotDone,
         Err(error) => Finding::CannotTell(format!("`done`: {error}")),
         Ok(true) => match &probe.response {
-            None => Finding::Done(record(&parts, body, None, &[])),
-            Some(template) => build(template, &known).map_or_else(Finding::CannotTell, Finding::Done),
+            None => Finding::Done(Box::new(record(&parts, body, None, &[]))),
+            Some(template) => {
+                build(template, &known).map_or_else(Finding::CannotTell, |recorded| Finding::Done(Box::new(recorded)))
+            }
         },
     }
 }

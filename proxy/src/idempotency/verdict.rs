@@ -95,6 +95,7 @@ fn judge_problem(name: ProblemName) -> Option<Verdict> {
         | Name::UntrustedPeer
         | Name::Denied
         | Name::NotFound
+        | Name::Malformed
         | Name::HeaderTimeout
         | Name::BodyIncomplete
         | Name::UpstreamFailed

@@ -16,6 +16,10 @@ use super::{
 };
 use crate::{idempotency::marker::Dialect, problem::ProblemName};
 
+/// The least that hyper buffers of a connection, in bytes.
+const SMALLEST_BUFFER: usize = 8192;
+/// The header lines that hyper takes without being told.
+const HYPERS_HEADERS: usize = 100;
 /// Streams that one HTTP/2 connection may have open.
 const MAX_STREAMS: u32 = 256;
 /// How long an idle HTTP/2 client gets to answer a goodbye. One that does not is gone.
@@ -111,20 +115,27 @@ async fn serve_http1<H: Handler>(tcp: TcpStream, front: Front, peer: Peer, handl
             async move { Ok::<_, std::convert::Infallible>(handler.handle(request, peer, busy).await) }
         })
     };
+    let header_bytes = usize::try_from(limits.header_bytes.get()).unwrap_or(usize::MAX);
     let mut builder = http1::Builder::new();
     builder
         .preserve_header_case(true)
         .writev(false)
         .header_read_timeout(None)
-        .max_headers(limits.headers)
-        .max_buf_size(usize::try_from(limits.header_bytes.get()).unwrap_or(usize::MAX).max(8192))
+        .max_header_size(header_bytes)
+        .max_buf_size(header_bytes.max(SMALLEST_BUFFER))
         .timer(TokioTimer::new());
+    if limits.headers != HYPERS_HEADERS {
+        // Any other number costs an allocation for each request.
+        builder.max_headers(limits.headers);
+    }
     let mut connection = pin!(Some(builder.serve_connection(io, service).with_upgrades()));
     let mut draining = false;
     let mut look_at = Instant::now() + limits.header_timeout.min(limits.idle_timeout);
     loop {
         let Some(mut running) = connection.as_mut().as_pin_mut() else { return };
         tokio::select! {
+            // First of all, what has been sent already is read: a connection on which nothing was read, hyper closes in a drain.
+            biased;
             // How a connection ends, its requests have seen.
             _ended = running.as_mut() => return,
             () = shared.drain.cancelled(), if !draining => {
@@ -172,6 +183,7 @@ async fn serve_http2<H: Handler>(tcp: TcpStream, front: Front, peer: Peer, handl
     loop {
         let idle_timeout = if told { GOODBYE } else { limits.idle_timeout };
         tokio::select! {
+            biased;
             _ended = connection.as_mut() => return,
             () = shared.drain.cancelled(), if !draining => {
                 (draining, told) = (true, true);

@@ -76,8 +76,13 @@ pub async fn serve<H: Handler>(listener: TcpListener, handler: H, shared: Shared
             Err(error) => pause_after(&error, &shared).await,
         }
     }
-    while let Some(Ok((tcp, address))) = futures_util::FutureExt::now_or_never(listener.accept()) {
-        admit(tcp, address, &handler, &shared);
+    // The runtime may not have heard of what the kernel has queued: the kernel is asked.
+    let Ok(listener) = listener.into_std() else { return };
+    for _ in 0..listener::BACKLOG {
+        let Ok((tcp, address)) = listener.accept() else { return };
+        if let Ok(tcp) = tcp.set_nonblocking(true).and_then(|()| TcpStream::from_std(tcp)) {
+            admit(tcp, address, &handler, &shared);
+        }
     }
 }
 

@@ -121,6 +121,11 @@ impl CorePool {
         self.lock().http2.clone().filter(|sender| !sender.is_closed())
     }
 
+    /// The HTTP/2 connection has failed.
+    pub(super) fn forget_http2(&self) {
+        self.lock().http2 = None;
+    }
+
     pub(super) fn keep_http2(&self, sender: http2::SendRequest<Body>) {
         self.lock().http2 = Some(sender);
     }

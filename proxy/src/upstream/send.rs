@@ -17,6 +17,8 @@ use super::{
 };
 use crate::{body::Body, config::Protocol, headers};
 
+/// How many connections in a row may turn out to have ended before a send gives up.
+const MAX_STALE: u32 = 8;
 /// A connection that an upstream means to keep for n seconds is used for one second less: a request must not cross its closing.
 const CLOSING_MARGIN: Duration = Duration::from_secs(1);
 
@@ -45,11 +47,17 @@ async fn send(mut call: Call) -> Result<Response<Body>, SendError> {
     };
     let endpoints = call.upstream.endpoints.len();
     let first = call.upstream.next_turn();
-    let mut tried = 0;
+    let (mut tried, mut stale) = (0, 0);
     loop {
         let at = (first + tried) % endpoints;
         tried += 1;
         match send_to(call, at, place).await {
+            Err(Failed::Stale(_, back, place_back)) if stale < MAX_STALE => {
+                (call, place) = (*back, place_back);
+                stale += 1;
+                tried -= 1;
+            }
+            Err(Failed::Stale(reason, back, _)) => return Err(SendError::NotSent(reason, Some(back))),
             Err(Failed::NotSent(reason, Some((back, _)))) if tried == endpoints || !reason.is_endpoints_fault() => {
                 return Err(SendError::NotSent(reason, Some(back)));
             }
@@ -62,6 +70,8 @@ async fn send(mut call: Call) -> Result<Response<Body>, SendError> {
 }
 
 enum Failed {
+    /// A connection that was used before had ended, and the HTTP library gave the call back.
+    Stale(NotSent, Box<Call>, InFlight),
     /// With the call, where the HTTP library gave it back.
     NotSent(NotSent, Option<(Box<Call>, InFlight)>),
     Unknown(String),
@@ -81,8 +91,8 @@ async fn send_to(mut call: Call, at: usize, place: InFlight) -> Result<Response<
         Protocol::Auto => headers::is_grpc(call.request.headers()),
     };
     let ready = if use_http2 { open_http2(endpoint, pool).await } else { open_http1(endpoint, pool).await };
-    let sender = match ready {
-        Ok(sender) => sender,
+    let (sender, is_reused) = match ready {
+        Ok(ready) => ready,
         Err(reason) => return Err(Failed::NotSent(reason, Some((Box::new(call), place)))),
     };
     if call.gate.as_ref().is_some_and(|gate| !gate.open()) {
@@ -94,18 +104,24 @@ async fn send_to(mut call: Call, at: usize, place: InFlight) -> Result<Response<
     let host = call.request.headers().get(header::HOST).cloned();
     let target = call.request.uri().clone();
     let request = std::mem::take(&mut call.request);
-    match sender {
+    let (sent, home) = match sender {
         Sender::Http1(mut sender) => {
             let sent = sender.try_send_request(for_http1(request, endpoint)).await;
-            match sent {
-                Ok(response) => Ok(pooled(response, Some((pool.clone(), sender)), &upstream, place)),
-                Err(error) => Err(failed(error, call, endpoint, place, target, host)),
+            (sent, Some((pool.clone(), sender)))
+        }
+        Sender::Http2(mut sender) => (sender.try_send_request(for_http2(request, endpoint)).await, None),
+    };
+    match sent {
+        Ok(response) => Ok(pooled(response, home, &upstream, place)),
+        Err(error) => {
+            if use_http2 {
+                pool.forget_http2();
+            }
+            match failed(error, call, endpoint, place, target, host) {
+                Failed::NotSent(reason, Some((back, place))) if is_reused => Err(Failed::Stale(reason, back, place)),
+                failed => Err(failed),
             }
         }
-        Sender::Http2(mut sender) => match sender.try_send_request(for_http2(request, endpoint)).await {
-            Ok(response) => Ok(pooled(response, None, &upstream, place)),
-            Err(error) => Err(failed(error, call, endpoint, place, target, host)),
-        },
     }
 }
 
@@ -114,20 +130,26 @@ enum Sender {
     Http2(hyper::client::conn::http2::SendRequest<Body>),
 }
 
-async fn open_http1(endpoint: &Endpoint, pool: &CorePool) -> Result<Sender, NotSent> {
+/// A connection that is ready now, and whether it was used before.
+async fn open_http1(endpoint: &Endpoint, pool: &CorePool) -> Result<(Sender, bool), NotSent> {
     loop {
         match tokio::time::timeout(endpoint.connect_timeout(), pool.take()).await {
             Err(_) => return Err(NotSent::PoolBusy { endpoint: endpoint.authority.to_string() }),
-            // One that has closed in the meantime is dropped; the next one, or a new one, is taken.
-            Ok(Taken::Reused(mut sender)) => {
-                if sender.ready().await.is_ok() {
-                    return Ok(Sender::Http1(sender));
+            // One that has closed in the meantime, or is still busy with an upload that was answered early, is dropped: the next
+            // one, or a new one, is taken.
+            Ok(Taken::Reused(sender)) => {
+                if !sender.is_ready() {
+                    tokio::task::yield_now().await;
+                }
+                if sender.is_ready() {
+                    return Ok((Sender::Http1(sender), true));
                 }
             }
             Ok(Taken::MayOpen(slot)) => {
-                let mut sender = endpoint.http1(slot).await?;
+                // Opening is rare and its future large.
+                let mut sender = Box::pin(endpoint.http1(slot)).await?;
                 return match sender.ready().await {
-                    Ok(()) => Ok(Sender::Http1(sender)),
+                    Ok(()) => Ok((Sender::Http1(sender), false)),
                     Err(error) => Err(not_taken(endpoint, &error)),
                 };
             }
@@ -135,16 +157,16 @@ async fn open_http1(endpoint: &Endpoint, pool: &CorePool) -> Result<Sender, NotS
     }
 }
 
-async fn open_http2(endpoint: &Endpoint, pool: &CorePool) -> Result<Sender, NotSent> {
+async fn open_http2(endpoint: &Endpoint, pool: &CorePool) -> Result<(Sender, bool), NotSent> {
     if let Some(mut sender) = pool.http2()
         && sender.ready().await.is_ok()
     {
-        return Ok(Sender::Http2(sender));
+        return Ok((Sender::Http2(sender), true));
     }
-    let mut sender = endpoint.http2().await?;
+    let mut sender = Box::pin(endpoint.http2()).await?;
     sender.ready().await.map_err(|error| not_taken(endpoint, &error))?;
     pool.keep_http2(sender.clone());
-    Ok(Sender::Http2(sender))
+    Ok((Sender::Http2(sender), false))
 }
 
 fn not_taken(endpoint: &Endpoint, error: &hyper::Error) -> NotSent {

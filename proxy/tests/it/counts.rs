@@ -7,7 +7,11 @@ const ROUND_TRIPS: &str = "refrain_store_round_trips";
 /// A Refrain whose own round trips (renewals, checks) do not come within a test.
 async fn with_store(url: &str, origin: &Origin) -> Refrain {
     let idempotency = "idempotency: {lease: 60s}\n";
-    Refrain::start(&format!("workers: 1\nstore: {{url: \"{url}\"}}\nupstreams: {{app: {{url: \"{}\", local: true}}}}\n{idempotency}", origin.url())).await
+    Refrain::start(&format!(
+        "workers: 1\nstore: {{url: \"{url}\"}}\nupstreams: {{app: {{url: \"{}\", local: true}}}}\n{idempotency}",
+        origin.url()
+    ))
+    .await
 }
 
 /// Round trips that a request causes, counted by the program itself.

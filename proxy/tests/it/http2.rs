@@ -302,7 +302,8 @@ async fn a_grpc_call_with_a_key_is_marked_as_unprotected() {
 async fn grpc_for_browsers_is_no_grpc_and_goes_over_http1() {
     let origin = RawOrigin::start().await;
     let refrain = beside(&origin.url(), "").await;
-    let asking = Call::post(&refrain.url("/shop.Orders/Place")).header("content-type", "application/grpc-web+proto").body("x").start();
+    let asking =
+        Call::post(&refrain.url("/shop.Orders/Place")).header("content-type", "application/grpc-web+proto").body("x").start();
     let (mut upstream, seen) = origin.accept_request().await;
     assert_eq!(seen.start, "POST /shop.Orders/Place HTTP/1.1");
     upstream.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
@@ -343,7 +344,8 @@ where
         while let Ok((tcp, _)) = listener.accept().await {
             let mut connection = h2::server::handshake(tcp).await.unwrap();
             let mut next = Next::Stream;
-            while let (Next::Stream, Some(Ok((_, respond)))) = (next, connection.accept().await) {
+            while let Next::Stream = next {
+                let Some(Ok((_, respond))) = connection.accept().await else { break };
                 next = act(number, respond);
                 number += 1;
             }

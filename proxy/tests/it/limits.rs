@@ -1,6 +1,8 @@
 //! Nothing grows without bound: what is over a limit is told so, and others do not feel it.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::support::{
     client::Call,
@@ -34,11 +36,39 @@ async fn a_head_over_its_limit_is_refused_and_the_connection_closed() {
 }
 
 #[tokio::test]
+async fn a_small_limit_for_heads_is_kept_too() {
+    let origin = RawOrigin::start().await;
+    let refrain = beside(&origin.url(), "limits: {header_bytes: 1KiB}\n").await;
+    let mut client = RawConnection::to(refrain.address()).await;
+    client.send(format!("GET / HTTP/1.1\r\nHost: a\r\nX-Long: {}\r\n\r\n", "v".repeat(1024))).await;
+    assert_eq!(client.head().await.status(), 431);
+    let mut client = RawConnection::to(refrain.address()).await;
+    client.send(format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5000\r\n\r\n{}", "v".repeat(5000))).await;
+    let (mut upstream, seen) = origin.accept_request().await;
+    assert_eq!(upstream.body(&seen).await.len(), 5000, "the limit is for heads");
+}
+
+#[tokio::test]
+async fn a_head_may_have_a_hundred_lines_unless_told_otherwise() {
+    let origin = RawOrigin::start().await;
+    let refrain = beside(&origin.url(), "").await;
+    let mut client = RawConnection::to(refrain.address()).await;
+    client.send(format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", "X-One: 1\r\n".repeat(99))).await;
+    let (_upstream, seen) = origin.accept_request().await;
+    assert_eq!(seen.values("x-one").len(), 99);
+    let mut client = RawConnection::to(refrain.address()).await;
+    client.send(format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", "X-One: 1\r\n".repeat(100))).await;
+    assert_eq!(client.head().await.status(), 431);
+}
+
+#[tokio::test]
 async fn a_head_within_its_limits_passes() {
     let origin = RawOrigin::start().await;
     let refrain = beside(&origin.url(), "limits: {header_bytes: 10KiB, headers: 5}\n").await;
     let mut client = RawConnection::to(refrain.address()).await;
-    client.send(format!("GET / HTTP/1.1\r\nHost: a\r\nX-Long: {}\r\n{}\r\n", "v".repeat(9 * 1024), "X-One: 1\r\n".repeat(3))).await;
+    client
+        .send(format!("GET / HTTP/1.1\r\nHost: a\r\nX-Long: {}\r\n{}\r\n", "v".repeat(9 * 1024), "X-One: 1\r\n".repeat(3)))
+        .await;
     let (_upstream, seen) = origin.accept_request().await;
     assert_eq!(seen.values("x-one").len(), 3);
 }
@@ -171,7 +201,10 @@ async fn a_request_too_many_is_told_to_come_back() {
     let slow = [Call::get(&refrain.url("/slow")).start(), Call::get(&refrain.url("/slow")).start()];
     gate.started(2).await;
     let refused = Call::get(&refrain.url("/other")).send().await;
-    assert_eq!((refused.status, refused.header("refrain-problem"), refused.header("retry-after")), (503, Some("overloaded"), Some("1")));
+    assert_eq!(
+        (refused.status, refused.header("refrain-problem"), refused.header("retry-after")),
+        (503, Some("overloaded"), Some("1"))
+    );
     assert_eq!(refrain.metric("refrain_requests_in_flight").await, 2.0);
     gate.open();
     for slow in slow {
@@ -189,7 +222,10 @@ async fn bodies_that_would_take_too_much_memory_are_told_to_come_back() {
     let first = Call::post(&refrain.url("/slow")).key("first").body("x".repeat(70 * 1024)).start();
     gate.started(1).await;
     let refused = Call::post(&refrain.url("/orders")).key("second").body("x".repeat(40 * 1024)).send().await;
-    assert_eq!((refused.status, refused.header("refrain-problem"), refused.header("retry-after")), (503, Some("overloaded"), Some("1")));
+    assert_eq!(
+        (refused.status, refused.header("refrain-problem"), refused.header("retry-after")),
+        (503, Some("overloaded"), Some("1"))
+    );
     // What needs no memory is not held up.
     let unkeyed = Call::post(&refrain.url("/orders")).body("x".repeat(400 * 1024)).send().await;
     assert_eq!(unkeyed.status, 201);

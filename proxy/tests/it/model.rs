@@ -319,7 +319,7 @@ impl Model for Protocol {
 }
 
 const WHOLE: Protocol =
-    Protocol { clients: 3, ticks: 6, on_unknown: OnUnknown::Resend, fencing: true, looks_before_sending: true };
+    Protocol { clients: 3, ticks: 5, on_unknown: OnUnknown::Resend, fencing: true, looks_before_sending: true };
 
 fn check(protocol: Protocol) {
     let checker = protocol.checker().threads(2).spawn_bfs().join();

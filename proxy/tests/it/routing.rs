@@ -26,7 +26,8 @@ impl Town {
             .iter()
             .map(|(name, origin)| format!("  {name}: {{url: \"{}\", local: {}}}\n", origin.url(), *name == "local"))
             .collect();
-        let routes: String = routes.iter().map(|(matches, name)| format!("  - {{match: {{{matches}}}, upstream: {name}}}\n")).collect();
+        let routes: String =
+            routes.iter().map(|(matches, name)| format!("  - {{match: {{{matches}}}, upstream: {name}}}\n")).collect();
         let yaml = format!("store: {{url: \"memory:\"}}\nupstreams:\n{upstreams}routes:\n{routes}");
         Self { refrain: Refrain::start(&yaml).await, services }
     }
@@ -36,7 +37,8 @@ impl Town {
         let before: Vec<usize> = self.counts();
         let answer = Call::new(method, &self.refrain.url(path)).header("host", host).send().await;
         assert_eq!(answer.status, 201, "{method} {path}: {answer:?}");
-        let reached: Vec<_> = self.services.iter().zip(before).filter(|((_, origin), before)| origin.requests().len() > *before).collect();
+        let reached: Vec<_> =
+            self.services.iter().zip(before).filter(|((_, origin), before)| origin.requests().len() > *before).collect();
         assert_eq!(reached.len(), 1);
         reached[0].0.0
     }

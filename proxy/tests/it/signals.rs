@@ -5,13 +5,14 @@ use std::{
     os::unix::fs::symlink,
     path::Path,
     process::Output,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader, Lines},
     net::TcpStream,
     process::{Child, ChildStderr, Command},
+    time::Instant,
 };
 
 use crate::support::{
@@ -140,7 +141,7 @@ async fn a_drain_ends_at_its_deadline() {
     let mut client = RawConnection::to(refrain.address()).await;
     client.send("GET /slow HTTP/1.1\r\nHost: a\r\n\r\n").await;
     gate.started(1).await;
-    let began = Instant::now();
+    let began = tokio::time::Instant::now();
     refrain.signal(Signal::Term);
     assert_eq!(refrain.wait_exit().await.code(), Some(0));
     assert!((Duration::from_millis(300)..Duration::from_secs(4)).contains(&began.elapsed()), "{:?}", began.elapsed());
@@ -272,7 +273,19 @@ async fn a_taken_port_is_named_and_nothing_starts() {
     let address = taken.local_addr().unwrap().to_string();
     for (listen, admin) in [(address.as_str(), "127.0.0.1:0"), ("127.0.0.1:0", address.as_str())] {
         for workers in ["1", "2"] {
-            let args = ["run", "--listen", listen, "--admin", admin, "--workers", workers, "--store", "memory:", "--upstream", "http://127.0.0.1:9"];
+            let args = [
+                "run",
+                "--listen",
+                listen,
+                "--admin",
+                admin,
+                "--workers",
+                workers,
+                "--store",
+                "memory:",
+                "--upstream",
+                "http://127.0.0.1:9",
+            ];
             let (output, said) = run(folder.path(), &args, &[]).await;
             assert_eq!(output.status.code(), Some(1), "{said}");
             assert!(said.contains(&format!("cannot listen on {address}")) && said.contains("in use"), "{said}");
@@ -286,7 +299,19 @@ async fn two_processes_cannot_share_a_port() {
     let refrain = Refrain::start(&config(&origin, "workers: 2\n")).await;
     let address = refrain.address().to_string();
     for workers in ["1", "2"] {
-        let args = ["run", "--listen", &address, "--admin", "127.0.0.1:0", "--workers", workers, "--store", "memory:", "--upstream", "http://127.0.0.1:9"];
+        let args = [
+            "run",
+            "--listen",
+            &address,
+            "--admin",
+            "127.0.0.1:0",
+            "--workers",
+            workers,
+            "--store",
+            "memory:",
+            "--upstream",
+            "http://127.0.0.1:9",
+        ];
         let (output, said) = run(refrain.folder(), &args, &[]).await;
         assert_eq!(output.status.code(), Some(1), "{said}");
         assert!(said.contains(&address), "{said}");
@@ -296,10 +321,12 @@ async fn two_processes_cannot_share_a_port() {
 #[tokio::test]
 async fn two_processes_cannot_share_an_embedded_store() {
     let origin = Origin::start();
-    let yaml = format!("store: {{url: \"embedded:./records.db\"}}\nupstreams: {{app: {{url: \"{}\", local: true}}}}\n", origin.url());
+    let yaml =
+        format!("store: {{url: \"embedded:./records.db\"}}\nupstreams: {{app: {{url: \"{}\", local: true}}}}\n", origin.url());
     let refrain = Refrain::start(&yaml).await;
     let store = format!("embedded:{}", refrain.folder().join("records.db").display());
-    let args = ["run", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--store", &store, "--upstream", "http://127.0.0.1:9"];
+    let args =
+        ["run", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--store", &store, "--upstream", "http://127.0.0.1:9"];
     let (output, said) = run(refrain.folder(), &args, &[]).await;
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("records.db"), "{said}");
@@ -336,10 +363,16 @@ async fn the_program_tells_what_it_is_and_how_to_use_it() {
     assert_eq!(String::from_utf8(version.stdout).unwrap(), format!("refrain {}\n", env!("CARGO_PKG_VERSION")));
     let (help, _) = run(folder.path(), &["--help"], &[]).await;
     let said = String::from_utf8(help.stdout).unwrap();
-    assert!(help.status.success() && ["run", "check", "schema", "records"].iter().all(|command| said.contains(command)), "{said}");
+    assert!(
+        help.status.success() && ["run", "check", "schema", "records"].iter().all(|command| said.contains(command)),
+        "{said}"
+    );
     let (help, _) = run(folder.path(), &["run", "--help"], &[]).await;
     let said = String::from_utf8(help.stdout).unwrap();
-    assert!(["--upstream", "--config", "REFRAIN_LISTEN", "[default: 127.0.0.1:8080]"].iter().all(|word| said.contains(word)), "{said}");
+    assert!(
+        ["--upstream", "--config", "REFRAIN_LISTEN", "[default: 127.0.0.1:8080]"].iter().all(|word| said.contains(word)),
+        "{said}"
+    );
     let (wrong, said) = run(folder.path(), &["run", "--upstraem", "x"], &[]).await;
     assert_eq!(wrong.status.code(), Some(2));
     assert!(said.contains("--upstream"), "{said}");
@@ -386,11 +419,8 @@ impl Running {
 async fn an_upstream_is_all_it_needs() {
     let origin = Origin::start();
     let (folder, state) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let variables = [
-        ("XDG_STATE_HOME", state.path().to_str().unwrap()),
-        ("REFRAIN_LISTEN", "127.0.0.1:0"),
-        ("REFRAIN_ADMIN", "127.0.0.1:0"),
-    ];
+    let variables =
+        [("XDG_STATE_HOME", state.path().to_str().unwrap()), ("REFRAIN_LISTEN", "127.0.0.1:0"), ("REFRAIN_ADMIN", "127.0.0.1:0")];
     let mut running = Running::start(folder.path(), &["--upstream", &origin.url()], &variables);
     let url = format!("http://{}/orders", running.address().await);
     let first = Call::post(&url).key("k").send().await;

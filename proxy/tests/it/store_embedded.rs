@@ -69,10 +69,15 @@ async fn the_clock_does_not_go_back_over_a_restart() {
     let store = EmbeddedStore::open_with(&path, Wakes::default(), late).unwrap();
     hand.advance(LONG);
     let first = fresh(&store, &claim()).await;
+    hand.advance(LONG);
     store.close().await;
     let (early, _) = StoreClock::manual(Timestamp::from_unix_ms(1 << 40));
     let store = EmbeddedStore::open_with(&path, Wakes::default(), early).unwrap();
-    assert!(fresh(&store, &claim()).await.fence >= first.fence);
+    let next = fresh(&store, &claim()).await;
+    assert!(
+        u128::from(next.fence.0) >= u128::from(first.fence.0) + LONG.as_micros(),
+        "nor over what passed since the last write"
+    );
     store.close().await;
 }
 
@@ -242,7 +247,8 @@ async fn expired_records_make_room_for_new_ones() {
         assert_eq!(store.stats().swept, round * 200);
         lengths.push(std::fs::metadata(&path).unwrap().len());
     }
-    assert!(lengths[11] <= lengths[3] * 3 / 2, "the file grows on: {lengths:?}");
+    // The engine doubles and cuts its file as it goes; without the sweeping it would be more than six times as long.
+    assert!(lengths.iter().all(|length| *length <= lengths[0] * 3), "the file grows on: {lengths:?}");
     store.close().await;
 }
 

@@ -146,7 +146,9 @@ async fn every_piece_of_an_upload_arrives_when_it_is_said() {
 async fn a_client_that_hangs_up_lets_its_unprotected_call_go() {
     let origin = RawOrigin::start().await;
     let refrain = beside(&origin.url(), "").await;
-    for answered in ["", "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nbeginning", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"] {
+    for answered in
+        ["", "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nbeginning", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"]
+    {
         for with_a_reset in [true, false] {
             let mut client = RawConnection::to(refrain.address()).await;
             client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi").await;
@@ -156,7 +158,11 @@ async fn a_client_that_hangs_up_lets_its_unprotected_call_go() {
             if !answered.is_empty() {
                 client.head().await;
             }
-            if with_a_reset { client.reset() } else { drop(client) }
+            if with_a_reset {
+                client.reset()
+            } else {
+                drop(client)
+            }
             upstream.closed().await;
         }
     }

@@ -1,9 +1,9 @@
 //! Connections that leave HTTP: WebSockets and other upgrades become tunnels.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, time::Instant};
 use tokio_tungstenite::{
     accept_async, connect_async,
     tungstenite::{Message, client::IntoClientRequest as _},
@@ -134,10 +134,10 @@ async fn a_quiet_tunnel_is_not_taken_for_an_idle_connection() {
 async fn a_tunnel_counts_as_a_connection() {
     let origin = RawOrigin::start().await;
     let refrain = beside(&origin.url(), "limits: {connections: 1}\n").await;
-    let (client, _upstream) = tunnel(&origin, refrain.address()).await;
+    let ends = tunnel(&origin, refrain.address()).await;
     let mut other = RawConnection::to(refrain.address()).await;
     assert_eq!(other.head().await.status(), 503, "a place is taken as long as the tunnel is");
-    drop(client);
+    drop(ends);
     refrain.until_admin("/metrics", |metrics| metrics.text().contains("refrain_connections 0\n")).await;
 }
 
@@ -159,7 +159,7 @@ async fn a_tunnel_is_cut_at_the_drains_deadline() {
     let origin = RawOrigin::start().await;
     let mut refrain = beside(&origin.url(), "limits: {drain: 300ms}\n").await;
     let (mut client, mut upstream) = tunnel(&origin, refrain.address()).await;
-    let began = Instant::now();
+    let began = tokio::time::Instant::now();
     refrain.signal(Signal::Term);
     client.closed().await;
     upstream.closed().await;

@@ -1,13 +1,16 @@
 //! Several endpoints, their connections, and what happens when they are slow, full or gone.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::{
+    net::{TcpSocket, TcpStream},
+    time::Instant,
+};
 
 use crate::support::{
     client::Call,
     origin::{Origin, Reply},
-    raw::{Head, RawConnection, RawOrigin},
+    raw::{Head, RawConnection, RawOrigin, beside},
     refrain::Refrain,
     within,
 };
@@ -17,7 +20,10 @@ const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
 /// A Refrain of one core with one upstream at these endpoints; `settings` are the upstream's.
 async fn before(urls: &[String], settings: &str) -> Refrain {
-    let yaml = format!("workers: 1\nstore: {{url: \"memory:\"}}\nupstreams: {{app: {{url: [{}], local: true, {settings}}}}}\n", urls.join(", "));
+    let yaml = format!(
+        "workers: 1\nstore: {{url: \"memory:\"}}\nupstreams: {{app: {{url: [{}], local: true, {settings}}}}}\n",
+        urls.join(", ")
+    );
     Refrain::start(&yaml).await
 }
 
@@ -81,7 +87,6 @@ async fn what_may_have_been_taken_is_not_sent_elsewhere() {
 async fn a_service_that_is_not_there_is_said_to_be_not_there_and_found_again() {
     let origins = [Origin::start(), Origin::start()];
     let refrain = before(&origins.each_ref().map(Origin::url), "").await;
-    assert_eq!(Call::get(&refrain.url("/")).send().await.status, 201);
     for origin in &origins {
         origin.close().await;
     }
@@ -116,14 +121,21 @@ async fn one_connection_serves_many_requests() {
 #[tokio::test]
 async fn a_connection_that_closed_in_between_fails_nobody() {
     let origin = RawOrigin::start().await;
-    let refrain = before(&[origin.url()], "").await;
+    let refrain = beside(&origin.url(), "routes: [{match: {path: /denied}, access: deny}]\n").await;
     let mut client = RawConnection::to(refrain.address()).await;
     for round in 0..20 {
         client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n").await;
         let (mut upstream, _) = origin.accept_request().await;
         upstream.send(OK).await;
         assert_eq!(client.response().await.0.status(), 200, "round {round}");
-        if round % 2 == 0 { drop(upstream) } else { upstream.reset() }
+        if round % 2 == 0 {
+            drop(upstream)
+        } else {
+            upstream.reset()
+        }
+        // The close is on its way, and the kernel does not promise that it comes before what another connection brings. What the
+        // same core answers by itself, it answers after it.
+        assert_eq!(client.exchange("GET /denied HTTP/1.1\r\nHost: a\r\n\r\n").await.0.status(), 403);
     }
 }
 
@@ -161,7 +173,7 @@ async fn an_idle_connection_is_closed_before_the_service_would() {
     let (mut upstream, _) = origin.accept_request().await;
     upstream.send(OK).await;
     client.response().await;
-    let began = Instant::now();
+    let began = tokio::time::Instant::now();
     upstream.closed().await;
     assert!((Duration::from_millis(150)..Duration::from_secs(4)).contains(&began.elapsed()), "{:?}", began.elapsed());
 }
@@ -188,7 +200,7 @@ async fn no_more_idle_connections_are_kept_than_said() {
 async fn an_answer_that_takes_too_long_is_a_504_and_the_upstream_is_let_go() {
     let origin = RawOrigin::start().await;
     let refrain = before(&[origin.url()], "response_timeout: 300ms").await;
-    let began = Instant::now();
+    let began = tokio::time::Instant::now();
     let mut client = asking(&refrain, GET).await;
     let (mut upstream, _) = origin.accept_request().await;
     let (head, _) = client.response().await;
@@ -232,7 +244,7 @@ impl Hole {
 async fn a_connection_that_does_not_come_about_is_not_waited_for_longer_than_said() {
     let hole = Hole::dig().await;
     let refrain = before(std::slice::from_ref(&hole.url), "connect_timeout: 300ms").await;
-    let began = Instant::now();
+    let began = tokio::time::Instant::now();
     let answer = Call::get(&refrain.url("/")).send().await;
     assert_eq!((answer.status, answer.problem()), (503, "upstream-not-reached"));
     assert!((Duration::from_millis(300)..Duration::from_secs(3)).contains(&began.elapsed()), "{:?}", began.elapsed());

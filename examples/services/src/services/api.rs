@@ -82,11 +82,7 @@ impl IntoResponse for ApiError {
 
 impl From<sqlx::Error> for ApiError {
     fn from(error: sqlx::Error) -> Self {
-        if database::is_busy(&error) {
-            Self::Busy
-        } else {
-            Self::Database(error)
-        }
+        if database::is_busy(&error) { Self::Busy } else { Self::Database(error) }
     }
 }
 
@@ -94,9 +90,7 @@ impl From<JsonRejection> for ApiError {
     fn from(rejection: JsonRejection) -> Self {
         match rejection.status() {
             // A body that is JSON but not the one asked for is a bad request like any other.
-            StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY => {
-                Self::Invalid(rejection.body_text())
-            }
+            StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY => Self::Invalid(rejection.body_text()),
             status => Self::Refused(status, rejection.body_text()),
         }
     }
@@ -153,17 +147,12 @@ async fn health(pool: SqlitePool) -> Result<Json<Health>, ApiError> {
 
 async fn unknown_path(uri: Uri) -> ApiError {
     let path = uri.path();
-    ApiError::NotFound(format!(
-        "there is nothing at {path}; every path ends in a slash"
-    ))
+    ApiError::NotFound(format!("there is nothing at {path}; every path ends in a slash"))
 }
 
 async fn unknown_method(method: Method, uri: Uri) -> ApiError {
     let path = uri.path();
-    ApiError::Refused(
-        StatusCode::METHOD_NOT_ALLOWED,
-        format!("{path} does not take {method}"),
-    )
+    ApiError::Refused(StatusCode::METHOD_NOT_ALLOWED, format!("{path} does not take {method}"))
 }
 
 async fn log_request(request: Request, next: Next) -> Response {
@@ -190,9 +179,6 @@ mod tests {
     fn callers_are_not_told_how_the_database_failed() {
         let error = ApiError::from(sqlx::Error::ColumnNotFound("secret".to_owned()));
         assert_eq!(error.to_string(), "the database failed");
-        assert_eq!(
-            error.into_response().status(),
-            StatusCode::INTERNAL_SERVER_ERROR
-        );
+        assert_eq!(error.into_response().status(), StatusCode::INTERNAL_SERVER_ERROR);
     }
 }

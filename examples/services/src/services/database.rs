@@ -26,11 +26,7 @@ pub async fn open(file: &Path, migrations: &Migrator) -> Result<SqlitePool, sqlx
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
         .busy_timeout(MAX_WAIT);
-    let pool = SqlitePoolOptions::new()
-        .max_connections(MAX_CONNECTIONS)
-        .acquire_timeout(MAX_WAIT)
-        .connect_with(options)
-        .await?;
+    let pool = SqlitePoolOptions::new().max_connections(MAX_CONNECTIONS).acquire_timeout(MAX_WAIT).connect_with(options).await?;
     migrations.run(&pool).await?;
     Ok(pool)
 }
@@ -72,19 +68,10 @@ mod tests {
             .busy_timeout(Duration::ZERO);
         let mut first = SqliteConnection::connect_with(&options).await.unwrap();
         let mut second = SqliteConnection::connect_with(&options).await.unwrap();
-        sqlx::query("BEGIN IMMEDIATE")
-            .execute(&mut first)
-            .await
-            .unwrap();
-        let busy = sqlx::query("BEGIN IMMEDIATE")
-            .execute(&mut second)
-            .await
-            .unwrap_err();
+        sqlx::query("BEGIN IMMEDIATE").execute(&mut first).await.unwrap();
+        let busy = sqlx::query("BEGIN IMMEDIATE").execute(&mut second).await.unwrap_err();
         assert!(is_busy(&busy), "{busy}");
-        let wrong = sqlx::query("SELECT nothing")
-            .execute(&mut second)
-            .await
-            .unwrap_err();
+        let wrong = sqlx::query("SELECT nothing").execute(&mut second).await.unwrap_err();
         assert!(!is_busy(&wrong), "{wrong}");
         assert!(is_busy(&sqlx::Error::PoolTimedOut));
     }

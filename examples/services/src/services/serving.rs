@@ -31,11 +31,7 @@ impl Serving {
         let stopped = stop.clone().cancelled_owned();
         let serve = axum::serve(listener, router).with_graceful_shutdown(stopped);
         let task = tokio::spawn(serve.into_future());
-        Ok(Self {
-            address,
-            stop,
-            task,
-        })
+        Ok(Self { address, stop, task })
     }
 
     /// Where it listens.

@@ -58,10 +58,7 @@ impl TryFrom<String> for Reference {
     fn try_from(text: String) -> Result<Self, String> {
         match text.chars().count() {
             0 => Err("a reference must not be empty".to_owned()),
-            n if n > Self::MAX_CHARACTERS => Err(format!(
-                "a reference has at most {} characters, not {n}",
-                Self::MAX_CHARACTERS
-            )),
+            n if n > Self::MAX_CHARACTERS => Err(format!("a reference has at most {} characters, not {n}", Self::MAX_CHARACTERS)),
             _ => Ok(Self(text)),
         }
     }

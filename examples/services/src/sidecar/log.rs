@@ -28,13 +28,11 @@ impl Log {
     /// The file's end, twice.
     pub(super) fn open(&self) -> Result<(File, File), SidecarError> {
         let opened = File::options().create(true).append(true).open(&self.path);
-        opened
-            .and_then(|file| Ok((file.try_clone()?, file)))
-            .map_err(|source| SidecarError::File {
-                name: self.name,
-                path: self.path.clone(),
-                source,
-            })
+        opened.and_then(|file| Ok((file.try_clone()?, file))).map_err(|source| SidecarError::File {
+            name: self.name,
+            path: self.path.clone(),
+            source,
+        })
     }
 
     /// The last lines, at most 4 KiB.
@@ -54,11 +52,7 @@ impl Log {
         file.take(MAX_TAIL_BYTES).read_to_end(&mut bytes)?;
         let text = String::from_utf8_lossy(&bytes);
         // Cut inside a line: leave that line out.
-        let whole = if start == 0 {
-            0
-        } else {
-            text.find('\n').map_or(0, |end| end + 1)
-        };
+        let whole = if start == 0 { 0 } else { text.find('\n').map_or(0, |end| end + 1) };
         Ok(text[whole..].to_owned())
     }
 }

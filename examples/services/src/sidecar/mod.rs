@@ -77,9 +77,7 @@ pub enum SidecarError {
         said: String,
     },
     /// The process runs and does not become ready.
-    #[error(
-        "the sidecar of {name} was not ready after {waited:?} (GET http://{admin}/readyz); it said:\n{said}"
-    )]
+    #[error("the sidecar of {name} was not ready after {waited:?} (GET http://{admin}/readyz); it said:\n{said}")]
     NotReady {
         /// The service.
         name: &'static str,
@@ -118,60 +116,26 @@ impl Sidecar {
     /// # Errors
     /// When it cannot be started, ends at once, or does not become ready in time; its process is gone then.
     pub async fn start(plan: Plan) -> Result<Self, SidecarError> {
-        let Plan {
-            name,
-            config,
-            folder,
-            upstream,
-            listen,
-            admin,
-        } = plan;
+        let Plan { name, config, folder, upstream, listen, admin } = plan;
         let config_file = folder.join("sidecar.yaml");
         if let Err(source) = std::fs::write(&config_file, config) {
-            return Err(SidecarError::File {
-                name,
-                path: config_file,
-                source,
-            });
+            return Err(SidecarError::File { name, path: config_file, source });
         }
-        let program =
-            std::env::current_exe().map_err(|source| SidecarError::Launch { name, source })?;
+        let program = std::env::current_exe().map_err(|source| SidecarError::Launch { name, source })?;
         let mut store = OsString::from("embedded:");
         store.push(folder.join("refrain.db"));
         let log = Log::new(name, folder.join("sidecar.log"));
         let (listen, admin) = (listen.release(), admin.release());
 
         let mut command = Command::new(program);
-        command
-            .args(["sidecar", "run", "--config"])
-            .arg(config_file);
-        command.args([
-            "--listen",
-            &listen.to_string(),
-            "--upstream",
-            &format!("http://{upstream}"),
-        ]);
-        command
-            .arg("--store")
-            .arg(store)
-            .args(["--admin", &admin.to_string()]);
+        command.args(["sidecar", "run", "--config"]).arg(config_file);
+        command.args(["--listen", &listen.to_string(), "--upstream", &format!("http://{upstream}")]);
+        command.arg("--store").arg(store).args(["--admin", &admin.to_string()]);
         // A group of its own: Ctrl-C in the terminal is for the shop, which then stops its sidecars in order.
-        command
-            .current_dir(folder)
-            .stdin(Stdio::null())
-            .process_group(0)
-            .kill_on_drop(true);
+        command.current_dir(folder).stdin(Stdio::null()).process_group(0).kill_on_drop(true);
 
         let child = launch(&mut command, &log)?;
-        let mut sidecar = Self {
-            name,
-            upstream,
-            listen,
-            admin,
-            command,
-            log,
-            child,
-        };
+        let mut sidecar = Self { name, upstream, listen, admin, command, log, child };
         sidecar.ready().await?;
         Ok(sidecar)
     }
@@ -188,10 +152,7 @@ impl Sidecar {
                 () = stop.cancelled() => return self.stop().await,
                 ended = self.child.wait() => ended,
             };
-            let status = ended.map_err(|source| SidecarError::Launch {
-                name: self.name,
-                source,
-            })?;
+            let status = ended.map_err(|source| SidecarError::Launch { name: self.name, source })?;
             self.child = launch(&mut self.command, &self.log)?;
             let ready = tokio::select! {
                 biased;
@@ -260,12 +221,7 @@ impl Sidecar {
         }
         match tokio::time::timeout(MAX_STOP, self.child.wait()).await {
             Ok(Ok(status)) if status.success() => {}
-            Ok(ended) => tracing::warn!(
-                name = self.name,
-                ?ended,
-                said = self.log.tail(),
-                "the sidecar stopped badly"
-            ),
+            Ok(ended) => tracing::warn!(name = self.name, ?ended, said = self.log.tail(), "the sidecar stopped badly"),
             // Dropping it kills it.
             Err(_) => tracing::warn!(name = self.name, "the sidecar did not stop and is killed"),
         }
@@ -287,8 +243,5 @@ pub fn process(arguments: Vec<OsString>) -> ExitCode {
 fn launch(command: &mut Command, log: &Log) -> Result<Child, SidecarError> {
     let (stdout, stderr) = log.open()?;
     command.stdout(stdout).stderr(stderr);
-    command.spawn().map_err(|source| SidecarError::Launch {
-        name: log.name(),
-        source,
-    })
+    command.spawn().map_err(|source| SidecarError::Launch { name: log.name(), source })
 }

@@ -27,31 +27,20 @@ async fn post(address: SocketAddr, path: &str, key: &str, body: Value) -> Respon
 }
 
 async fn order(address: SocketAddr, key: &str) -> Response<Bytes> {
-    post(
-        address,
-        "/orders/",
-        key,
-        json!({"items": [{"product_id": 1, "quantity": 2}]}),
-    )
-    .await
+    post(address, "/orders/", key, json!({"items": [{"product_id": 1, "quantity": 2}]})).await
 }
 
 async fn rows(address: SocketAddr, path: &str) -> usize {
     let listed = client::get(address, path).await;
     assert_eq!(listed.status(), 200);
-    serde_json::from_slice::<Vec<Value>>(listed.body())
-        .unwrap()
-        .len()
+    serde_json::from_slice::<Vec<Value>>(listed.body()).unwrap().len()
 }
 
 #[track_caller]
 fn assert_replayed(first: &Response<Bytes>, second: &Response<Bytes>) {
     assert_eq!(second.status(), first.status());
     assert_eq!(second.body(), first.body());
-    assert_eq!(
-        second.headers()["content-type"],
-        first.headers()["content-type"]
-    );
+    assert_eq!(second.headers()["content-type"], first.headers()["content-type"]);
     assert_eq!(second.headers()["idempotency-replayed"], "true");
     assert!(!first.headers().contains_key("idempotency-replayed"));
 }
@@ -76,12 +65,7 @@ async fn an_order_sent_twice_under_one_key_is_one_order_and_one_answer() {
 async fn a_payment_sent_twice_under_one_key_is_paid_once() {
     let shop = Program::start(&[]).await;
     let billing = shop.billing.sidecar;
-    assert_eq!(
-        post(billing, "/accounts/", "account", json!({"user_id": 5}))
-            .await
-            .status(),
-        201
-    );
+    assert_eq!(post(billing, "/accounts/", "account", json!({"user_id": 5})).await.status(), 201);
     let move_money = async |kind: &str, key: &str| {
         let body = json!({"account_id": 1, "type": kind, "amount": 100, "currency": "USD"});
         post(billing, "/balance_transactions/", key, body).await
@@ -103,17 +87,12 @@ async fn an_order_without_a_key_is_refused_by_the_sidecar_and_taken_by_the_servi
     let shop = Program::start(&[]).await;
     let keyless = async |address| {
         let body = Full::from(r#"{"items": [{"product_id": 1, "quantity": 2}]}"#);
-        let request = Request::post("/orders/")
-            .header("content-type", "application/json")
-            .body(body);
+        let request = Request::post("/orders/").header("content-type", "application/json").body(body);
         client::send(address, request.unwrap()).await
     };
     let refused = keyless(shop.orders.sidecar).await;
     assert_eq!(refused.status(), 400);
-    assert_eq!(
-        refused.headers()["content-type"],
-        "application/problem+json"
-    );
+    assert_eq!(refused.headers()["content-type"], "application/problem+json");
     assert_eq!(keyless(shop.orders.service).await.status(), 201);
     assert_eq!(rows(shop.orders.sidecar, "/orders/").await, 1);
     assert!(shop.stop().await.success());
@@ -125,8 +104,7 @@ async fn a_killed_sidecar_runs_again_and_remembers_what_was_ordered() {
     let orders = shop.orders.sidecar;
     let first = order(orders, "before").await;
     program::signal(shop.orders.process, Signal::SIGKILL);
-    shop.line("The Refrain of orders ended (signal: 9 (SIGKILL)) and runs again")
-        .await;
+    shop.line("The Refrain of orders ended (signal: 9 (SIGKILL)) and runs again").await;
     let second = order(orders, "before").await;
     assert_replayed(&first, &second);
     assert_eq!(rows(orders, "/orders/").await, 1);
@@ -177,9 +155,7 @@ async fn sidecars_end_with_a_shop_that_was_killed() {
     let sidecars = [shop.orders.sidecar, shop.billing.sidecar];
     shop.kill();
     for sidecar in sidecars {
-        let refused = timeout(MAX_END, until_refused(sidecar))
-            .await
-            .expect("an end in time");
+        let refused = timeout(MAX_END, until_refused(sidecar)).await.expect("an end in time");
         assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
     }
 }
@@ -201,21 +177,12 @@ async fn a_sidecar_that_keeps_dying_is_given_up_and_ends_the_shop() {
     for _ in 0..10 {
         program::signal(process, Signal::SIGKILL);
         let line = shop.line("The Refrain of billing ended").await;
-        process = line
-            .rsplit(' ')
-            .next()
-            .unwrap()
-            .trim_end_matches('.')
-            .parse()
-            .unwrap();
+        process = line.rsplit(' ').next().unwrap().trim_end_matches('.').parse().unwrap();
     }
     program::signal(process, Signal::SIGKILL);
     let (status, stderr) = shop.end().await;
     assert_eq!(status.code(), Some(1));
-    assert!(
-        stderr.contains("shop: the sidecar of billing ended 11 times and is given up"),
-        "{stderr}"
-    );
+    assert!(stderr.contains("shop: the sidecar of billing ended 11 times and is given up"), "{stderr}");
 }
 
 #[tokio::test]
@@ -226,10 +193,7 @@ async fn a_sidecar_that_does_not_start_is_told_with_its_own_words() {
     let output = program::run(&["--data", folder.path().to_str().unwrap()]).await;
     assert_eq!(output.status.code(), Some(1));
     let stderr = String::from_utf8(output.stderr).unwrap();
-    assert!(
-        stderr.contains("shop: the sidecar of orders ended ("),
-        "{stderr}"
-    );
+    assert!(stderr.contains("shop: the sidecar of orders ended ("), "{stderr}");
     assert!(stderr.contains("before it was ready; it said:"), "{stderr}");
     assert!(stderr.contains("orders/refrain.db"), "{stderr}");
 }
@@ -238,12 +202,7 @@ async fn a_sidecar_that_does_not_start_is_told_with_its_own_words() {
 async fn a_taken_port_is_refused_with_the_flag_that_chooses_another() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    for flag in [
-        "--orders-listen",
-        "--orders-admin",
-        "--billing-listen",
-        "--billing-admin",
-    ] {
+    for flag in ["--orders-listen", "--orders-admin", "--billing-listen", "--billing-admin"] {
         let output = program::run(&[flag, &address]).await;
         assert_eq!(output.status.code(), Some(1));
         assert_eq!(

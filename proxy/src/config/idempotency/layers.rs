@@ -21,7 +21,7 @@ pub(super) struct Layers<'a> {
 }
 
 impl<'a> Layers<'a> {
-    /// `route` and `top`: what was written, and where. `presets` are those of [`preset`](super::presets::preset).
+    /// `route` and `top`: what was written, and where. `presets` gives those of [`Presets`](super::Presets).
     pub(super) fn new(
         route: Option<(Pointer, &'a Rules)>,
         top: Option<(Pointer, &'a Rules)>,

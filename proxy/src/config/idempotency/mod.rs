@@ -90,9 +90,18 @@ pub(super) fn policy(written: &Written<'_>, presets: &Presets, about: &About<'_>
     })
 }
 
-/// A duration as people write it.
+/// A duration as people write it: `5m3s`.
 fn shown(duration: Duration) -> String {
-    DurationText::new(duration).map_or_else(|| format!("{duration:?}"), |text| text.to_string())
+    const UNITS: [(&str, u128); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
+    let mut left = duration.as_millis();
+    let mut text = String::new();
+    for (unit, milliseconds) in UNITS {
+        if left >= milliseconds {
+            text.push_str(&format!("{}{unit}", left / milliseconds));
+            left %= milliseconds;
+        }
+    }
+    if text.is_empty() { "0s".to_owned() } else { text }
 }
 
 struct Durations {
@@ -137,11 +146,10 @@ impl Durations {
             shown(self.max_execution),
             shown(self.lease)
         );
-        let other = findings.place(other);
         let mut diagnostic = Diagnostic::error("ttl-too-short", findings.place(at), message)
             .with_help(format!("write a `ttl` over {}, or a shorter `max_execution`", shown(needed)));
-        if other != *diagnostic.place() {
-            diagnostic = diagnostic.with_label(other, "the other one");
+        if findings.is_written(other) {
+            diagnostic = diagnostic.with_label(findings.place(other), "the other one");
         }
         findings.add(diagnostic);
     }

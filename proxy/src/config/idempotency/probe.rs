@@ -62,13 +62,7 @@ fn transposed<T>(written: Option<Option<T>>) -> Option<Option<T>> {
     }
 }
 
-fn call_target(
-    text: &str,
-    at: &Pointer,
-    names: &Names,
-    about: &About<'_>,
-    findings: &mut Findings,
-) -> Option<CallTarget> {
+fn call_target(text: &str, at: &Pointer, names: &Names, about: &About<'_>, findings: &mut Findings) -> Option<CallTarget> {
     let call = match CallTarget::parse(text, names) {
         Ok(call) => call,
         Err(error) => {

@@ -34,6 +34,7 @@ pub(super) struct Raw {
     /// Where the records of keyed requests are kept.
     pub(super) store: Option<Store>,
     /// The services that requests go to, by name. The name is part of every record's name: under a new one, earlier keys are forgotten.
+    #[serde(default)]
     #[schemars(schema_with = "upstreams")]
     pub(super) upstreams: Option<BTreeMap<String, upstream::Upstream>>,
     /// What every route promises for keyed requests, unless it says otherwise. `off`: nothing.
@@ -210,7 +211,7 @@ pub(super) struct SagaPeers {
 
 fn upstreams(generator: &mut SchemaGenerator) -> Schema {
     json_schema!({
-        "type": "object",
+        "type": ["object", "null"],
         "propertyNames": {"type": "string", "format": text::UPSTREAM_NAME.name},
         "additionalProperties": generator.subschema_for::<upstream::Upstream>(),
         "maxProperties": 1000,

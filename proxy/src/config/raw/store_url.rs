@@ -32,6 +32,9 @@ impl WrittenStoreUrl {
             }
             "embedded" if rest.contains('\0') => Err("a file's name has no NUL".to_owned()),
             "embedded" => Ok(Self::Embedded((!rest.is_empty()).then(|| rest.into()))),
+            "redis" | "rediss" if !rest.starts_with("//") => {
+                Err(format!("the host is missing: write {scheme}://HOST:PORT/DATABASE"))
+            }
             "redis" | "rediss" => redis(text).map(|()| Self::Redis(Secret::new(text.to_owned()))),
             _ => match LATER.iter().find(|later| **later == scheme) {
                 Some(later) => {
@@ -90,10 +93,11 @@ mod tests {
             ("embedded://hunter2", "is a file"),
             ("redis+sentinel://:hunter2@h", "`redis+sentinel://` is not supported yet"),
             ("redis+cluster://:hunter2@h", "`redis+cluster://` is not supported yet"),
-            ("redis:hunter2", "not a URL"),
-            ("redis://:hunter2@h:port", "not a URL"),
+            ("redis:hunter2", "host"),
+            ("redis://:hunter2@h:port", "port"),
+            ("redis://:hunter2@h ", "not a URL"),
             ("redis://:hunter2@h:99999", "port"),
-            ("redis://:hunter2@", "host"),
+            ("redis://:hunter2@", "not a URL"),
             ("redis://h/hunter2", "number of a database"),
         ] {
             let reason = WrittenStoreUrl::parse(text).unwrap_err();

@@ -12,7 +12,9 @@ use crate::{
         raw::{Raw, text::formats},
         schema,
     },
-    idempotency::policy::{Dedupe, Dialect, JsonBody, KeyFormat, OnInFlight, OnStoreLoss, OverBody, Scope, StatusPolicy, UnknownPolicy},
+    idempotency::policy::{
+        Dedupe, Dialect, JsonBody, KeyFormat, OnInFlight, OnStoreLoss, OverBody, Scope, StatusPolicy, UnknownPolicy,
+    },
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -104,10 +106,15 @@ fn shown_defaults(schema: &Value, of: &Value) -> Value {
     let defaults: serde_json::Map<String, Value> = properties
         // A default of a part that is absent as a whole.
         .filter(|(name, _)| !["store.url", "routes", "upstreams", "on_unknown"].contains(&name.as_str()))
-        .map(|(name, property)| (name.clone(), match property.get("default") {
-            Some(default) => default.clone(),
-            None => shown_defaults(schema, property),
-        }))
+        .map(|(name, property)| {
+            (
+                name.clone(),
+                match property.get("default") {
+                    Some(default) => default.clone(),
+                    None => shown_defaults(schema, property),
+                },
+            )
+        })
         .filter(|(_, default)| !default.is_null())
         .collect();
     if defaults.is_empty() { Value::Null } else { Value::Object(defaults) }

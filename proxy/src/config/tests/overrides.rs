@@ -37,7 +37,9 @@ fn what_is_given_outside_beats_the_file() {
         preset: given("stripe", "--preset"),
         workers: given("3", "--workers"),
     };
-    let config = load(Some(&format!("listen: [127.0.0.1:7]\nstore: {{timeout: 2s}}\nidempotency: {{lease: 1s}}\n{LOCAL}")), &overrides).unwrap();
+    let config =
+        load(Some(&format!("listen: [127.0.0.1:7]\nstore: {{timeout: 2s}}\nidempotency: {{lease: 1s}}\n{LOCAL}")), &overrides)
+            .unwrap();
     assert_eq!(config.listeners, ["127.0.0.1:1".parse().unwrap()]);
     assert_eq!(config.admin, "127.0.0.1:2".parse().unwrap());
     assert_eq!(config.store.url, StoreUrl::Embedded(PathBuf::from("a.db")), "relative to the process, not to the file");
@@ -89,7 +91,7 @@ fn a_later_check_of_what_was_given_names_it_too() {
 fn an_upstream_of_the_name_local_has_to_be_it() {
     let overrides = Overrides { upstream: given("http://a", "--upstream"), ..Overrides::default() };
     let found = load(Some("upstreams: {local: {url: http://b}}"), &overrides).unwrap_err();
-    assert!(found.len() == 1 && found[0].starts_with("1:13: error: `--upstream` gives the local upstream"), "{found:?}");
+    assert!(found.len() == 1 && found[0].starts_with("1:20: error: `--upstream` gives the local upstream"), "{found:?}");
     let config = load(Some("upstreams: {b: {url: http://b}}"), &overrides).unwrap();
     assert_eq!(config.upstreams.len(), 2);
 }

@@ -49,7 +49,11 @@ fn a_key_is_read_from_a_file_beside_the_configuration() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("refrain.yaml");
     std::fs::write(folder.path().join("seal.key"), format!("{}\n", "ab".repeat(32))).unwrap();
-    std::fs::write(&file, format!("{LOCAL}store: {{url: 'memory:', encryption: {{keys: [{{id: a, key: {{file: seal.key}}}}]}}}}\n")).unwrap();
+    std::fs::write(
+        &file,
+        format!("{LOCAL}store: {{url: 'memory:', encryption: {{keys: [{{id: a, key: {{file: seal.key}}}}]}}}}\n"),
+    )
+    .unwrap();
     let loaded = crate::config::load::load(Some(&file), &Overrides::default(), &|_| None).unwrap();
     let shown = format!("{:?}", loaded.config);
     assert!(shown.contains("EncryptionKey") && !shown.contains("171"), "{shown}");
@@ -58,10 +62,16 @@ fn a_key_is_read_from_a_file_beside_the_configuration() {
 #[test]
 fn a_secret_that_is_not_there_is_named() {
     let key = |key: &str| format!("{LOCAL}store: {{encryption: {{keys: [{{id: a, key: {key}}}]}}}}\n");
-    one_mistake(&key("{env: NOWHERE}"), "2:50: error: the environment variable `NOWHERE` is not set (name a file or an environment variable that holds the secret)");
+    one_mistake(
+        &key("{env: NOWHERE}"),
+        "2:48: error: the environment variable `NOWHERE` is not set (name a file or an environment variable that holds the secret)",
+    );
     let found = mistakes(&key("{file: nowhere}"));
     assert!(found[0].contains("cannot be read from /etc/refrain/nowhere"), "{found:?}");
-    one_mistake(&key("{env: PEERS}"), "2:44: error: the key has 21 characters; 32 bytes are 64 characters of hexadecimal, or 43 or 44 of base64 (make one with `openssl rand -base64 32`)");
+    one_mistake(
+        &key("{env: PEERS}"),
+        "2:42: error: the key has 21 characters; 32 bytes are 64 characters of hexadecimal, or 43 or 44 of base64 (make one with `openssl rand -base64 32`)",
+    );
     let two = format!("{LOCAL}store: {{encryption: {{keys: [{{id: a, key: {{env: SEAL}}}}, {{id: a, key: {{env: SEAL}}}}]}}}}\n");
     let found = mistakes(&two);
     assert!(found.len() == 1 && found[0].contains("the id `a` is taken"), "{found:?}");

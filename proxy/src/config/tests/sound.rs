@@ -93,7 +93,9 @@ fn the_example_of_the_format_is_read() {
 
 #[test]
 fn without_a_local_upstream_what_no_route_takes_goes_nowhere() {
-    let config = config("upstreams: {a: {url: http://a}}\nroutes: [{match: {prefix: /}, upstream: a}, {match: {path: /x}, access: deny}]\n");
+    let config = config(
+        "upstreams: {a: {url: http://a}}\nroutes: [{match: {prefix: /}, upstream: a}, {match: {path: /x}, access: deny}]\n",
+    );
     assert!(config.fallback.is_none());
     assert_eq!(config.routes.len(), 2);
 }
@@ -108,7 +110,9 @@ fn a_match_without_a_path_takes_every_path() {
 
 #[test]
 fn idempotency_can_be_off_at_the_top_and_on_for_a_route() {
-    let config = config(&format!("{LOCAL}idempotency: off\nroutes: [{{match: {{path: /a}}, idempotency: {{lease: 1s}}}}, {{match: {{path: /b}}}}]\n"));
+    let config = config(&format!(
+        "{LOCAL}idempotency: off\nroutes: [{{match: {{path: /a}}, idempotency: {{lease: 1s}}}}, {{match: {{path: /b}}}}]\n"
+    ));
     assert!(config.fallback.as_ref().unwrap().policy.is_none());
     assert!(config.routes[0].policy.is_some() && config.routes[1].policy.is_none());
 }
@@ -131,7 +135,8 @@ fn the_state_folder_is_the_unit_s_then_the_user_s() {
     let url = |variables: &'static [(&'static str, &'static str)]| {
         let env = move |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
         let around = Surroundings { folder: Path::new(""), env: &env };
-        from_source(Some(&Source::new("refrain.yaml", LOCAL)), &Overrides::default(), around).map(|loaded| loaded.config.store.url)
+        from_source(Some(&Source::new("refrain.yaml", LOCAL)), &Overrides::default(), around)
+            .map(|loaded| loaded.config.store.url)
     };
     let embedded = |path: &str| StoreUrl::Embedded(PathBuf::from(path));
     assert_eq!(url(&[("STATE_DIRECTORY", "/var/lib/a:/var/lib/b"), ("HOME", "/h")]).unwrap(), embedded("/var/lib/a/refrain.db"));
@@ -144,7 +149,9 @@ fn the_state_folder_is_the_unit_s_then_the_user_s() {
 #[test]
 fn what_a_reload_cannot_change_is_named_and_stays() {
     let old = config(&format!("listen: 127.0.0.1:1\nworkers: 1\n{LOCAL}"));
-    let text = format!("listen: 127.0.0.1:2\nworkers: 2\nstore: {{url: 'memory:'}}\nlimits: {{connections: 5, drain: 1s}}\naccess_log: true\n{LOCAL}");
+    let text = format!(
+        "listen: 127.0.0.1:2\nworkers: 2\nstore: {{url: 'memory:'}}\nlimits: {{connections: 5, drain: 1s}}\naccess_log: true\n{LOCAL}"
+    );
     let new = config(&text);
     assert_eq!(new.needs_restart(&old), ["listen", "workers", "store.url", "limits.connections"]);
     assert_eq!(old.needs_restart(&old), Vec::<&str>::new());

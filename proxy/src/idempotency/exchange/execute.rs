@@ -22,6 +22,7 @@ use crate::{
 };
 
 /// What became of a send.
+#[expect(clippy::large_enum_variant, reason = "the large one is the usual one, and is moved once")]
 enum Outcome {
     Replied(Parts, Reply),
     NotSent(NotSent, Option<Box<Call>>),

@@ -1,7 +1,7 @@
 //! One keyed request, from its claim to its recorded answer, apart from the client's connection.
 //!
 //! What a drop or a crash means at each await: before the claim is answered, the claim lapses; after it, the
-//! [`Lease`](super::lease::Lease) gives the record up (free if nothing was sent, else unknown); after the completion, nothing is
+//! [`Lease`] gives the record up (free if nothing was sent, else unknown); after the completion, nothing is
 //! left to do.
 
 mod execute;

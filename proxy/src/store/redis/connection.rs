@@ -6,7 +6,7 @@
 
 use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicBool, AtomicU64, Ordering},
+    atomic::{AtomicBool, Ordering},
 };
 
 use redis::{
@@ -34,20 +34,18 @@ pub(super) struct Connection {
     slot: Mutex<Slot>,
     /// One connects, the others wait for it.
     gate: tokio::sync::Mutex<Gate>,
-    serial: AtomicU64,
 }
 
 #[derive(Debug, Default)]
 struct Slot {
-    live: Option<Live>,
+    live: Option<Arc<Live>>,
     /// The last connection that was given up, until a successor has ended it on the server.
     orphan: Option<ServerSide>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Live {
     connection: MultiplexedConnection,
-    serial: u64,
     /// Set when the other side closed it.
     closed: Arc<AtomicBool>,
     server_side: Option<ServerSide>,
@@ -76,7 +74,7 @@ struct Shut {
 
 impl Connection {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, slot: Mutex::default(), gate: tokio::sync::Mutex::default(), serial: AtomicU64::new(0) }
+        Self { shared, slot: Mutex::default(), gate: tokio::sync::Mutex::default() }
     }
 
     /// Runs one script.
@@ -183,8 +181,9 @@ impl Connection {
     }
 
     /// The connection that stands, or a new one.
-    async fn live(&self, deadline: Instant) -> Result<Live, ConnectError> {
+    async fn live(&self, deadline: Instant) -> Result<Arc<Live>, ConnectError> {
         if self.shared.is_closed() {
+            self.close();
             return Err(ConnectError::Unreachable("the store was closed".to_owned()));
         }
         if let Some(live) = self.current() {
@@ -205,7 +204,7 @@ impl Connection {
                 gate.backoff.reset();
                 gate.shut = None;
                 let mut slot = self.lock();
-                slot.live = Some(live.clone());
+                slot.live = Some(Arc::clone(&live));
                 slot.orphan = None;
                 Ok(live)
             }
@@ -219,7 +218,7 @@ impl Connection {
     }
 
     /// Opens a connection and prepares it: scripts loaded, permissions tried, the server's own words judged.
-    async fn establish(&self) -> Result<Live, ConnectError> {
+    async fn establish(&self) -> Result<Arc<Live>, ConnectError> {
         let closed = Arc::new(AtomicBool::new(false));
         let notice = Arc::clone(&closed);
         let mut connection = dial(&self.shared, move |push| {
@@ -260,8 +259,7 @@ impl Connection {
         }
         self.shared.health.may_fence(fenced && server_side.is_some());
         self.shared.health.reached(facts);
-        let serial = self.serial.fetch_add(1, Ordering::Relaxed);
-        Ok(Live { connection, serial, closed, server_side })
+        Ok(Arc::new(Live { connection, closed, server_side }))
     }
 
     /// A Redis that lost its data got this process's key back, or has another process's: then that one is in force.
@@ -278,20 +276,23 @@ impl Connection {
         Ok(())
     }
 
-    fn current(&self) -> Option<Live> {
+    fn current(&self) -> Option<Arc<Live>> {
         let mut slot = self.lock();
         let live = slot.live.as_ref()?;
-        if live.closed.load(Ordering::Acquire) {
-            slot.live = None;
-            return None;
+        if !live.closed.load(Ordering::Acquire) {
+            return Some(Arc::clone(live));
         }
-        Some(live.clone())
+        // It is closed here, and perhaps not yet there.
+        let orphan = live.server_side.clone();
+        slot.orphan = orphan;
+        slot.live = None;
+        None
     }
 
     /// Takes this connection out of use. Calls that still wait for their answers on it may get them.
-    fn give_up(&self, lost: &Live) {
+    fn give_up(&self, lost: &Arc<Live>) {
         let mut slot = self.lock();
-        if slot.live.as_ref().is_some_and(|live| live.serial == lost.serial) {
+        if slot.live.as_ref().is_some_and(|live| Arc::ptr_eq(live, lost)) {
             slot.live = None;
             slot.orphan.clone_from(&lost.server_side);
         }

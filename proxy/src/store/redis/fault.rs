@@ -1,5 +1,7 @@
 //! What an error of Redis means: whether the operation may have been applied, and what an operator can do.
 
+use std::sync::Arc;
+
 use redis::{ErrorKind, RedisError, ServerError, ServerErrorKind};
 
 use super::super::StoreError;
@@ -101,7 +103,9 @@ fn of_setup(code: &str, detail: &str) -> ConnectError {
 }
 
 fn certificate_fault(error: &RedisError) -> Option<String> {
-    let io = std::error::Error::source(error)?.downcast_ref::<std::io::Error>()?;
+    // The crate keeps its cause behind an `Arc`.
+    let cause = std::error::Error::source(error)?.downcast_ref::<Arc<dyn std::error::Error + Send + Sync>>()?;
+    let io = (**cause).downcast_ref::<std::io::Error>()?;
     match io.get_ref()?.downcast_ref::<rustls::Error>()? {
         fault @ (rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented) => Some(fault.to_string()),
         _ => None,

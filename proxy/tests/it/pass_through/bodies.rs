@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use super::{OK, through};
-use crate::support::{raw::{RawConnection, RawOrigin, beside}, refrain::Refrain};
+use crate::support::{
+    raw::{RawConnection, RawOrigin, beside},
+    refrain::Refrain,
+};
 
 #[tokio::test]
 async fn a_body_keeps_its_framing() {
@@ -18,7 +21,10 @@ async fn a_body_keeps_its_framing() {
     let chunked = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5;x=y\r\nhello\r\n1\r\n!\r\n0\r\n\r\n";
     let answer = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nwell\r\n0\r\n\r\n";
     let (seen, body, head, answered) = through(chunked, answer).await;
-    assert_eq!((seen.value("content-length"), seen.value("transfer-encoding"), body), (None, Some("chunked"), b"hello!".to_vec()));
+    assert_eq!(
+        (seen.value("content-length"), seen.value("transfer-encoding"), body),
+        (None, Some("chunked"), b"hello!".to_vec())
+    );
     assert_eq!((head.value("content-length"), head.value("transfer-encoding")), (None, Some("chunked")));
     assert_eq!(answered, b"well");
 }
@@ -189,6 +195,9 @@ async fn a_length_beside_chunks_is_not_passed_on() {
         "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 1\r\n\r\n2\r\nhi\r\n0\r\n\r\n",
     ] {
         let (seen, body, ..) = through(request, OK).await;
-        assert_eq!((seen.value("content-length"), seen.value("transfer-encoding"), body), (None, Some("chunked"), b"hi".to_vec()));
+        assert_eq!(
+            (seen.value("content-length"), seen.value("transfer-encoding"), body),
+            (None, Some("chunked"), b"hi".to_vec())
+        );
     }
 }

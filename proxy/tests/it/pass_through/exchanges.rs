@@ -1,7 +1,10 @@
 //! Requests and answers as a whole: which follows which, and what is none.
 
 use super::{OK, through};
-use crate::support::{client::Call, raw::{RawConnection, RawOrigin, beside}};
+use crate::support::{
+    client::Call,
+    raw::{RawConnection, RawOrigin, beside},
+};
 
 #[tokio::test]
 async fn interim_answers_are_not_taken_for_the_answer() {

@@ -1,7 +1,10 @@
 //! First lines and headers.
 
 use super::{OK, through, through_with};
-use crate::support::{raw::{RawConnection, RawOrigin, beside}, refrain::Refrain};
+use crate::support::{
+    raw::{RawConnection, RawOrigin, beside},
+    refrain::Refrain,
+};
 
 #[tokio::test]
 async fn a_request_arrives_as_it_was_written() {

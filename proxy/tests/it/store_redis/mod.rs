@@ -18,6 +18,7 @@ mod model;
 mod operations;
 mod outages;
 mod setup;
+mod tls;
 
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);

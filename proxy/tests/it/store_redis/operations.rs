@@ -1,7 +1,7 @@
 //! What one operation costs, and what it does in a full Redis, without its script, and to a record that is none.
 
 use refrain::{
-    ids::{Fence, Owner, RecordName},
+    ids::{Fence, Mailbox, Owner, RecordName},
     store::{
         Claim, Claimed, Completed, Held, OnUnknown, ProbeVerdict, Reserved, Resolution, Resolved, Settle, Settled, Standing,
         Store, StoreError,
@@ -256,6 +256,39 @@ async fn a_record_ends_with_its_retention() {
     assert_eq!(left, -1, "the key of record names is kept for ever");
     until("the record is gone", || server.admin::<i64>(&["EXISTS", &format!("refrain:r:{{{}}}", claim.name)]) == 0).await;
     assert_eq!(store.inspect(claim.name).await, Ok(None));
+}
+
+#[tokio::test]
+async fn a_prober_settles_nothing_once_the_owner_is_back() {
+    let server = RedisServer::start();
+    let store = open(&server).await;
+    let claim = claim_of(1);
+    let mine = claim_fresh(&store, &claim).await;
+    store.doubt(mine).await.unwrap();
+    let prober = Claim { owner: Owner::random(), on_unknown: OnUnknown::Probe { lease: HOUR }, ..claim.clone() };
+    assert!(matches!(store.claim(prober.clone()).await, Ok(Claimed::Probe { .. })));
+    assert_eq!(store.extend(vec![renewal(mine)]).await, Ok(vec![Held::Kept]));
+    let verdict = ProbeVerdict::NotDone { lease: HOUR, ttl: DAY };
+    let settle = Settle { name: claim.name, prober: prober.owner, fence: mine.fence, verdict };
+    assert_eq!(store.settle(settle).await, Ok(Settled::Lost));
+    assert_eq!(store.complete(complete_of(mine, "x")).await, Ok(Completed::Kept));
+}
+
+#[tokio::test]
+async fn sixty_four_mailboxes_get_word_and_further_ones_are_not_kept() {
+    let server = RedisServer::start();
+    let store = open(&server).await;
+    let claim = claim_of(1);
+    let mine = claim_fresh(&store, &claim).await;
+    for number in 0..70 {
+        let mailbox = Mailbox::from_bytes([number; 16]);
+        assert!(matches!(store.claim(waiting(&claim, mailbox)).await, Ok(Claimed::InFlight { .. })));
+    }
+    let kept: u64 = server.admin(&["HSTRLEN", &format!("refrain:r:{{{}}}", claim.name), "w"]);
+    assert_eq!(kept, 64 * 32);
+    let before = server.calls("publish");
+    store.complete(complete_of(mine, "x")).await.unwrap();
+    assert_eq!(server.calls("publish") - before, 64);
 }
 
 fn channels(server: &RedisServer) -> usize {

@@ -21,7 +21,7 @@ async fn a_redis_that_may_evict_is_refused_by_name_unless_it_is_allowed() {
 
 #[tokio::test]
 async fn a_policy_that_becomes_wrong_stops_new_claims_and_nothing_else() {
-    let server = RedisServer::start();
+    let server = RedisServer::start_with(&["--appendonly", "yes", "--appendfsync", "everysec"]);
     let store = open(&server).await;
     tokio::spawn(store.clone().run_background());
     let mine = claim_fresh(&store, &claim_of(1)).await;

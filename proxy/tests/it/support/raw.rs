@@ -11,7 +11,10 @@ use super::{refrain::Refrain, within};
 
 /// A Refrain of one core beside the service at `url`, with its records in memory; `more` is what else its file says.
 pub(crate) async fn beside(url: &str, more: &str) -> Refrain {
-    Refrain::start(&format!("workers: 1\nstore: {{url: \"memory:\"}}\nupstreams: {{app: {{url: \"{url}\", local: true}}}}\n{more}")).await
+    Refrain::start(&format!(
+        "workers: 1\nstore: {{url: \"memory:\"}}\nupstreams: {{app: {{url: \"{url}\", local: true}}}}\n{more}"
+    ))
+    .await
 }
 
 /// A listener whose connections the test answers itself.

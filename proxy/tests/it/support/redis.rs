@@ -1,8 +1,10 @@
 //! A Redis of the test's own: its port, its directory, its death.
 
 use std::{
+    io::{Read, Write},
     net::{TcpListener, TcpStream},
     process::{Child, Command, Stdio},
+    sync::Mutex,
     time::Duration,
 };
 
@@ -18,12 +20,14 @@ pub(crate) struct RedisServer {
     port: u16,
     options: Vec<String>,
     child: Option<Child>,
+    admin: Mutex<Option<redis::Connection>>,
 }
 
 impl RedisServer {
-    /// One that keeps its data over a restart.
+    /// One that keeps over a restart all that it acknowledged. (With `everysec` even a killed process loses what a running fsync has
+    /// held up.)
     pub(crate) fn start() -> Self {
-        Self::start_with(&["--appendonly", "yes"])
+        Self::start_with(&["--appendonly", "yes", "--appendfsync", "always"])
     }
 
     /// One with further options.
@@ -35,9 +39,9 @@ impl RedisServer {
 
     /// An address at which nobody answers, until [`Self::restart`].
     pub(crate) fn not_started(options: &[&str]) -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free_port();
         let options = options.iter().map(|&option| option.to_owned()).collect();
-        Self { dir: tempfile::tempdir().unwrap(), port, options, child: None }
+        Self { dir: tempfile::tempdir().unwrap(), port, options, child: None, admin: Mutex::default() }
     }
 
     pub(crate) fn port(&self) -> u16 {
@@ -68,11 +72,12 @@ impl RedisServer {
             Ok(child) => self.child = Some(child),
             Err(error) => panic!("redis-server does not start ({error}); scripts/test tells what the tests need"),
         }
-        self.wait_until_it_listens();
+        self.wait_until_it_answers();
     }
 
     /// SIGKILL: nothing is flushed, nothing is said.
     pub(crate) fn kill(&mut self) {
+        *self.admin.lock().unwrap() = None;
         if let Some(mut child) = self.child.take() {
             // A stopped process dies of SIGKILL too.
             let _ = child.kill();
@@ -92,7 +97,8 @@ impl RedisServer {
 
     /// Runs a command as the default user.
     pub(crate) fn admin<T: FromRedisValue>(&self, command: &[&str]) -> T {
-        let mut connection = redis::Client::open(self.url()).unwrap().get_connection().unwrap();
+        let mut kept = self.admin.lock().unwrap();
+        let connection = kept.get_or_insert_with(|| redis::Client::open(self.url()).unwrap().get_connection().unwrap());
         let mut cmd = redis::cmd(command[0]);
         for arg in &command[1..] {
             cmd.arg(*arg);
@@ -113,19 +119,33 @@ impl RedisServer {
         assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
     }
 
-    fn wait_until_it_listens(&mut self) {
+    fn wait_until_it_answers(&mut self) {
         const PAUSE: Duration = Duration::from_millis(10);
         for _ in 0..STARTS_WITHIN.as_millis() / PAUSE.as_millis() {
             if let Some(status) = self.child.as_mut().unwrap().try_wait().unwrap() {
                 panic!("redis-server ended at once: {status}");
             }
-            if TcpStream::connect(("127.0.0.1", self.port)).is_ok() {
+            if self.answers().is_ok() {
                 return;
             }
             std::thread::sleep(PAUSE);
         }
-        panic!("redis-server does not listen within {STARTS_WITHIN:?}");
+        panic!("redis-server does not answer within {STARTS_WITHIN:?}");
     }
+
+    /// Whether it answers, be it with a refusal: then all that it listens to is open.
+    fn answers(&self) -> std::io::Result<()> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port))?;
+        stream.set_read_timeout(Some(STARTS_WITHIN))?;
+        stream.write_all(b"PING\r\n")?;
+        stream.read_exact(&mut [0; 5])
+    }
+}
+
+/// A port that is free, and stays so: it is below those that the kernel gives out by itself.
+fn free_port() -> u16 {
+    let candidates = std::iter::repeat_with(|| rand::random_range(20_000..30_000)).take(1000);
+    candidates.into_iter().find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).expect("a free port")
 }
 
 impl Drop for RedisServer {

@@ -40,71 +40,39 @@ pub async fn service(file: &FilePath) -> Result<Router, sqlx::Error> {
     let routes = Router::new()
         .route("/accounts/", post(open_account))
         .route("/accounts/{id}/", get(find_account).delete(close_account))
-        .route(
-            "/accounts/find_by_user_id/{user_id}/",
-            get(find_account_of_user),
-        )
-        .route(
-            "/balance_transactions/",
-            get(list_transactions).post(move_money),
-        )
+        .route("/accounts/find_by_user_id/{user_id}/", get(find_account_of_user))
+        .route("/balance_transactions/", get(list_transactions).post(move_money))
         .with_state(Ledger::new(pool.clone()));
     Ok(api::service(routes, pool))
 }
 
-async fn open_account(
-    State(ledger): State<Ledger>,
-    JsonBody(new): JsonBody<NewAccount>,
-) -> Result<impl IntoResponse, ApiError> {
+async fn open_account(State(ledger): State<Ledger>, JsonBody(new): JsonBody<NewAccount>) -> Result<impl IntoResponse, ApiError> {
     match ledger.open_account(&new).await? {
         Opened::Account(account) => {
             let location = format!("/accounts/{}/", account.id);
-            Ok((
-                StatusCode::CREATED,
-                [(header::LOCATION, location)],
-                Json(account),
-            ))
+            Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(account)))
         }
         Opened::UserHasOne => {
             let user_id = new.user_id.get();
-            Err(ApiError::Invalid(format!(
-                "user {user_id} has an account already"
-            )))
+            Err(ApiError::Invalid(format!("user {user_id} has an account already")))
         }
     }
 }
 
-async fn find_account(
-    State(ledger): State<Ledger>,
-    Path(id): Path<i64>,
-) -> Result<Json<Account>, ApiError> {
-    ledger
-        .find_account(id)
-        .await?
-        .map(Json)
-        .ok_or_else(|| no_such_account(id))
+async fn find_account(State(ledger): State<Ledger>, Path(id): Path<i64>) -> Result<Json<Account>, ApiError> {
+    ledger.find_account(id).await?.map(Json).ok_or_else(|| no_such_account(id))
 }
 
-async fn find_account_of_user(
-    State(ledger): State<Ledger>,
-    Path(user_id): Path<i64>,
-) -> Result<Json<Account>, ApiError> {
+async fn find_account_of_user(State(ledger): State<Ledger>, Path(user_id): Path<i64>) -> Result<Json<Account>, ApiError> {
     let account = ledger.find_account_of_user(user_id).await?;
-    account
-        .map(Json)
-        .ok_or_else(|| ApiError::NotFound(format!("user {user_id} has no account")))
+    account.map(Json).ok_or_else(|| ApiError::NotFound(format!("user {user_id} has no account")))
 }
 
-async fn close_account(
-    State(ledger): State<Ledger>,
-    Path(id): Path<i64>,
-) -> Result<StatusCode, ApiError> {
+async fn close_account(State(ledger): State<Ledger>, Path(id): Path<i64>) -> Result<StatusCode, ApiError> {
     match ledger.close_account(id).await? {
         Closed::Gone => Ok(StatusCode::NO_CONTENT),
         Closed::NoSuchAccount => Err(no_such_account(id)),
-        Closed::MoneyHasMoved => Err(ApiError::Conflict(format!(
-            "money has moved on account {id}: it stays on the books"
-        ))),
+        Closed::MoneyHasMoved => Err(ApiError::Conflict(format!("money has moved on account {id}: it stays on the books"))),
     }
 }
 
@@ -115,9 +83,7 @@ async fn move_money(
     let account_id = new.account_id.get();
     match ledger.move_money(&new).await? {
         Moved::Transaction(transaction) => Ok((StatusCode::CREATED, Json(transaction))),
-        Moved::NoSuchAccount => Err(ApiError::Invalid(format!(
-            "account_id: there is no account {account_id}"
-        ))),
+        Moved::NoSuchAccount => Err(ApiError::Invalid(format!("account_id: there is no account {account_id}"))),
         Moved::InsufficientBalance => Err(ApiError::InsufficientBalance(format!(
             "the balance of account {account_id} is less than {} cents",
             new.amount.get()

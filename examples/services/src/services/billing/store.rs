@@ -39,25 +39,18 @@ impl Ledger {
             .await;
         match opened {
             Ok(account) => Ok(Opened::Account(account)),
-            Err(sqlx::Error::Database(error)) if error.is_unique_violation() => {
-                Ok(Opened::UserHasOne)
-            }
+            Err(sqlx::Error::Database(error)) if error.is_unique_violation() => Ok(Opened::UserHasOne),
             Err(error) => Err(error),
         }
     }
 
     /// Removes an account that was never used.
     pub(super) async fn close_account(&self, id: i64) -> Result<Closed, sqlx::Error> {
-        let closed = sqlx::query("DELETE FROM accounts WHERE id = ?")
-            .bind(id)
-            .execute(&self.pool)
-            .await;
+        let closed = sqlx::query("DELETE FROM accounts WHERE id = ?").bind(id).execute(&self.pool).await;
         match closed {
             Ok(done) if done.rows_affected() == 0 => Ok(Closed::NoSuchAccount),
             Ok(_) => Ok(Closed::Gone),
-            Err(sqlx::Error::Database(error)) if error.is_foreign_key_violation() => {
-                Ok(Closed::MoneyHasMoved)
-            }
+            Err(sqlx::Error::Database(error)) if error.is_foreign_key_violation() => Ok(Closed::MoneyHasMoved),
             Err(error) => Err(error),
         }
     }
@@ -96,32 +89,18 @@ impl Ledger {
     }
 
     pub(super) async fn find_account(&self, id: i64) -> Result<Option<Account>, sqlx::Error> {
-        sqlx::query_as("SELECT * FROM accounts WHERE id = ?")
-            .bind(id)
-            .fetch_optional(&self.pool)
-            .await
+        sqlx::query_as("SELECT * FROM accounts WHERE id = ?").bind(id).fetch_optional(&self.pool).await
     }
 
-    pub(super) async fn find_account_of_user(
-        &self,
-        user_id: i64,
-    ) -> Result<Option<Account>, sqlx::Error> {
-        sqlx::query_as("SELECT * FROM accounts WHERE user_id = ?")
-            .bind(user_id)
-            .fetch_optional(&self.pool)
-            .await
+    pub(super) async fn find_account_of_user(&self, user_id: i64) -> Result<Option<Account>, sqlx::Error> {
+        sqlx::query_as("SELECT * FROM accounts WHERE user_id = ?").bind(user_id).fetch_optional(&self.pool).await
     }
 
     /// The newest transactions first.
-    pub(super) async fn list_transactions(
-        &self,
-        listing: &Listing,
-    ) -> Result<Vec<Transaction>, sqlx::Error> {
+    pub(super) async fn list_transactions(&self, listing: &Listing) -> Result<Vec<Transaction>, sqlx::Error> {
         let query = match &listing.reference {
-            Some(reference) => sqlx::query_as(
-                "SELECT * FROM balance_transactions WHERE reference = ? ORDER BY id DESC LIMIT ?",
-            )
-            .bind(reference.as_str()),
+            Some(reference) => sqlx::query_as("SELECT * FROM balance_transactions WHERE reference = ? ORDER BY id DESC LIMIT ?")
+                .bind(reference.as_str()),
             None => sqlx::query_as("SELECT * FROM balance_transactions ORDER BY id DESC LIMIT ?"),
         };
         query.bind(listing.limit()).fetch_all(&self.pool).await

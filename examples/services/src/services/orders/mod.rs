@@ -40,32 +40,18 @@ pub async fn service(file: &FilePath) -> Result<Router, sqlx::Error> {
     Ok(api::service(routes, pool))
 }
 
-async fn place(
-    State(orders): State<Orders>,
-    JsonBody(new): JsonBody<NewOrder>,
-) -> Result<impl IntoResponse, ApiError> {
+async fn place(State(orders): State<Orders>, JsonBody(new): JsonBody<NewOrder>) -> Result<impl IntoResponse, ApiError> {
     let order = orders.place(&new).await?;
     let location = format!("/orders/{}/", order.id);
-    Ok((
-        StatusCode::CREATED,
-        [(header::LOCATION, location)],
-        Json(order),
-    ))
+    Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(order)))
 }
 
-async fn list(
-    State(orders): State<Orders>,
-    Query(listing): Query<Listing>,
-) -> Result<Json<Vec<Order>>, ApiError> {
+async fn list(State(orders): State<Orders>, Query(listing): Query<Listing>) -> Result<Json<Vec<Order>>, ApiError> {
     Ok(Json(orders.list(&listing).await?))
 }
 
 async fn find(State(orders): State<Orders>, Path(id): Path<i64>) -> Result<Json<Order>, ApiError> {
-    orders
-        .find(id)
-        .await?
-        .map(Json)
-        .ok_or_else(|| no_such_order(id))
+    orders.find(id).await?.map(Json).ok_or_else(|| no_such_order(id))
 }
 
 async fn change_status(
@@ -73,11 +59,7 @@ async fn change_status(
     Path(id): Path<i64>,
     JsonBody(change): JsonBody<StatusChange>,
 ) -> Result<Json<Order>, ApiError> {
-    orders
-        .set_status(id, change.status)
-        .await?
-        .map(Json)
-        .ok_or_else(|| no_such_order(id))
+    orders.set_status(id, change.status).await?.map(Json).ok_or_else(|| no_such_order(id))
 }
 
 fn no_such_order(id: i64) -> ApiError {

@@ -34,10 +34,7 @@ struct RawNewOrder {
 impl NewOrder {
     /// The sum, in cents. It cannot overflow: items, quantities and the price are capped.
     pub(super) fn amount(&self) -> i64 {
-        self.items
-            .iter()
-            .map(|item| item.quantity.get() * UNIT_PRICE)
-            .sum()
+        self.items.iter().map(|item| item.quantity.get() * UNIT_PRICE).sum()
     }
 }
 
@@ -45,19 +42,11 @@ impl TryFrom<RawNewOrder> for NewOrder {
     type Error = String;
 
     fn try_from(raw: RawNewOrder) -> Result<Self, String> {
-        let RawNewOrder {
-            user_id,
-            items,
-            reference,
-        } = raw;
+        let RawNewOrder { user_id, items, reference } = raw;
         match items.len() {
             0 => Err("items: an order has at least one".to_owned()),
             n if n > MAX_ITEMS => Err(format!("items: an order has at most {MAX_ITEMS}, not {n}")),
-            _ => Ok(Self {
-                user_id,
-                items,
-                reference,
-            }),
+            _ => Ok(Self { user_id, items, reference }),
         }
     }
 }

@@ -14,13 +14,8 @@ use tokio::time::timeout;
 const MAX_WAIT: Duration = Duration::from_secs(10);
 
 /// Sends the request to `address` and gives the whole answer.
-pub(crate) async fn send(
-    address: SocketAddr,
-    mut request: Request<Full<Bytes>>,
-) -> Response<Bytes> {
-    request
-        .headers_mut()
-        .insert("host", address.to_string().parse().unwrap());
+pub(crate) async fn send(address: SocketAddr, mut request: Request<Full<Bytes>>) -> Response<Bytes> {
+    request.headers_mut().insert("host", address.to_string().parse().unwrap());
     let answer = async {
         let stream = TcpStream::connect(address).await.unwrap();
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();

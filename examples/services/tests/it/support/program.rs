@@ -15,12 +15,7 @@ use tokio::time::timeout;
 const MAX_WAIT: Duration = Duration::from_secs(60);
 
 const ANY_PORT: &str = "127.0.0.1:0";
-const ADDRESS_FLAGS: [&str; 4] = [
-    "--orders-listen",
-    "--orders-admin",
-    "--billing-listen",
-    "--billing-admin",
-];
+const ADDRESS_FLAGS: [&str; 4] = ["--orders-listen", "--orders-admin", "--billing-listen", "--billing-admin"];
 
 /// A running shop on free ports. Dropped, it is killed.
 pub(crate) struct Program {
@@ -46,20 +41,13 @@ fn command(arguments: &[&str]) -> Command {
             command.args([flag, ANY_PORT]);
         }
     }
-    command
-        .args(arguments)
-        .env("RUST_LOG", "warn")
-        .stdin(Stdio::null())
-        .kill_on_drop(true);
+    command.args(arguments).env("RUST_LOG", "warn").stdin(Stdio::null()).kill_on_drop(true);
     command
 }
 
 /// Runs a shop that is expected to end by itself.
 pub(crate) async fn run(arguments: &[&str]) -> Output {
-    timeout(MAX_WAIT, command(arguments).output())
-        .await
-        .expect("an end in time")
-        .unwrap()
+    timeout(MAX_WAIT, command(arguments).output()).await.expect("an end in time").unwrap()
 }
 
 impl Program {
@@ -87,12 +75,7 @@ impl Program {
         let orders = Place::parse(&line(&mut stdout, "orders ").await);
         let billing = Place::parse(&line(&mut stdout, "billing ").await);
         line(&mut stdout, "Ctrl-C").await;
-        Self {
-            child,
-            stdout,
-            orders,
-            billing,
-        }
+        Self { child, stdout, orders, billing }
     }
 
     /// Waits for the line that begins so.
@@ -108,42 +91,22 @@ impl Program {
     /// Waits until it ends by itself, and gives what an overheard one said on standard error.
     pub(crate) async fn end(self) -> (ExitStatus, String) {
         let output = self.child.wait_with_output();
-        let output = timeout(MAX_WAIT, output)
-            .await
-            .expect("an end in time")
-            .unwrap();
+        let output = timeout(MAX_WAIT, output).await.expect("an end in time").unwrap();
         (output.status, String::from_utf8(output.stderr).unwrap())
     }
 
     /// Stops it by SIGTERM.
     pub(crate) async fn stop(mut self) -> ExitStatus {
-        signal(
-            i32::try_from(self.child.id().unwrap()).unwrap(),
-            Signal::SIGTERM,
-        );
-        timeout(MAX_WAIT, self.child.wait())
-            .await
-            .expect("an end in time")
-            .unwrap()
+        signal(i32::try_from(self.child.id().unwrap()).unwrap(), Signal::SIGTERM);
+        timeout(MAX_WAIT, self.child.wait()).await.expect("an end in time").unwrap()
     }
 }
 
 impl Place {
     fn parse(line: &str) -> Self {
         let columns: Vec<_> = line.split_whitespace().collect();
-        let address = |column: usize| {
-            columns[column]
-                .strip_prefix("http://")
-                .unwrap()
-                .parse()
-                .unwrap()
-        };
-        Self {
-            service: address(1),
-            sidecar: address(2),
-            admin: address(3),
-            process: columns[4].parse().unwrap(),
-        }
+        let address = |column: usize| columns[column].strip_prefix("http://").unwrap().parse().unwrap();
+        Self { service: address(1), sidecar: address(2), admin: address(3), process: columns[4].parse().unwrap() }
     }
 }
 

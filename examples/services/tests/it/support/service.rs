@@ -25,10 +25,7 @@ impl Service {
     pub(crate) async fn new(open: impl AsyncFnOnce(&Path) -> Result<Router, sqlx::Error>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let router = open(&folder.path().join("test.db")).await.unwrap();
-        Self {
-            router,
-            _folder: folder,
-        }
+        Self { router, _folder: folder }
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
@@ -40,45 +37,23 @@ impl Service {
     }
 
     pub(crate) async fn post(&self, path: &str, body: Value) -> Answer {
-        self.call(Method::POST, path, Body::from(body.to_string()))
-            .await
+        self.call(Method::POST, path, Body::from(body.to_string())).await
     }
 
     pub(crate) async fn patch(&self, path: &str, body: Value) -> Answer {
-        self.call(Method::PATCH, path, Body::from(body.to_string()))
-            .await
+        self.call(Method::PATCH, path, Body::from(body.to_string())).await
     }
 
     pub(crate) async fn call(&self, method: Method, path: &str, body: Body) -> Answer {
         let request = Request::builder().method(method).uri(path);
-        self.send(
-            request
-                .header(header::CONTENT_TYPE, "application/json")
-                .body(body)
-                .unwrap(),
-        )
-        .await
+        self.send(request.header(header::CONTENT_TYPE, "application/json").body(body).unwrap()).await
     }
 
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
-        let (head, body) = self
-            .router
-            .clone()
-            .oneshot(request)
-            .await
-            .unwrap()
-            .into_parts();
+        let (head, body) = self.router.clone().oneshot(request).await.unwrap().into_parts();
         let bytes = body.collect().await.unwrap().to_bytes();
-        let body = if bytes.is_empty() {
-            Value::Null
-        } else {
-            serde_json::from_slice(&bytes).unwrap()
-        };
-        Answer {
-            status: head.status,
-            headers: head.headers,
-            body,
-        }
+        let body = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).unwrap() };
+        Answer { status: head.status, headers: head.headers, body }
     }
 }
 

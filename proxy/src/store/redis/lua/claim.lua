@@ -1,18 +1,40 @@
 -- transition::claim. Without allow-oom, and without a flags line: a full Redis refuses the writes and still answers the replays.
 -- ARGV: fingerprint, owner, lease ms, ttl ms, mailbox or '', on unknown (H hold, R resend, P probe), probe lease ms
-local mine, mailbox, on_unknown = ARGV[2], ARGV[5], ARGV[6]
-
-local function now_us()
-  return time[1] * 1000000 + time[2]
+if standing == 'S' then
+  return 'S'
+end
+if standing and fingerprint ~= ARGV[1] then
+  return 'M'
+end
+if standing == 'D' then
+  return done('D')
 end
 
-local function begin(next_fence, next_attempt)
+local mine, mailbox, on_unknown = ARGV[2], ARGV[5], ARGV[6]
+
+local function begin(fence_of_mine, attempt_of_mine)
   local lease_end = int(now + ARGV[3])
-  redis.call('HSET', key, 'v', '1', 's', 'O', 'p', ARGV[1], 'o', mine, 'f', next_fence, 'a', next_attempt,
+  call('HSET', key, 'v', '1', 's', 'O', 'p', ARGV[1], 'o', mine, 'f', fence_of_mine, 'a', attempt_of_mine,
     'l', lease_end, 'm', ARGV[3], 'b', lease_end)
-  if prober then
-    redis.call('HDEL', key, 'q', 'u')
-  end
+end
+
+if not standing then
+  read_clock()
+  local first = int(now_us)
+  begin(first, '1')
+  call('PEXPIRE', key, ARGV[4])
+  return { 'F', first, '1' }
+end
+
+local broken = read_open()
+if broken then
+  return broken
+end
+
+if owner == mine then
+  begin(fence, int(attempt))
+  call('HDEL', key, 'q', 'u')
+  return { 'F', fence, int(attempt) }
 end
 
 -- Adds the mailbox to what is to be written: at most 64, each once.
@@ -42,25 +64,6 @@ local function remember(fields)
   return nil
 end
 
-if not standing then
-  local first = int(now_us())
-  begin(first, '1')
-  redis.call('PEXPIRE', key, ARGV[4])
-  return { 'F', first, '1' }
-end
-if standing == 'S' then
-  return 'S'
-end
-if fingerprint ~= ARGV[1] then
-  return 'M'
-end
-if standing == 'D' then
-  return done('D')
-end
-if owner == mine then
-  begin(fence, int(attempt))
-  return { 'F', fence, int(attempt) }
-end
 if left > 0 then
   local fields = {}
   if lease_until > now + lease_ms then
@@ -73,18 +76,18 @@ end
 -- Nobody knows whether the upstream acted.
 local probing = prober and probe_until > now and prober ~= mine
 if attempt == 0 or on_unknown == 'R' then
-  local last = tonumber(fence)
-  if last >= 9007199254740991 then
-    return { err = 'REFRAIN the fence has no successor' }
+  local taken_fence, none = next_fence()
+  if none then
+    return none
   end
-  local taken_fence = int(math.max(now_us(), last + 1))
   local taken_attempt = int(math.min(attempt + 1, 4294967295))
   begin(taken_fence, taken_attempt)
-  redis.call('PEXPIRE', key, ARGV[4])
+  call('HDEL', key, 'q', 'u')
+  call('PEXPIRE', key, ARGV[4])
   return { 'T', taken_fence, taken_attempt }
 end
 if on_unknown == 'P' and not probing then
-  redis.call('HSET', key, 'q', mine, 'u', int(now + ARGV[7]))
+  call('HSET', key, 'q', mine, 'u', int(now + ARGV[7]))
   return { 'P', fence, int(attempt), int(math.max(now - sent_by, 0)) }
 end
 local fields = {}

@@ -13,10 +13,11 @@ end
 if standing == 'S' then
   return 'X'
 end
-redis.call('HSET', key, 'v', '1', 's', 'D', 'p', ARGV[4], 'o', ARGV[1], 'f', ARGV[2], 'a', ARGV[3], 'r', ARGV[6])
+mailboxes = standing and call('HGET', key, 'w') or ''
+call('HSET', key, 'v', '1', 's', 'D', 'p', ARGV[4], 'o', ARGV[1], 'f', ARGV[2], 'a', ARGV[3], 'r', ARGV[6])
 if standing then
-  redis.call('HDEL', key, 'l', 'm', 'b', 'w', 'q', 'u')
+  call('HDEL', key, 'l', 'm', 'b', 'w', 'q', 'u')
 end
-redis.call('PEXPIRE', key, ARGV[5])
+call('PEXPIRE', key, ARGV[5])
 wake()
 return 'K'

@@ -4,6 +4,11 @@
 if standing ~= 'O' or owner ~= ARGV[1] or fence ~= ARGV[2] or attempt == 0 then
   return 'L'
 end
+read_clock()
 local lease_end = int(now + ARGV[3])
-redis.call('HSET', key, 'l', lease_end, 'm', ARGV[3], 'b', ARGV[4] == '1' and int(sent_by) or lease_end)
+if ARGV[4] == '1' then
+  call('HSET', key, 'l', lease_end, 'm', ARGV[3])
+else
+  call('HSET', key, 'l', lease_end, 'm', ARGV[3], 'b', lease_end)
+end
 return 'K'

@@ -6,7 +6,14 @@ end
 if standing == 'D' then
   return done('D')
 end
-if standing == 'O' and left > 0 then
+if standing == 'S' then
+  return { 'S', fence, int(attempt), ttl_left() }
+end
+local broken = read_open()
+if broken then
+  return broken
+end
+if left > 0 then
   return { 'I', fence, int(attempt), ttl_left(), int(left) }
 end
-return { standing == 'S' and 'S' or 'U', fence, int(attempt), ttl_left() }
+return { 'U', fence, int(attempt), ttl_left() }

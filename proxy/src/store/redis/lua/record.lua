@@ -1,4 +1,5 @@
--- What every script of the record begins with: the clock, the record, and the door through which waiters are woken.
+-- What every script of the record begins with: the record, and, once a script asks for it, the clock and what is only there while the
+-- record is open. A replay asks for neither.
 --
 -- KEYS[1] is one hash, refrain:r:{<64 hexadecimal digits>}. Its fields:
 --   v  version of this layout, '1'            s  standing: O open, D done, S sealed
@@ -9,17 +10,11 @@
 --   w  mailboxes, 32 hexadecimal digits each (O, if any)
 --   q  prober, 16 bytes, and u  its lease ends at, ms (O, if somebody probes)
 --
--- Numbers are written with %.0f: Lua's own conversion keeps 14 digits, and times and fences have 13 and 16.
-local key = KEYS[1]
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local record = redis.call('HMGET', key, 'v', 's', 'p', 'o', 'f', 'a', 'l', 'm', 'b', 'w', 'q', 'u')
-local standing, fingerprint, owner, fence = record[2], record[3], record[4], record[5]
+-- Numbers are written with %.0f: Lua's own conversion keeps 14 digits, and fences have 16.
+local key, call = KEYS[1], redis.call
+local record = call('HMGET', key, 'v', 's', 'p', 'o', 'f', 'a', 'r')
+local standing, fingerprint, owner, fence, response = record[2], record[3], record[4], record[5], record[7]
 local attempt = tonumber(record[6] or '')
-local lease_until, lease_ms, sent_by = tonumber(record[7] or ''), tonumber(record[8] or ''), tonumber(record[9] or '')
-local mailboxes = record[10] or ''
-local prober, probe_until = record[11], tonumber(record[12] or '')
-local left = 0
 
 if record[1] or standing then
   if record[1] ~= '1' then
@@ -29,29 +24,53 @@ if record[1] or standing then
     or not string.find(fence, '^%d+$') then
     return { err = 'REFRAIN the record lacks fields' }
   end
-  if standing == 'O' then
-    if not (lease_until and lease_ms and sent_by) or #mailboxes % 32 ~= 0 or (prober and not probe_until) then
-      return { err = 'REFRAIN the open record lacks fields' }
-    end
-    -- No lease ends later than now plus its length: the clock may have stepped back.
-    left = math.min(math.max(lease_until - now, 0), lease_ms)
-  elseif standing ~= 'D' and standing ~= 'S' then
+  if standing ~= 'O' and standing ~= 'D' and standing ~= 'S' then
     return { err = 'REFRAIN the record has no standing' }
   end
 end
+
+local now, now_us, left, lease_until, lease_ms, sent_by, mailboxes, prober, probe_until
 
 local function int(number)
   return string.format('%.0f', number)
 end
 
+local function read_clock()
+  local time = call('TIME')
+  now = time[1] * 1000 + math.floor(time[2] / 1000)
+  now_us = time[1] * 1000000 + time[2]
+end
+
+-- Reads the clock and the rest of an open record; an error to return, if it cannot be read.
+local function read_open()
+  read_clock()
+  local open = call('HMGET', key, 'l', 'm', 'b', 'w', 'q', 'u')
+  lease_until, lease_ms, sent_by = tonumber(open[1] or ''), tonumber(open[2] or ''), tonumber(open[3] or '')
+  mailboxes, prober, probe_until = open[4] or '', open[5], tonumber(open[6] or '')
+  if not (lease_until and lease_ms and sent_by) or #mailboxes % 32 ~= 0 or (prober and not probe_until) then
+    return { err = 'REFRAIN the open record lacks fields' }
+  end
+  -- No lease ends later than now plus its length: the clock may have stepped back.
+  left = math.min(math.max(lease_until - now, 0), lease_ms)
+end
+
+-- The fence of whoever takes over; an error to return, if there is none.
+local function next_fence()
+  local last = tonumber(fence)
+  if last >= 9007199254740991 then
+    return nil, { err = 'REFRAIN the fence has no successor' }
+  end
+  return int(math.max(now_us, last + 1))
+end
+
 -- How long the record is still kept; 0 if somebody took its end away.
 local function ttl_left()
-  return int(math.max(redis.call('PTTL', key), 0))
+  return math.max(call('PTTL', key), 0)
 end
 
 -- The done record as the caller reads it.
 local function done(tag)
-  return { tag, redis.call('HGET', key, 'r'), fence, int(attempt), ttl_left() }
+  return { tag, response, fence, int(attempt), ttl_left() }
 end
 
 -- Comes after the last write and cannot fail the script: a lost word is what the waiters' timers are for.

@@ -1,0 +1,110 @@
+//! Every YAML file and every YAML block of the documentation is sound; what is a whole configuration passes `refrain check`.
+//!
+//! A block is a whole configuration if its info string is `yaml refrain`.
+
+use std::{fs, path::Path, process::Command};
+
+use saga_config::{diagnostic::Source, yaml::Document};
+
+use crate::tree::{File, assert_none, files};
+
+/// A block of a document.
+pub(crate) struct Block {
+    /// `file:line`.
+    pub(crate) at: String,
+    /// What stands after the fence.
+    pub(crate) info: String,
+    pub(crate) text: String,
+}
+
+/// The fenced blocks of a document (CommonMark, section 4.5), indented ones too.
+pub(crate) fn blocks(file: &File) -> Vec<Block> {
+    let mut blocks = Vec::new();
+    let mut open: Option<(usize, Block)> = None;
+    for (index, line) in file.text.lines().enumerate() {
+        let fence = line.trim_start().strip_prefix("```");
+        match (fence, &mut open) {
+            (Some(info), None) => {
+                let block =
+                    Block { at: format!("{}:{}", file.path, index + 1), info: info.trim().to_owned(), text: String::new() };
+                open = Some((line.len() - line.trim_start().len(), block));
+            }
+            (Some(_), Some(_)) => blocks.extend(open.take().map(|(_, block)| block)),
+            (None, Some((indent, block))) => {
+                block.text.push_str(line.get(*indent..).unwrap_or_default());
+                block.text.push('\n');
+            }
+            (None, None) => {}
+        }
+    }
+    assert!(open.is_none(), "{}: a block is not closed", file.path);
+    blocks
+}
+
+/// Every block of every document.
+pub(crate) fn all_blocks() -> Vec<Block> {
+    files(".md").iter().flat_map(blocks).collect()
+}
+
+/// What `refrain check` says against a configuration.
+fn refused(text: &str, folder: &Path) -> Option<String> {
+    let path = folder.join("refrain.yaml");
+    fs::write(&path, text).unwrap();
+    let checked = Command::new(env!("CARGO_BIN_EXE_refrain"))
+        .args(["check", "--config"])
+        .arg(&path)
+        .env_clear()
+        .env("XDG_STATE_HOME", folder)
+        // For samples that take a key from the environment.
+        .env("REFRAIN_STORE_KEY", "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=")
+        .output()
+        .unwrap();
+    (!checked.status.success()).then(|| String::from_utf8_lossy(&checked.stderr).into_owned())
+}
+
+/// What is wrong with a text as YAML.
+fn unsound(at: &str, text: &str) -> Option<String> {
+    Document::parse(&Source::new(at, text))
+        .err()
+        .map(|mistakes| format!("{at}: {}", mistakes.first().map_or("", |first| first.message())))
+}
+
+#[test]
+fn every_yaml_file_is_sound() {
+    let meant_to_be_wrong = |path: &str| path.contains("/golden/") || path.contains("/invalid/");
+    let all = files(".yaml").into_iter().chain(files(".yml")).filter(|file| !meant_to_be_wrong(&file.path));
+    let wrong: Vec<_> = all.filter_map(|file| unsound(&file.path, &file.text)).collect();
+    assert_none("not YAML", &wrong);
+}
+
+#[test]
+fn every_configuration_of_an_example_or_a_deployment_passes_check() {
+    let folder = tempfile::tempdir().unwrap();
+    let is_configuration = |file: &File| {
+        (file.path.starts_with("examples/") || file.path.starts_with("deployments/"))
+            && file.text.lines().any(|line| line.starts_with("upstreams:"))
+    };
+    let all: Vec<_> = files(".yaml").into_iter().filter(is_configuration).collect();
+    assert!(all.len() >= 2, "the shop has two sidecars");
+    let wrong = all.iter().filter_map(|file| Some(format!("{}:\n{}", file.path, refused(&file.text, folder.path())?)));
+    assert_none("refused", &wrong.collect::<Vec<_>>());
+}
+
+#[test]
+fn every_yaml_block_of_the_documentation_is_sound_and_whole_configurations_pass_check() {
+    let folder = tempfile::tempdir().unwrap();
+    let blocks: Vec<_> = all_blocks().into_iter().filter(|block| block.info.starts_with("yaml")).collect();
+    let (whole, parts): (Vec<_>, Vec<_>) = blocks.iter().partition(|block| block.info == "yaml refrain");
+    assert!(whole.len() >= 8, "{} blocks are whole configurations: are they marked?", whole.len());
+    let unsound = parts.iter().filter_map(|block| unsound(&block.at, &block.text));
+    let refused = whole.iter().filter_map(|block| Some(format!("{}:\n{}", block.at, refused(&block.text, folder.path())?)));
+    assert_none("samples", &unsound.chain(refused).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_configuration_that_is_wrong_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let said = refused("upstreams: {a: {url: http://127.0.0.1:1, locall: true}}\n", folder.path()).unwrap();
+    assert!(said.contains("locall"), "{said}");
+    assert!(unsound("here", "a: [").is_some());
+}
