@@ -46,9 +46,9 @@ pub const SAGA_UNDO_OF: HeaderName = HeaderName::from_static("saga-undo-of");
 pub const SAGA_UNDO_KNOWS: HeaderName = HeaderName::from_static("saga-undo-knows");
 /// When the step was first sent, in milliseconds since the Unix epoch.
 pub const SAGA_FIRST_SENT: HeaderName = HeaderName::from_static("saga-first-sent");
-/// `true`: settle what is in doubt, and forbid what has not begun.
+/// The signature of a saga call's headers, by a key that peers share.
 pub const SAGA_SIGNATURE: HeaderName = HeaderName::from_static("saga-signature");
-/// Whether a participant that would execute should seal the key instead.
+/// `true`: settle what is in doubt, and forbid what has not begun.
 pub const SAGA_RESOLVE: HeaderName = HeaderName::from_static("saga-resolve");
 
 const SAGA_PREFIX: &str = "saga-";

@@ -49,6 +49,7 @@ pub async fn pass<U: Sender>(mut inner: U, mut call: Call, shared: &Shared) -> R
             if reason.is_overload() {
                 shared.metrics.refused_at(Limit::Upstream);
             }
+            tracing::warn!(%reason, "a request was not sent");
             return answer(not_sent(&reason));
         }
         Err(SendError::Unknown(reason)) => {
@@ -135,10 +136,13 @@ pub fn wants_upgrade(request: &Request<Body>) -> bool {
         || (request.headers().contains_key(header::UPGRADE) && request.headers().contains_key(header::CONNECTION))
 }
 
-/// The problem of a request that was not sent: at a bound of ours 503, else 502.
+/// The problem of a request that was not sent: whether at a bound of ours or because nobody answers there.
 pub fn not_sent(reason: &NotSent) -> Problem {
-    let name = if reason.is_overload() { ProblemName::Overloaded } else { ProblemName::UpstreamNotReached };
-    Problem::new(name, reason.to_string())
+    // Where the upstream is, and what the system said, is for the log.
+    match reason.is_overload() {
+        true => Problem::new(ProblemName::Overloaded, "too many requests to the service are under way; nothing was sent"),
+        false => Problem::new(ProblemName::UpstreamNotReached, "the service cannot be reached; nothing was sent"),
+    }
 }
 
 /// A problem as an answer outside the idempotency layer.

@@ -152,7 +152,8 @@ pub enum Completed {
     Kept,
     /// The caller's own earlier completion had arrived.
     Already,
-    /// Somebody else took the record over; nothing was changed. This is what it holds, if it is done.
+    /// Somebody else took the record over, or settled it with another response; nothing was changed. This is what it holds, if it
+    /// is done.
     Fenced(Option<Done>),
 }
 

@@ -193,7 +193,8 @@ pub fn claim(record: Option<&Record>, claim: &Claim, now: Timestamp) -> Step<Cla
         State::Sealed => Step::nothing(Claimed::Sealed),
         _ if record.fingerprint != claim.fingerprint => Step::nothing(Claimed::Mismatch),
         State::Done(response) => Step::nothing(Claimed::Replay(record.done(response, now))),
-        State::Open(open) if record.owner == claim.owner => {
+        // Attempt 0: an operator has disproved this owner's send, and its claim with it.
+        State::Open(open) if record.owner == claim.owner && record.attempt > 0 => {
             let again = Open { mailboxes: open.mailboxes.clone(), ..Open::begin(now, claim.lease, Vec::new()) };
             Step::put(Claimed::Fresh(record.grant()), record.with(again))
         }
@@ -270,7 +271,9 @@ pub fn complete(record: Option<&Record>, complete: &Complete, now: Timestamp) ->
         None => Step::put(Completed::Kept, done),
         Some(record) if !record.is_owned_by(owner, fence) => Step::nothing(Completed::Fenced(record.as_done(now))),
         Some(record) => match &record.state {
-            State::Done(_) => Step::nothing(Completed::Already),
+            State::Done(stored) if *stored == complete.response => Step::nothing(Completed::Already),
+            // A probe or an operator settled it first: its caller gets what every replay gives.
+            State::Done(_) => Step::nothing(Completed::Fenced(record.as_done(now))),
             State::Sealed => Step::nothing(Completed::Fenced(None)),
             State::Open(open) => Step::put(Completed::Kept, done).waking(&open.mailboxes),
         },

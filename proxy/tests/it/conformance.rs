@@ -140,6 +140,43 @@ mod embedded {
     super::every_rule!(setup);
 }
 
+mod redis {
+    use std::sync::{Arc, LazyLock, Mutex, Weak};
+
+    use refrain::store::{
+        Store as _,
+        redis::{RedisConfig, RedisStore},
+    };
+
+    use crate::support::redis::RedisServer;
+
+    /// One server for the rules that run at the same time; it ends with the last of them.
+    static SERVER: LazyLock<Mutex<Weak<RedisServer>>> = LazyLock::new(Mutex::default);
+
+    fn server() -> Arc<RedisServer> {
+        let mut shared = SERVER.lock().unwrap();
+        shared.upgrade().unwrap_or_else(|| {
+            let server = Arc::new(RedisServer::start());
+            *shared = Arc::downgrade(&server);
+            server
+        })
+    }
+
+    /// Two processes: each with its own connections, mailbox and waiters.
+    async fn setup() -> super::Setup<RedisStore> {
+        let server = server();
+        let config = RedisConfig { timeout: std::time::Duration::from_secs(5), ..RedisConfig::new(server.url()) };
+        let process = || async {
+            let wakes = super::Wakes::default();
+            let store = RedisStore::open(&config, wakes.clone()).await.unwrap();
+            tokio::spawn(store.handle().run_background());
+            super::Process { store, wakes }
+        };
+        super::Setup { a: process().await, b: process().await, kept: Box::new(server) }
+    }
+    super::every_rule!(setup);
+}
+
 fn in_memory<S: Store>(wrap: impl FnOnce(MemoryStore) -> S) -> Setup<S> {
     let wakes = Wakes::default();
     let store = wrap(MemoryStore::with(wakes.clone(), StoreClock::real(), Limits::default()));

@@ -141,7 +141,7 @@ async fn a_drain_ends_at_its_deadline() {
     let mut client = RawConnection::to(refrain.address()).await;
     client.send("GET /slow HTTP/1.1\r\nHost: a\r\n\r\n").await;
     gate.started(1).await;
-    let began = tokio::time::Instant::now();
+    let began = Instant::now();
     refrain.signal(Signal::Term);
     assert_eq!(refrain.wait_exit().await.code(), Some(0));
     assert!((Duration::from_millis(300)..Duration::from_secs(4)).contains(&began.elapsed()), "{:?}", began.elapsed());

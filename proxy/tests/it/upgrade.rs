@@ -159,7 +159,7 @@ async fn a_tunnel_is_cut_at_the_drains_deadline() {
     let origin = RawOrigin::start().await;
     let mut refrain = beside(&origin.url(), "limits: {drain: 300ms}\n").await;
     let (mut client, mut upstream) = tunnel(&origin, refrain.address()).await;
-    let began = tokio::time::Instant::now();
+    let began = Instant::now();
     refrain.signal(Signal::Term);
     client.closed().await;
     upstream.closed().await;

@@ -173,7 +173,7 @@ async fn an_idle_connection_is_closed_before_the_service_would() {
     let (mut upstream, _) = origin.accept_request().await;
     upstream.send(OK).await;
     client.response().await;
-    let began = tokio::time::Instant::now();
+    let began = Instant::now();
     upstream.closed().await;
     assert!((Duration::from_millis(150)..Duration::from_secs(4)).contains(&began.elapsed()), "{:?}", began.elapsed());
 }
@@ -200,7 +200,7 @@ async fn no_more_idle_connections_are_kept_than_said() {
 async fn an_answer_that_takes_too_long_is_a_504_and_the_upstream_is_let_go() {
     let origin = RawOrigin::start().await;
     let refrain = before(&[origin.url()], "response_timeout: 300ms").await;
-    let began = tokio::time::Instant::now();
+    let began = Instant::now();
     let mut client = asking(&refrain, GET).await;
     let (mut upstream, _) = origin.accept_request().await;
     let (head, _) = client.response().await;
@@ -244,7 +244,7 @@ impl Hole {
 async fn a_connection_that_does_not_come_about_is_not_waited_for_longer_than_said() {
     let hole = Hole::dig().await;
     let refrain = before(std::slice::from_ref(&hole.url), "connect_timeout: 300ms").await;
-    let began = tokio::time::Instant::now();
+    let began = Instant::now();
     let answer = Call::get(&refrain.url("/")).send().await;
     assert_eq!((answer.status, answer.problem()), (503, "upstream-not-reached"));
     assert!((Duration::from_millis(300)..Duration::from_secs(3)).contains(&began.elapsed()), "{:?}", began.elapsed());

@@ -35,8 +35,10 @@ pub(crate) async fn a_repeated_completion_was_already_there(on: Setup<impl Store
     let grant = fresh(&on.a.store, &first).await;
     let complete = completion(&first, grant, b"one");
     assert_eq!(on.a.store.complete(complete.clone()).await.unwrap(), Completed::Kept);
-    let repeat = Complete { response: "two".into(), ..complete };
-    assert_eq!(on.a.store.complete(repeat).await.unwrap(), Completed::Already);
+    assert_eq!(on.a.store.complete(complete.clone()).await.unwrap(), Completed::Already);
+    let other = Complete { response: "two".into(), ..complete };
+    let Completed::Fenced(Some(winner)) = on.a.store.complete(other).await.unwrap() else { panic!("not the first one") };
+    assert_eq!(winner.response.as_ref(), b"one");
     assert_eq!(replayed(&on.b.store, &again(&first)).await.response.as_ref(), b"one", "the first one stays");
 }
 

@@ -68,7 +68,8 @@ pub(crate) async fn a_probe_that_finds_it_done_keeps_that_response(on: Setup<imp
     }
     assert_eq!(replayed(&on.a.store, &again(&first)).await.response.as_ref(), b"found");
     let late = completion(&first, Grant { fence: old.fence, attempt: 1 }, b"late");
-    assert_eq!(on.a.store.complete(late).await.unwrap(), Completed::Already, "the record is settled, and stays as it is");
+    let Completed::Fenced(Some(winner)) = on.a.store.complete(late).await.unwrap() else { panic!("not settled") };
+    assert_eq!(winner.response.as_ref(), b"found", "the record is settled, and its owner's caller gets what every replay gives");
     assert_eq!(replayed(&on.a.store, &again(&first)).await.response.as_ref(), b"found");
 }
 

@@ -31,7 +31,8 @@ if broken then
   return broken
 end
 
-if owner == mine then
+-- Attempt 0: an operator has disproved this owner's send, and its claim with it.
+if owner == mine and attempt > 0 then
   begin(fence, int(attempt))
   call('HDEL', key, 'q', 'u')
   return { 'F', fence, int(attempt) }

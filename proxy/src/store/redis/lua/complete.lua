@@ -8,7 +8,11 @@ if standing and (owner ~= ARGV[1] or fence ~= ARGV[2]) then
   return 'X'
 end
 if standing == 'D' then
-  return 'A'
+  if response == ARGV[6] then
+    return 'A'
+  end
+  -- A probe or an operator settled it first: its caller gets what every replay gives.
+  return done('X')
 end
 if standing == 'S' then
   return 'X'
