@@ -158,6 +158,23 @@ async fn a_waiter_whose_time_is_up_is_told_so_and_the_owners_claim_stays() {
 }
 
 #[tokio::test]
+async fn a_waiter_waits_as_long_as_it_may_however_often_it_has_to_look() {
+    let origin = Origin::start();
+    // Looks are about a lease apart; a shorter one would lapse on a busy machine.
+    let text = yaml("memory:", &origin, "idempotency: {on_in_flight: {wait: 60s}, lease: 1s}");
+    let refrain = Refrain::start(&text).await;
+    let gate = origin.gate("/orders");
+    let first = order(&refrain).start();
+    gate.started(1).await;
+    let waiter = order(&refrain).start();
+    refrain.until_metric("refrain_claims_total{result=\"in_flight\"}", 18.0).await;
+    gate.open();
+    let (first, waiter) = (first.answer().await, waiter.answer().await);
+    assert_eq!((first.how(), waiter.how()), ("executed", "joined"));
+    assert_eq!(waiter.body, first.body);
+}
+
+#[tokio::test]
 async fn a_waiter_waits_as_long_as_it_may_however_often_others_turn_out_to_have_done_nothing() {
     let pair = Pair::start("idempotency: {on_in_flight: {wait: 30s}}").await;
     pair.origin.on("/orders", Reply::status(429).without_effect());
