@@ -124,9 +124,12 @@ async fn a_waiter_that_hangs_up_changes_nothing() {
         waiter.hang_up().await;
     }
     pair.until_in_flight(1).await;
+    let late = pair.order(1).start();
+    pair.until_in_flight(2).await;
     gate.open();
-    let first = first.answer().await;
+    let (first, late) = (first.answer().await, late.answer().await);
     assert_eq!((first.status, first.how()), (201, "executed"));
+    assert_eq!(late.body, first.body);
     for client in 0..2 {
         assert_eq!(pair.order(client).send().await.body, first.body);
     }
@@ -157,18 +160,31 @@ async fn a_waiter_whose_time_is_up_is_told_so_and_the_owners_claim_stays() {
 #[tokio::test]
 async fn a_waiter_waits_as_long_as_it_may_however_often_it_has_to_look() {
     let origin = Origin::start();
-    // Looks are no further apart than a lease.
-    let text = yaml("memory:", &origin, "idempotency: {on_in_flight: {wait: 30s}, lease: 200ms}");
+    // Looks are about a lease apart; a shorter one would lapse on a busy machine.
+    let text = yaml("memory:", &origin, "idempotency: {on_in_flight: {wait: 60s}, lease: 1s}");
     let refrain = Refrain::start(&text).await;
     let gate = origin.gate("/orders");
     let first = order(&refrain).start();
     gate.started(1).await;
     let waiter = order(&refrain).start();
-    refrain.until_metric("refrain_claims_total{result=\"in_flight\"}", 20.0).await;
+    refrain.until_metric("refrain_claims_total{result=\"in_flight\"}", 18.0).await;
     gate.open();
     let (first, waiter) = (first.answer().await, waiter.answer().await);
     assert_eq!((first.how(), waiter.how()), ("executed", "joined"));
     assert_eq!(waiter.body, first.body);
+}
+
+#[tokio::test]
+async fn a_waiter_waits_as_long_as_it_may_however_often_others_turn_out_to_have_done_nothing() {
+    let pair = Pair::start("idempotency: {on_in_flight: {wait: 30s}}").await;
+    pair.origin.on("/orders", Reply::status(429).without_effect());
+    let gate = pair.origin.gate("/orders");
+    let pending = pair.storm();
+    gate.started(1).await;
+    pair.until_in_flight(CLIENTS).await;
+    gate.open();
+    assert!(answers(pending).await.iter().all(|answer| answer.status == 429), "each had its turn");
+    assert_eq!(pair.origin.requests().len(), CLIENTS, "one after the other");
 }
 
 #[tokio::test]

@@ -134,7 +134,9 @@ async fn a_service_that_cannot_tell_decides_nothing() {
     let origin = Origin::start();
     let text = yaml("embedded:./refrain.db", &origin, &probing("conflict", "1ms"));
     let refrain = killed(&text, origin.gate("/orders"), order).await;
-    for trouble in [Reply::status(500), Reply::status(429), Reply::reset(), Reply::status(200).body("no JSON")] {
+    let says = |status: u16, body: &'static str| Reply::status(status).header("content-type", "application/json").body(body);
+    let trouble = [says(500, "[]"), says(500, "[{\"number\":1}]"), says(429, "[]"), says(200, "no JSON"), Reply::reset()];
+    for trouble in trouble {
         origin.on(LOOKUP, trouble.without_effect());
         stays_unknown(|| order(&refrain)).await;
     }

@@ -248,6 +248,8 @@ impl Origin {
     /// Refuses connections and resets those there are, until [`Self::reopen`]. The port stays its own.
     pub(crate) async fn close(&self) {
         self.switch(false).await;
+        // A process that another test is starting has the listener too, until it becomes another program.
+        within("connections to be refused", async { while TcpStream::connect(self.address).await.is_ok() {} }).await;
     }
 
     /// Listens again, on the same port.
