@@ -2,6 +2,7 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
+use saga_config::diagnostic::Diagnostic;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{Format, environment, show};
@@ -23,7 +24,7 @@ pub(super) fn run(file: Option<PathBuf>, overrides: Overrides) -> ExitCode {
     }
     let config = match load(file.as_deref(), &overrides, &environment) {
         Ok(Loaded { config, warnings }) => {
-            show(&warnings, Format::Human);
+            log(&warnings);
             config
         }
         Err(mistakes) => {
@@ -81,6 +82,14 @@ async fn serve(file: Option<PathBuf>, overrides: Overrides, config: Config) -> E
     ExitCode::SUCCESS
 }
 
+/// Warnings are part of the log: what is legal and unwise does not stop anything.
+fn log(warnings: &[Diagnostic]) {
+    for warning in warnings {
+        let (place, help) = (warning.place().name(), warning.help());
+        tracing::warn!(code = warning.code(), place, help, "{}", warning.message());
+    }
+}
+
 fn announce(app: &App) {
     let config = app.config();
     for address in app.addresses() {
@@ -109,7 +118,7 @@ fn reload(app: &mut App, file: Option<&std::path::Path>, overrides: &Overrides, 
             Err("it has mistakes".to_owned())
         }
         Ok(Loaded { config, warnings }) => {
-            show(&warnings, Format::Human);
+            log(&warnings);
             app.reload(config).map_err(|error| error.to_string())
         }
     };

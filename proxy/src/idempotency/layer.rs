@@ -137,7 +137,7 @@ impl<S: Store, U: Sender> Idempotency<S, U> {
                 return self.without_store(call, &policy, kind, key.as_ref()).await;
             }
         };
-        let (bytes, share) = match self.read(&mut call, &policy).await {
+        let (bytes, trailers, share) = match self.read(&mut call, &policy).await {
             Ok(read) => read,
             Err(NotRead::Answer(response)) => return *response,
             Err(NotRead::TooLarge) => return self.pass(call, Some(Status::Unprotected)).await,
@@ -147,7 +147,7 @@ impl<S: Store, U: Sender> Idempotency<S, U> {
             Ok(Some(key)) => key,
             Ok(None) if policy.key.required => return answer::problem(key_missing(&policy), policy.dialect),
             Ok(None) => {
-                *call.request.body_mut() = Body::full(bytes);
+                *call.request.body_mut() = Body::with_trailers(bytes, trailers);
                 return self.pass(call, None).await;
             }
             Err(error) => return answer::problem(key_invalid(&error, None), policy.dialect),
@@ -164,7 +164,7 @@ impl<S: Store, U: Sender> Idempotency<S, U> {
         };
         let by_payload = policy.dedupe == Dedupe::Payload && kind == CallKind::Client;
         let payload = by_payload.then(|| name::payload_name(&hash_key, &scope, upstream, &fingerprint));
-        *call.request.body_mut() = Body::full(bytes.clone());
+        *call.request.body_mut() = Body::with_trailers(bytes.clone(), trailers);
         let dialect = policy.dialect;
         let keyed = Keyed { name, payload, fingerprint, policy, kind, key, call, body: bytes, share };
         let (caller, answer) = oneshot::channel();
@@ -176,15 +176,15 @@ impl<S: Store, U: Sender> Idempotency<S, U> {
     }
 
     /// Reads the request's body whole.
-    async fn read(&self, call: &mut Call, policy: &Policy) -> Result<(Bytes, Share), NotRead> {
+    async fn read(&self, call: &mut Call, policy: &Policy) -> Result<(Bytes, Option<http::HeaderMap>, Share), NotRead> {
         let body = std::mem::take(call.request.body_mut());
         let cap = policy.max_request_body.get();
         let until = tokio::time::Instant::now() + policy.max_execution;
         match collect(body, cap, &self.context.budget, Some(until)).await {
-            Collected::Whole { bytes, share, .. } => {
+            Collected::Whole { bytes, trailers, share } => {
                 // The body is here: nobody waits for a "100 Continue" any more.
                 call.request.headers_mut().remove(header::EXPECT);
-                Ok((bytes, share))
+                Ok((bytes, trailers, share))
             }
             Collected::Over(body) if policy.over_request_body == OverBody::Unprotected => {
                 *call.request.body_mut() = body;

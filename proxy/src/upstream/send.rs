@@ -114,7 +114,8 @@ async fn send_to(mut call: Call, at: usize, place: InFlight) -> Result<Response<
     match sent {
         Ok(response) => Ok(pooled(response, home, &upstream, place)),
         Err(error) => {
-            if use_http2 {
+            // The end of one stream is not the end of its connection.
+            if use_http2 && !is_reset(error.error()) {
                 pool.forget_http2();
             }
             match failed(error, call, endpoint, place, target, host) {
@@ -198,9 +199,16 @@ fn failed(
 
 /// REFUSED_STREAM: the upstream says that it has not processed the request (RFC 9113, section 8.7).
 fn is_refused_stream(error: &hyper::Error) -> bool {
-    std::iter::successors(std::error::Error::source(error), |cause| cause.source())
-        .filter_map(|cause| cause.downcast_ref::<h2::Error>())
-        .any(|error| error.is_remote() && error.reason() == Some(h2::Reason::REFUSED_STREAM))
+    http2_error(error).is_some_and(|error| error.is_remote() && error.reason() == Some(h2::Reason::REFUSED_STREAM))
+}
+
+/// RST_STREAM (RFC 9113, section 6.4).
+fn is_reset(error: &hyper::Error) -> bool {
+    http2_error(error).is_some_and(h2::Error::is_reset)
+}
+
+fn http2_error(error: &hyper::Error) -> Option<&h2::Error> {
+    std::iter::successors(std::error::Error::source(error), |cause| cause.source()).find_map(|cause| cause.downcast_ref())
 }
 
 /// An error and its causes, in one line.

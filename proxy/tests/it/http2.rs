@@ -440,3 +440,19 @@ async fn a_drain_finishes_the_streams_of_a_connection_and_takes_no_more() {
     whole(response).await;
     assert_eq!(refrain.wait_exit().await.code(), Some(0));
 }
+#[tokio::test]
+async fn a_stream_that_fails_does_not_cost_its_connection() {
+    let (url, ended) = h2_service(|number, mut stream| {
+        match number % 2 {
+            0 => stream.send_reset(h2::Reason::INTERNAL_ERROR),
+            _ => respond(stream),
+        }
+        Next::Stream
+    })
+    .await;
+    let refrain = before_http2(&url).await;
+    for status in [502, 200, 502, 200] {
+        assert_eq!(Call::post(&refrain.url("/")).send().await.status, status);
+    }
+    assert_eq!(*ended.borrow(), 0);
+}
