@@ -102,7 +102,7 @@ impl App {
         let store = Backend::open(&config.store, wakes.clone()).await?;
 
         let (backlog, owed) = Owing::new(MAX_OWED);
-        let leases = Leases::new(backlog.clone());
+        let leases = Leases::new(backlog.clone(), metrics.clone());
         leases.expect(shortest_lease(&config));
         let shared = Shared {
             limits: config.limits,

@@ -154,10 +154,7 @@ impl<S: Store> Handler for Gateway<S> {
         let line =
             table.access_log.then(|| Line { method: request.method().clone(), path: request.uri().path().to_owned(), peer });
         let response = if !has_one_host(&request) {
-            // As the HTTP library answers what it cannot read.
-            let mut refused = Response::new(Body::empty());
-            *refused.status_mut() = StatusCode::BAD_REQUEST;
-            refused
+            answer(Problem::new(ProblemName::Malformed, "there must be one Host (RFC 9112, section 3.2)"))
         } else if place.number > self.shared.limits.in_flight {
             self.shared.metrics.refused_at(Limit::InFlight);
             answer(Problem::new(ProblemName::Overloaded, "too many requests are under way"))

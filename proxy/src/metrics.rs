@@ -19,10 +19,14 @@ use crate::idempotency::marker::Status as IdempotencyStatus;
 /// Upper bounds of the latency buckets, in seconds.
 const LATENCY_BUCKETS: [f64; 14] = [0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
 
-/// Every metric of the process.
+/// Every metric of the process. Cloning it is cheap.
 #[derive(Clone, Debug)]
-pub struct Metrics {
-    registry: Arc<Mutex<Registry>>,
+pub struct Metrics(Arc<Counters>);
+
+/// What [`Metrics`] share.
+#[derive(Debug)]
+pub struct Counters {
+    registry: Mutex<Registry>,
     requests: Family<RequestLabels, Counter>,
     request_seconds: Family<RouteLabel, Histogram, fn() -> Histogram>,
     claims: Family<ClaimLabels, Counter>,
@@ -255,8 +259,8 @@ impl Metrics {
     /// All metrics, at zero.
     pub fn new() -> Self {
         let latency: fn() -> Histogram = || Histogram::new(LATENCY_BUCKETS);
-        let metrics = Self {
-            registry: Arc::default(),
+        let counters = Counters {
+            registry: Mutex::default(),
             requests: Family::default(),
             request_seconds: Family::new_with_constructor(latency),
             claims: Family::default(),
@@ -268,10 +272,20 @@ impl Metrics {
             fenced_completions: Counter::default(),
             gauges: Gauges::default(),
         };
-        metrics.register();
-        metrics
+        counters.register();
+        Self(Arc::new(counters))
     }
+}
 
+impl std::ops::Deref for Metrics {
+    type Target = Counters;
+
+    fn deref(&self) -> &Counters {
+        &self.0
+    }
+}
+
+impl Counters {
     fn register(&self) {
         let mut registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
         let at = registry.sub_registry_with_prefix("refrain");

@@ -17,6 +17,7 @@ use tokio::time::Instant;
 
 use super::backlog::{Backlog, Deferred};
 use crate::{
+    metrics::{Metrics, UnknownCause},
     store::{Held, Renewal, Token},
     upstream::Gate,
 };
@@ -30,6 +31,7 @@ pub struct Leases {
     shortest: Arc<AtomicU64>,
     born: Instant,
     backlog: Backlog,
+    metrics: Metrics,
 }
 
 /// One claim in the hands of an exchange.
@@ -56,13 +58,14 @@ struct State {
 
 impl Leases {
     /// None yet. What is given up goes to `backlog`.
-    pub fn new(backlog: Backlog) -> Self {
+    pub fn new(backlog: Backlog, metrics: Metrics) -> Self {
         Self {
             held: Arc::default(),
             next: Arc::default(),
             shortest: Arc::new(AtomicU64::new(3000)),
             born: Instant::now(),
             backlog,
+            metrics,
         }
     }
 
@@ -165,7 +168,12 @@ impl Drop for Lease {
         self.leases.lock().remove(&self.id);
         if !self.finished && !self.state.lost.load(Ordering::Relaxed) {
             let token = self.state.token;
-            let given_up = if self.is_sent() { Deferred::Doubt(token) } else { Deferred::release(token) };
+            let given_up = if self.is_sent() {
+                self.leases.metrics.became_unknown(UnknownCause::Abandoned);
+                Deferred::Doubt(token)
+            } else {
+                Deferred::release(token)
+            };
             self.leases.backlog.push(given_up);
         }
     }
@@ -218,7 +226,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn nothing_is_sent_when_less_than_a_third_of_the_lease_is_left() {
         let (backlog, _deferred) = Backlog::new(8);
-        let lease = Leases::new(backlog).hold(token(), LENGTH, Instant::now());
+        let lease = Leases::new(backlog, Metrics::new()).hold(token(), LENGTH, Instant::now());
         tokio::time::advance(LENGTH * 2 / 3).await;
         assert!(lease.gate().open());
         tokio::time::advance(Duration::from_millis(1)).await;
@@ -231,7 +239,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_lease_is_due_at_a_third_and_a_lost_one_never_again() {
         let (backlog, _deferred) = Backlog::new(8);
-        let leases = Leases::new(backlog);
+        let leases = Leases::new(backlog, Metrics::new());
         let lease = leases.hold(token(), LENGTH, Instant::now());
         assert!(leases.due(Instant::now()).is_empty());
         tokio::time::advance(LENGTH / 3).await;
@@ -247,7 +255,7 @@ mod tests {
     #[tokio::test]
     async fn a_dropped_lease_is_given_up_as_far_as_the_send_had_come() {
         let (backlog, mut deferred) = Backlog::new(8);
-        let leases = Leases::new(backlog);
+        let leases = Leases::new(backlog, Metrics::new());
         let unsent = leases.hold(token(), LENGTH, Instant::now());
         let unsent_token = unsent.token();
         drop(unsent);
