@@ -26,6 +26,7 @@ use crate::{
         context::Context,
         layer::{Idempotency, IdempotencyLayer, Protected},
         marker::Status as IdempotencyStatus,
+        policy::Policy,
     },
     metrics::{Limit, RouteMetrics},
     pass::{answer, pass, wants_upgrade},
@@ -92,7 +93,7 @@ impl<S: Store> Gateway<S> {
         }
         let mut request = request;
         let step = match table.peers.trust(&mut request, peer.address.ip()) {
-            Trust::Step(key) => Some(key),
+            Trust::Step(step) => Some(step),
             Trust::Plain if route.config.access == Access::Saga => {
                 return denied("this path is for the saga calls of trusted peers");
             }
@@ -106,10 +107,12 @@ impl<S: Store> Gateway<S> {
         };
         self.on_the_way_there(table, &mut request, peer);
         let call = Call { upstream: Arc::clone(&route.upstream), core: self.core, request, gate: None };
-        let mut response = match &route.config.policy {
+        // A trusted saga call is protected, whatever the route says of it.
+        let of_steps = || step.is_some().then(|| Arc::new(Policy::of_steps(route.upstream.config().max_execution)));
+        let mut response = match route.config.policy.clone().or_else(of_steps) {
             None => pass(SendCall, call, &self.shared).await,
             Some(policy) => {
-                let protected = Protected { call, policy: Arc::clone(policy), step };
+                let protected = Protected { call, policy, step };
                 match self.idempotency.clone().call(protected).await {
                     Ok(response) => response,
                     Err(never) => match never {},

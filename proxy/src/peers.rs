@@ -22,12 +22,21 @@ pub struct Peers {
 /// What a request is, as far as sagas go.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Trust {
-    /// A step's call from a trusted peer, with the step's key.
-    Step(Key),
+    /// A step's call from a trusted peer.
+    Step(StepCall),
     /// An ordinary request; what it said of sagas is stripped.
     Plain,
     /// It claims to be a step's call and is not believed.
     Untrusted,
+}
+
+/// A step's call from a trusted peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StepCall {
+    /// The step's key. It counts instead of any other.
+    pub key: Key,
+    /// Whether the driver says that an unknown attempt is to be sent again (`Saga-In-Doubt: resend`).
+    pub resend: bool,
 }
 
 impl Peers {
@@ -49,7 +58,10 @@ impl Peers {
         let is_trusted = self.networks.iter().any(|network| network.contains(&peer)) || self.is_signed(request);
         let key = step_key.ok().and_then(|text| Key::from_text(&text, &KeyForm::default()).ok());
         match (is_trusted, key) {
-            (true, Some(key)) => Trust::Step(key),
+            (true, Some(key)) => {
+                let resend = request.headers().get(headers::SAGA_IN_DOUBT).is_some_and(|value| value == "resend");
+                Trust::Step(StepCall { key, resend })
+            }
             _ => Trust::Untrusted,
         }
     }
@@ -57,7 +69,8 @@ impl Peers {
     fn is_signed<B>(&self, request: &Request<B>) -> bool {
         let (Some(key), Some(given)) = (&self.key, request.headers().get(headers::SAGA_SIGNATURE)) else { return false };
         let Some(mut mac) = signer(key) else { return false };
-        mac.update(&signed_text(request.method(), request.uri().path(), request.headers()));
+        let target = request.uri().path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+        mac.update(&signed_text(request.method(), target, request.headers()));
         let mut bytes = [0; 32];
         decode_hex(given.as_bytes(), &mut bytes) && mac.verify_slice(&bytes).is_ok()
     }
@@ -67,8 +80,8 @@ fn signer(key: &Secret) -> Option<Hmac<Sha256>> {
     Hmac::new_from_slice(key.expose().as_bytes()).ok()
 }
 
-/// What a signature covers: method, path, and every `Saga-*` header and the key, in the order of their names.
-fn signed_text(method: &http::Method, path: &str, headers: &HeaderMap) -> Vec<u8> {
+/// What a signature covers: method, target, and every `Saga-*` header and the key, in the order of their names.
+fn signed_text(method: &http::Method, target: &str, headers: &HeaderMap) -> Vec<u8> {
     let mut lines: Vec<(&str, &[u8])> = headers
         .iter()
         .filter(|(name, _)| **name != headers::SAGA_SIGNATURE)
@@ -82,7 +95,7 @@ fn signed_text(method: &http::Method, path: &str, headers: &HeaderMap) -> Vec<u8
         text.extend_from_slice(bytes);
     };
     part(method.as_str().as_bytes());
-    part(path.as_bytes());
+    part(target.as_bytes());
     for (name, value) in lines {
         part(name.as_bytes());
         part(value);

@@ -28,6 +28,7 @@ use crate::{
     ids::HashKey,
     metrics::{Limit, StoreOperation},
     pass::{pass, wants_upgrade},
+    peers::StepCall,
     problem::{Problem, ProblemName},
     server::Shared,
     store::Store,
@@ -80,8 +81,8 @@ pub struct Protected {
     pub call: Call,
     /// The route's policy.
     pub policy: Arc<Policy>,
-    /// The key of a saga's step, where a trusted peer sent one. It counts instead of the client's key.
-    pub step: Option<Key>,
+    /// The call of a saga's step, where a trusted peer sent one. Its key counts instead of the client's.
+    pub step: Option<StepCall>,
 }
 
 impl<S: Store, U: Sender> tower::Service<Protected> for Idempotency<S, U> {
@@ -112,11 +113,12 @@ enum Start {
 impl<S: Store, U: Sender> Idempotency<S, U> {
     async fn handle(self, protected: Protected) -> Response<Body> {
         let Protected { call, policy, step } = protected;
+        let resend = step.as_ref().is_some_and(|step| step.resend);
         match start(&call, &policy, step) {
             Err(problem) => answer::problem(problem, policy.dialect),
             Ok(Start::Pass(status)) => self.pass(call, status).await,
-            Ok(Start::Keyed(key, kind)) => self.protect(call, policy, Some(key), kind).await,
-            Ok(Start::KeyFromBody) => self.protect(call, policy, None, CallKind::Client).await,
+            Ok(Start::Keyed(key, kind)) => self.protect(call, policy, Some(key), kind, resend).await,
+            Ok(Start::KeyFromBody) => self.protect(call, policy, None, CallKind::Client, false).await,
         }
     }
 
@@ -128,7 +130,14 @@ impl<S: Store, U: Sender> Idempotency<S, U> {
         response
     }
 
-    async fn protect(self, mut call: Call, policy: Arc<Policy>, key: Option<Key>, kind: CallKind) -> Response<Body> {
+    async fn protect(
+        self,
+        mut call: Call,
+        policy: Arc<Policy>,
+        key: Option<Key>,
+        kind: CallKind,
+        resend: bool,
+    ) -> Response<Body> {
         let hash_key = match self.context.store.hash_key().await {
             Ok(hash_key) => hash_key,
             Err(error) => {
@@ -137,7 +146,7 @@ impl<S: Store, U: Sender> Idempotency<S, U> {
                 return self.without_store(call, &policy, kind, key.as_ref()).await;
             }
         };
-        let (bytes, trailers, share) = match self.read(&mut call, &policy).await {
+        let (bytes, trailers, share) = match self.read(&mut call, &policy, kind).await {
             Ok(read) => read,
             Err(NotRead::Answer(response)) => return *response,
             Err(NotRead::TooLarge) => return self.pass(call, Some(Status::Unprotected)).await,
@@ -152,7 +161,7 @@ impl<S: Store, U: Sender> Idempotency<S, U> {
             }
             Err(error) => return answer::problem(key_invalid(&error, None), policy.dialect),
         };
-        let scope = match scope(&call, &policy, &view) {
+        let scope = match scope(&call, &policy, kind, &view) {
             Ok(scope) => scope,
             Err(detail) => return answer::problem(Problem::new(ProblemName::KeyInvalid, detail), policy.dialect),
         };
@@ -166,7 +175,7 @@ impl<S: Store, U: Sender> Idempotency<S, U> {
         let payload = by_payload.then(|| name::payload_name(&hash_key, &scope, upstream, &fingerprint));
         *call.request.body_mut() = Body::with_trailers(bytes.clone(), trailers);
         let dialect = policy.dialect;
-        let keyed = Keyed { name, payload, fingerprint, policy, kind, key, call, body: bytes, share };
+        let keyed = Keyed { name, payload, fingerprint, policy, kind, resend, key, call, body: bytes, share };
         let (caller, answer) = oneshot::channel();
         self.shared.tasks.spawn(exchange::run(self.context, self.inner, keyed, caller));
         // The exchange goes on if this is dropped: a client that hangs up cancels only its own waiting.
@@ -176,7 +185,12 @@ impl<S: Store, U: Sender> Idempotency<S, U> {
     }
 
     /// Reads the request's body whole.
-    async fn read(&self, call: &mut Call, policy: &Policy) -> Result<(Bytes, Option<http::HeaderMap>, Share), NotRead> {
+    async fn read(
+        &self,
+        call: &mut Call,
+        policy: &Policy,
+        kind: CallKind,
+    ) -> Result<(Bytes, Option<http::HeaderMap>, Share), NotRead> {
         let body = std::mem::take(call.request.body_mut());
         let cap = policy.max_request_body.get();
         let until = tokio::time::Instant::now() + policy.max_execution;
@@ -186,7 +200,7 @@ impl<S: Store, U: Sender> Idempotency<S, U> {
                 call.request.headers_mut().remove(header::EXPECT);
                 Ok((bytes, trailers, share))
             }
-            Collected::Over(body) if policy.over_request_body == OverBody::Unprotected => {
+            Collected::Over(body) if policy.over_request_body == OverBody::Unprotected && kind == CallKind::Client => {
                 *call.request.body_mut() = body;
                 Err(NotRead::TooLarge)
             }
@@ -248,8 +262,8 @@ impl NotRead {
     }
 }
 
-fn start(call: &Call, policy: &Policy, step: Option<Key>) -> Result<Start, Problem> {
-    if let Some(key) = step {
+fn start(call: &Call, policy: &Policy, step: Option<StepCall>) -> Result<Start, Problem> {
+    if let Some(StepCall { key, .. }) = step {
         return Ok(Start::Keyed(key, CallKind::Step));
     }
     let request = &call.request;
@@ -283,8 +297,10 @@ fn key_invalid(error: &KeyError, sent: Option<String>) -> Problem {
     Problem::new(ProblemName::KeyInvalid, error.to_string()).key_as_sent(sent)
 }
 
-fn scope(call: &Call, policy: &Policy, view: &RequestView<'_>) -> Result<ScopeValue, String> {
+fn scope(call: &Call, policy: &Policy, kind: CallKind, view: &RequestView<'_>) -> Result<ScopeValue, String> {
     match &policy.scope {
+        // A step's key is unique by itself.
+        _ if kind == CallKind::Step => Ok(ScopeValue::Global),
         Scope::Authorization => Ok(name::authorization_scope(call.request.headers())),
         Scope::Global => Ok(ScopeValue::Global),
         Scope::Expression(template) => view.scope(template),

@@ -56,6 +56,34 @@ pub struct Policy {
     pub drop_headers: Vec<HeaderName>,
 }
 
+impl Policy {
+    /// The policy of trusted saga calls on a route where idempotency is off: they are protected all the same.
+    pub fn of_steps(max_execution: Duration) -> Self {
+        const LEASE: Duration = Duration::from_secs(3);
+        const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+        const BODY: ByteCount = ByteCount::new(1024 * 1024).expect("a MiB is within the bounds");
+        Self {
+            dialect: Dialect::Ietf,
+            methods: Vec::new(),
+            key: KeyRules { headers: Vec::new(), from: None, required: false, form: KeyForm::default() },
+            scope: Scope::Global,
+            fingerprint: FingerprintRules::default(),
+            dedupe: Dedupe::Key,
+            ttl: DAY.max(max_execution.saturating_mul(2).saturating_add(LEASE)),
+            lease: LEASE,
+            max_execution,
+            on_in_flight: OnInFlight::Conflict,
+            on_unknown: UnknownPolicy::Hold,
+            on_store_loss: OnStoreLoss::Closed,
+            statuses: StatusPolicy::default(),
+            max_request_body: BODY,
+            over_request_body: OverBody::Refuse,
+            max_stored_body: BODY,
+            drop_headers: vec![http::header::SET_COOKIE],
+        }
+    }
+}
+
 /// Where the key is, whether there must be one, and what it may look like.
 #[derive(Clone, Debug)]
 pub struct KeyRules {

@@ -13,6 +13,7 @@ mod model;
 mod once;
 mod operators;
 mod pass_through;
+mod peers;
 mod presets;
 mod routing;
 mod side_by_side;

@@ -28,7 +28,7 @@ const MAY_USE: [(&str, &[&str]); 24] = [
             "upstream",
         ],
     ),
-    ("idempotency", &["body", "headers", "ids", "metrics", "pass", "problem", "server", "store", "time", "upstream"]),
+    ("idempotency", &["body", "headers", "ids", "metrics", "pass", "peers", "problem", "server", "store", "time", "upstream"]),
     ("pass", &["body", "idempotency::exchange", "idempotency::marker", "metrics", "problem", "server", "upstream"]),
     ("peers", &["config", "headers", "idempotency::key", "ids"]),
     ("router", &["config", "metrics", "upstream"]),

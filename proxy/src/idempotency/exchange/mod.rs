@@ -58,6 +58,8 @@ pub(super) struct Keyed {
     pub(super) fingerprint: Fingerprint,
     pub(super) policy: Arc<Policy>,
     pub(super) kind: CallKind,
+    /// For a step: whether an unknown attempt is sent again.
+    pub(super) resend: bool,
     pub(super) key: Key,
     /// With the body below.
     pub(super) call: Call,
@@ -73,10 +75,10 @@ pub(super) async fn run<S: Store, U: Sender>(
     keyed: Keyed,
     caller: oneshot::Sender<Response<Body>>,
 ) {
-    let Keyed { name, payload, fingerprint, policy, kind, key, call, body, share } = keyed;
+    let Keyed { name, payload, fingerprint, policy, kind, resend, key, call, body, share } = keyed;
     let answerer = Answerer::new(caller, policy.dialect, key.clone());
     let upstream = Arc::clone(&call.upstream);
-    let about = About { name, payload, fingerprint, policy, kind, key, body, upstream };
+    let about = About { name, payload, fingerprint, policy, kind, resend, key, body, upstream };
     Exchange { context, about, inner, call: Some(call), answerer }.run().await;
     drop(share);
 }
@@ -87,6 +89,7 @@ struct About {
     fingerprint: Fingerprint,
     policy: Arc<Policy>,
     kind: CallKind,
+    resend: bool,
     key: Key,
     body: Bytes,
     upstream: Arc<crate::upstream::Upstream>,
@@ -185,10 +188,12 @@ impl<S: Store, U: Sender> Exchange<S, U> {
     async fn claim(&self, owner: Owner, seen: &Seen) -> Result<Claimed, StoreError> {
         let policy = &self.about.policy;
         let on_unknown = match &policy.on_unknown {
-            UnknownPolicy::Hold => OnUnknown::Hold,
+            // What the route says counts for its clients; a step's driver says it itself, but for what a probe can tell.
+            UnknownPolicy::Hold if !self.about.resend => OnUnknown::Hold,
+            UnknownPolicy::Resend if self.about.kind == CallKind::Step && !self.about.resend => OnUnknown::Hold,
             // After an outage owners renew first: for one lease, a lapsed record is nobody's to take.
             _ if seen.a_probe || self.context.is_just_back(policy.lease) => OnUnknown::Hold,
-            UnknownPolicy::Resend => OnUnknown::Resend,
+            UnknownPolicy::Hold | UnknownPolicy::Resend => OnUnknown::Resend,
             UnknownPolicy::Probe(probe) => OnUnknown::Probe { lease: policy.lease.max(probe.timeout + LONGEST_LOOK) },
         };
         let waits = matches!(policy.on_in_flight, OnInFlight::Wait(_));
