@@ -142,13 +142,15 @@ fn number_to_cel(number: &Number) -> Box<dyn Val> {
     let digits = number.as_str();
     let may_be_double = digits.contains(['.', 'e', 'E']) && digits.len() <= LONGEST_DOUBLE;
     match number.as_f64() {
-        Some(double)
-            if may_be_double && double.is_finite() && Decimal::parse(&format!("{double:e}")) == Decimal::parse(digits) =>
-        {
-            Box::new(CelDouble::from(double))
-        }
+        Some(double) if may_be_double && is_written_as(double, digits) => Box::new(CelDouble::from(double)),
         _ => Box::new(ExactNumber(number.clone())),
     }
+}
+
+/// Whether a double is written with these digits when it becomes JSON again. Asked of whoever writes it: two algorithms may choose
+/// different digits where two shortest forms are equally near, as for 1000000000000000.25.
+fn is_written_as(double: f64, digits: &str) -> bool {
+    Number::from_f64(double).is_some_and(|written| Decimal::parse(written.as_str()) == Decimal::parse(digits))
 }
 
 /// Converts a result to JSON. Maps come out with their keys sorted: CEL keeps no order, and the same expression

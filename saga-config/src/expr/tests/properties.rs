@@ -48,6 +48,16 @@ proptest! {
     }
 }
 
+/// Two shortest forms are equally near to these; whichever was sent comes back.
+#[test]
+fn a_tie_between_two_shortest_forms_keeps_the_digits_that_were_sent() {
+    for digits in ["1000000000000000.2", "1000000000000000.3", "-1000000000000000.3"] {
+        let body: Value = serde_json::from_str(digits).unwrap();
+        let through = eval_on("[request.body][0]", &json!({"body": body})).unwrap();
+        assert_eq!(through.to_string(), digits);
+    }
+}
+
 /// Equal, number for number, however the digits are written.
 fn same_numbers(one: &Value, other: &Value) -> bool {
     match (one, other) {
