@@ -17,7 +17,7 @@ use crate::{
     },
     metrics::{Limit, StoreOperation, UnknownCause},
     problem::ProblemName,
-    store::{Complete, Completed, Reserved, Store},
+    store::{Complete, Completed, Reserved, Store, StoreError},
     upstream::{Call, NotSent, SendError},
 };
 
@@ -140,7 +140,13 @@ impl<S: Store, U: Sender> Exchange<S, U> {
             ttl: self.about.policy.ttl,
             response: self.context.seal(token.name, token.fence, &recorded),
         };
-        match self.context.store.complete(complete.clone()).await {
+        let mut written = self.context.store.complete(complete.clone()).await;
+        if written.as_ref().is_err_and(StoreError::may_have_applied) {
+            // Once more before the caller is answered: a process that slept finds its store call timed out, and perhaps another
+            // owner's answer in the record.
+            written = self.context.store.complete(complete.clone()).await;
+        }
+        match written {
             Ok(Completed::Kept | Completed::Already) => {
                 claimant.lease.finish();
                 self.context.unknowns.resolved(token.name);

@@ -151,6 +151,26 @@ impl Refrain {
         };
         let sent = Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap();
         assert!(sent.success(), "{signal} cannot be sent");
+        if signal == "-STOP" {
+            self.until_stopped();
+        }
+    }
+
+    /// SIGSTOP reaches a process's threads one by one: until all have stopped, one may still act.
+    fn until_stopped(&self) {
+        let tasks = format!("/proc/{}/task", self.pid());
+        let is_stopped = |stat: String| stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('T'));
+        let all_stopped = || {
+            let mut threads = std::fs::read_dir(&tasks).unwrap();
+            threads.all(|thread| std::fs::read_to_string(thread.unwrap().path().join("stat")).is_ok_and(is_stopped))
+        };
+        for _ in 0..1_000_000 {
+            if all_stopped() {
+                return;
+            }
+            std::thread::yield_now();
+        }
+        panic!("refrain did not stop");
     }
 
     /// SIGKILL, and gone.
