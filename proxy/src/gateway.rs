@@ -209,10 +209,6 @@ fn finish(mut response: Response<Body>, seen: Seen, client: http::Version) -> Re
     } else {
         headers::strip_hop_by_hop(response.headers_mut());
     }
-    // What passes through is not dated here; what Refrain says itself is (RFC 9110, section 6.6.1).
-    if response.headers().contains_key(headers::REFRAIN_PROBLEM) && !response.headers().contains_key(header::DATE) {
-        response.headers_mut().insert(header::DATE, crate::time::http_date_now());
-    }
     *response.version_mut() = if client == http::Version::HTTP_2 { client } else { http::Version::HTTP_11 };
     response.map(|body| body.guarded(Box::new(seen)))
 }

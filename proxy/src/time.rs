@@ -61,11 +61,6 @@ pub fn monotonic_now() -> Instant {
     Instant::now()
 }
 
-/// Now, as HTTP writes it (RFC 9110, section 5.6.7).
-pub fn http_date_now() -> HeaderValue {
-    http_date(wall_now())
-}
-
 /// A point in time, as HTTP writes it (RFC 9110, section 5.6.7): whole seconds.
 pub fn http_date(at: Timestamp) -> HeaderValue {
     let at = UNIX_EPOCH.checked_add(Duration::from_millis(at.0)).unwrap_or(UNIX_EPOCH);

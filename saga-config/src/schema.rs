@@ -44,7 +44,7 @@ mod union;
 mod walk;
 
 pub use format::{Format, STANDARD_FORMATS, parse_as};
-pub use load::{Loaded, load, load_with, read, read_with};
+pub use load::{Loaded, load, load_with, pointer_along, read, read_with};
 pub use supported::unsupported_keywords;
 
 use crate::diagnostic::{self, Diagnostic};

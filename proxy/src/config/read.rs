@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use saga_config::{
     diagnostic::{Diagnostic, Place, Source, Span, has_errors},
-    schema::check_with,
+    schema::{check_with, pointer_along},
     yaml::{Document, Node, Pointer},
 };
 use serde_json::Value;
@@ -59,7 +59,7 @@ fn deserialize(
         match serde_path_to_error::deserialize(&tree) {
             Ok(raw) => return Ok((raw, Findings::of_file(shown, left_out, found))),
             Err(error) => {
-                let at = in_tree(&shown, error.path());
+                let at = without_index(&shown, pointer_along(&shown, error.path()));
                 if !left_out.iter().any(|known| is_within(known, &at)) {
                     found.push(Diagnostic::error("invalid-value", shown.place(&at), error.inner().to_string()));
                 }
@@ -98,23 +98,6 @@ fn without_index(document: &Document, mut at: Pointer) -> Pointer {
         at = parent;
     }
     at
-}
-
-fn in_tree(document: &Document, path: &serde_path_to_error::Path) -> Pointer {
-    use serde_path_to_error::Segment;
-    let mut at = Pointer::root();
-    for segment in path {
-        let next = match segment {
-            Segment::Seq { index } => at.child(index),
-            Segment::Map { key } => at.child(key),
-            Segment::Enum { variant } => at.child(variant),
-            Segment::Unknown => break,
-        };
-        if document.node(&next).is_some() {
-            at = next;
-        }
-    }
-    without_index(document, at)
 }
 
 fn remove(tree: &mut Value, at: &Pointer) {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, Response, StatusCode, header::DATE, response::Parts};
+use http::{HeaderValue, Response, StatusCode, response::Parts};
 use tokio::sync::oneshot;
 
 use super::{
@@ -17,7 +17,7 @@ use crate::{
     pass,
     problem::{Problem, ProblemName},
     store::Done,
-    time::{http_date, http_date_now, wall_now},
+    time::{http_date, wall_now},
     upstream::NotSent,
 };
 
@@ -74,7 +74,6 @@ impl Answerer {
         let mut response = response.map(|bytes| Body::with_trailers(bytes, trailers));
         let headers = response.headers_mut();
         marker::mark_replay(headers, self.dialect, status);
-        headers.insert(DATE, http_date_now());
         headers.insert(IDEMPOTENCY_ATTEMPT, HeaderValue::from(done.attempt));
         headers.insert(IDEMPOTENCY_EXPIRES, expires(done.ttl_left));
         self.answer(response);

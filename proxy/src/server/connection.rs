@@ -1,10 +1,12 @@
 //! One client connection from its first byte to its last.
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
 
+use http::{Request, Response};
 use hyper::{
+    body::Incoming,
     server::conn::{http1, http2},
-    service::service_fn,
+    service::{Service, service_fn},
 };
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::{io::AsyncWriteExt as _, net::TcpStream, time::Instant};
@@ -14,7 +16,7 @@ use super::{
     activity::Due,
     io::{ClientIo, Spoken, detect, no_front},
 };
-use crate::{idempotency::marker::Dialect, problem::ProblemName};
+use crate::{body::Body, idempotency::marker::Dialect, problem::ProblemName};
 
 /// The least that hyper buffers of a connection, in bytes.
 const SMALLEST_BUFFER: usize = 8192;
@@ -104,17 +106,23 @@ pub(super) async fn serve<H: Handler>(mut tcp: TcpStream, peer: Peer, handler: H
 
 type Front = ([u8; 24], usize, usize);
 
+/// Hands a connection's requests to `handler`, each noted in `activity` until its answer is gone.
+fn service<H: Handler>(
+    handler: H,
+    peer: Peer,
+    activity: Arc<Activity>,
+) -> impl Service<Request<Incoming>, Response = Response<Body>, Error = Infallible, Future: Send> {
+    service_fn(move |request| {
+        let (handler, busy) = (handler.clone(), activity.begin());
+        async move { Ok(handler.handle(request, peer, busy).await) }
+    })
+}
+
 async fn serve_http1<H: Handler>(tcp: TcpStream, front: Front, peer: Peer, handler: H, shared: &Shared) {
     let activity = Arc::new(Activity::new(false));
     let io = ClientIo::new(tcp, front, Arc::clone(&activity));
     let limits = &shared.limits;
-    let service = {
-        let activity = Arc::clone(&activity);
-        service_fn(move |request| {
-            let (handler, busy) = (handler.clone(), activity.begin());
-            async move { Ok::<_, std::convert::Infallible>(handler.handle(request, peer, busy).await) }
-        })
-    };
+    let service = service(handler, peer, Arc::clone(&activity));
     let header_bytes = usize::try_from(limits.header_bytes.get()).unwrap_or(usize::MAX);
     let mut builder = http1::Builder::new();
     builder
@@ -164,13 +172,7 @@ async fn serve_http2<H: Handler>(tcp: TcpStream, front: Front, peer: Peer, handl
     let activity = Arc::new(Activity::new(true));
     let io = ClientIo::new(tcp, front, Arc::clone(&activity));
     let limits = &shared.limits;
-    let service = {
-        let activity = Arc::clone(&activity);
-        service_fn(move |request| {
-            let (handler, busy) = (handler.clone(), activity.begin());
-            async move { Ok::<_, std::convert::Infallible>(handler.handle(request, peer, busy).await) }
-        })
-    };
+    let service = service(handler, peer, Arc::clone(&activity));
     let connection = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .adaptive_window(true)

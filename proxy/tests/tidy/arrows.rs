@@ -24,7 +24,6 @@ const MAY_USE: [(&str, &[&str]); 24] = [
             "router",
             "server",
             "store",
-            "time",
             "upstream",
         ],
     ),

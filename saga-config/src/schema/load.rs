@@ -8,7 +8,7 @@ use serde_path_to_error::Segment;
 
 use super::check_with;
 use super::format::{Format, STANDARD_FORMATS};
-use crate::diagnostic::{self, Diagnostic, Place, Source, has_errors};
+use crate::diagnostic::{self, Diagnostic, Source, has_errors};
 use crate::yaml::{Document, Pointer};
 
 /// A value with the document it came from, which later checks point into.
@@ -78,13 +78,13 @@ pub fn load_with<T: DeserializeOwned + JsonSchema>(document: &Document, formats:
         return Err(found);
     }
     serde_path_to_error::deserialize(document.root().to_json()).map_err(|error| {
-        let place = place_of(document, error.path());
+        let place = document.place(&pointer_along(document, error.path()));
         vec![Diagnostic::error("invalid-value", place, error.inner().to_string())]
     })
 }
 
-/// The nearest place that the deserialiser's path leads to.
-fn place_of(document: &Document, path: &serde_path_to_error::Path) -> Place {
+/// As far along a deserialiser's path as the document goes.
+pub fn pointer_along(document: &Document, path: &serde_path_to_error::Path) -> Pointer {
     let mut at = Pointer::root();
     for segment in path {
         let next = match segment {
@@ -98,5 +98,5 @@ fn place_of(document: &Document, path: &serde_path_to_error::Path) -> Place {
             at = next;
         }
     }
-    document.place(&at)
+    at
 }
