@@ -68,6 +68,10 @@ byte_id! {
     Mailbox, 16
 }
 byte_id! {
+    /// A saga: a keyed hash of scope, saga name and key, or, where there is no key, 128 random bits.
+    SagaId, 16
+}
+byte_id! {
     /// The key of all record names: 32 random bytes, created once in the store.
     HashKey, 32
 }
@@ -96,6 +100,22 @@ impl HashKey {
         let mut bytes = [0; Self::LEN];
         rand::rng().fill_bytes(&mut bytes);
         Self(bytes)
+    }
+}
+
+impl SagaId {
+    /// An id for a saga that was started without a key.
+    pub fn random() -> Self {
+        let mut bytes = [0; Self::LEN];
+        rand::rng().fill_bytes(&mut bytes);
+        Self(bytes)
+    }
+
+    /// Under which name its waiters are woken, and its entries are sealed. No record has such a name, but by a chance of 2⁻¹²⁸.
+    pub fn as_record(&self) -> RecordName {
+        let mut bytes = [0; RecordName::LEN];
+        bytes[..Self::LEN].copy_from_slice(&self.0);
+        RecordName(bytes)
     }
 }
 

@@ -2,11 +2,13 @@
 //!
 //! [`yaml`] reads a file into a tree that knows its places, [`schema`] holds it against what may stand there, and [`diagnostic`]
 //! says what is wrong, where, and what would be right. [`units`] are durations and sizes, [`names`] are what the files call
-//! things, [`expr`] is the language inside `${…}`, and [`template`] is text with `${…}` in it.
+//! things, [`expr`] is the language inside `${…}`, [`template`] is text with `${…}` in it, and [`saga`] is what a saga's file comes
+//! to.
 
 pub mod diagnostic;
 pub mod expr;
 pub mod names;
+pub mod saga;
 pub mod schema;
 pub mod template;
 pub mod units;

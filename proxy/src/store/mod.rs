@@ -24,6 +24,7 @@ pub mod backend;
 pub mod clock;
 pub mod embedded;
 pub mod faults;
+pub mod journal;
 pub mod memory;
 pub mod redis;
 pub mod reservation;

@@ -1,0 +1,428 @@
+//! A saga: valid by construction.
+//!
+//! What the file says in lists, groups and defaults is here already unfolded: [`Saga::steps`] is one list in which every step comes
+//! after all steps that it waits for, each with its own timeouts and retries. Nothing here needs to be looked up, filled in or
+//! checked again.
+
+use std::{fmt, str::FromStr, sync::Arc, time::Duration};
+
+use http::{HeaderName, Method};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    expr::Expression,
+    names::{SagaName, StepId, VariableName},
+    template::{CallTarget, Template, ValueTemplate},
+};
+
+/// A saga.
+#[derive(Debug, Clone)]
+pub struct Saga {
+    /// Its name.
+    pub name: SagaName,
+    /// Its version, from 1. For people: what tells definitions apart is [`Saga::hash`].
+    pub version: u32,
+    /// What it does, in the author's words.
+    pub description: Option<String>,
+    /// What starts it.
+    pub trigger: Trigger,
+    /// Evaluated once, in this order, and checked before any step runs.
+    pub input: Vec<Input>,
+    /// Whether input, bodies and answers hold secrets: refused unless the store encrypts.
+    pub sensitive: bool,
+    /// For going forward, from the start; then compensate. Void once the pivot is passed.
+    pub deadline: Option<Duration>,
+    /// The steps: each comes after all that it waits for.
+    pub steps: Vec<Step>,
+    /// The parallel groups.
+    pub groups: Vec<Group>,
+    /// How many steps may run at once.
+    pub max_parallel: usize,
+    /// What the caller gets.
+    pub response: Responses,
+    /// The hash of [`Saga::canonical`].
+    pub hash: DefinitionHash,
+    /// The definition as canonical JSON: whatever the formatting of the file, the same definition is the same text.
+    /// [`Saga::from_canonical`] reads it back.
+    pub canonical: Arc<str>,
+}
+
+/// An index into [`Saga::steps`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StepIndex(pub usize);
+
+/// An index into [`Saga::groups`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct GroupIndex(pub usize);
+
+/// What starts a saga.
+#[derive(Debug, Clone)]
+pub struct Trigger {
+    /// The method of the requests that start it.
+    pub method: Method,
+    /// Their path: exact, or a template (`/orders/{id}/`), as a route's.
+    pub path: String,
+    /// Whether it is started by name (`start`) rather than at an ordinary route of the service (`route`).
+    pub by_name: bool,
+    /// Whether a request must carry a key. Without a key (where that is allowed) the saga runs under a generated id.
+    pub key_required: bool,
+}
+
+/// One input.
+#[derive(Debug, Clone)]
+pub struct Input {
+    /// Its name.
+    pub name: VariableName,
+    /// Where it comes from. Names: `request`, `claims`.
+    pub from: ValueTemplate,
+    /// What it must be.
+    pub kind: InputType,
+    /// What must hold of it. Names: `self`.
+    pub check: Option<Expression>,
+}
+
+/// What an input must be. No conversion is made, but that a whole number may stand where a `double` is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum InputType {
+    /// Anything, `null` included.
+    #[default]
+    Any,
+    /// A string.
+    String,
+    /// A whole number.
+    Int,
+    /// Any number.
+    Double,
+    /// `true` or `false`.
+    Bool,
+    /// A list.
+    List,
+    /// A map.
+    Map,
+}
+
+/// A step.
+#[derive(Debug, Clone)]
+pub struct Step {
+    /// Its name.
+    pub id: StepId,
+    /// What must be settled before it may start: direct predecessors, all with smaller indices. In a list, the one before (all
+    /// members, where that is a parallel group).
+    pub after: Vec<StepIndex>,
+    /// The parallel group it is a child of.
+    pub group: Option<GroupIndex>,
+    /// Whether it runs at all; decided once. Names: `input`, `steps`, `saga`.
+    pub when: Option<Expression>,
+    /// What it does.
+    pub action: Action,
+    /// Where it stands with regard to the pivot.
+    pub position: Position,
+    /// What its failure means.
+    pub on_failure: OnFailure,
+}
+
+/// What a step does.
+#[derive(Debug, Clone)]
+pub enum Action {
+    /// It calls an upstream.
+    Call(Box<CallStep>),
+    /// It computes values: its outputs. Names: `input`, `steps`, `saga`.
+    Set(Vec<(VariableName, ValueTemplate)>),
+}
+
+/// Where a step stands with regard to the pivot. Without a pivot, every step is [`Position::Before`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Position {
+    /// It can be undone, or has no effect, or the author said that nothing is to be undone.
+    Before,
+    /// The last step that may fail.
+    Pivot,
+    /// Retried until done.
+    After,
+}
+
+/// What a step's failure means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnFailure {
+    /// The saga compensates (after the pivot: is quarantined).
+    #[default]
+    Compensate,
+    /// The saga goes on; the step's outputs are absent.
+    Continue,
+}
+
+/// A parallel group.
+#[derive(Debug, Clone)]
+pub struct Group {
+    /// Its name.
+    pub id: StepId,
+    /// Its children.
+    pub members: Vec<StepIndex>,
+    /// How many run at once.
+    pub max: usize,
+    /// Whether the failure of one keeps those that have not started from starting (`cancel_others`), or all run first
+    /// (`wait_for_all`).
+    pub cancel_others: bool,
+}
+
+/// A step that calls.
+#[derive(Debug, Clone)]
+pub struct CallStep {
+    /// The call. Names: `input`, `steps`, `saga`, `step`.
+    pub call: Call,
+    /// What the call does to the service.
+    pub effect: Effect,
+    /// What is done when nobody knows whether the call was carried out.
+    pub in_doubt: InDoubt,
+    /// Whether the step itself said so, and not `defaults`: a participant believes only that (`Saga-In-Doubt: resend`).
+    pub in_doubt_is_own: bool,
+    /// What is kept of the answer. Names: those of the call and `response`.
+    pub output: Vec<(VariableName, ValueTemplate)>,
+    /// How it is undone; `None`: not at all, as its author said, or because it has no effect.
+    pub compensate: Option<Undo>,
+}
+
+/// One call.
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// Upstream, method and target.
+    pub target: CallTarget,
+    /// Headers.
+    pub headers: Vec<(HeaderName, Template)>,
+    /// Whether the upstream's own credentials are sent.
+    pub auth: Auth,
+    /// The JSON body.
+    pub body: Option<ValueTemplate>,
+    /// For one attempt.
+    pub timeout: Duration,
+    /// How often, and how it is spaced.
+    pub retry: Retry,
+    /// Which answers mean what. Names: those of the call and `response`.
+    pub outcome: Outcome,
+}
+
+/// Whose credentials a call carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Auth {
+    /// None.
+    #[default]
+    None,
+    /// The upstream's own (`auth: service`).
+    Service,
+}
+
+/// What a call does to the service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Effect {
+    /// It reads. It carries no key and needs no undo.
+    None,
+    /// Doing it twice is as doing it once.
+    Idempotent,
+    /// It must happen once.
+    #[default]
+    Once,
+}
+
+/// How often a call is tried. At least one of `max` and `within` is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retry {
+    /// The most starts, the first included. Asking again for an answer, and attempts that sent nothing, are not starts.
+    pub max: Option<u32>,
+    /// How long, from the first start (`for`).
+    pub within: Option<Duration>,
+    /// The backoff's first bound.
+    pub initial: Duration,
+    /// The backoff's last bound.
+    pub max_delay: Duration,
+}
+
+/// Which answers mean what. Tried in this order: failure, pending, success; what none says is judged by its status.
+#[derive(Debug, Clone, Default)]
+pub struct Outcome {
+    /// A definite no.
+    pub failure: Option<Expression>,
+    /// Not an answer yet: ask again with the same key.
+    pub pending: Option<Expression>,
+    /// Done. Where it is there and says no, the answer is a failure if its status is 1xx to 4xx, and unknown otherwise.
+    pub success: Option<Expression>,
+}
+
+/// What is done when nobody knows whether a call was carried out.
+#[derive(Debug, Clone)]
+pub enum InDoubt {
+    /// The same request again, with the same key, until there is a definite answer.
+    Resend,
+    /// A probe decides.
+    Check(Check),
+    /// It is undone blindly. Its undo uses nothing of the step's own answer.
+    Compensate,
+    /// It is undone through the participant's Refrain, which knows or forbids it. Its undo uses nothing of the step's own answer.
+    Barrier,
+    /// An operator decides.
+    Manual,
+}
+
+/// Asks a service whether it did what nobody knows.
+#[derive(Debug, Clone)]
+pub struct Check {
+    /// A GET or HEAD. Names: `input`, `steps`, `saga`, `step`.
+    pub target: CallTarget,
+    /// Headers.
+    pub headers: Vec<(HeaderName, Template)>,
+    /// Whose credentials it carries.
+    pub auth: Auth,
+    /// "Not done" counts only this long after the send.
+    pub after: Duration,
+    /// For one attempt.
+    pub timeout: Duration,
+    /// Whether the answer says that it was done. Names: those of the target and `response`.
+    pub done: Expression,
+    /// What counts as the step's answer then; absent: the probe's own.
+    pub response: Option<CheckResponse>,
+}
+
+/// The answer built from a probe's.
+#[derive(Debug, Clone)]
+pub struct CheckResponse {
+    /// Its status. Names: as for [`Check::done`].
+    pub status: ValueTemplate,
+    /// Its body.
+    pub body: ValueTemplate,
+}
+
+/// How a step is undone.
+#[derive(Debug, Clone)]
+pub struct Undo {
+    /// The call. Names: `input`, `steps`, `saga`, `step` (the undo's own key).
+    pub call: Call,
+    /// What it does to the service.
+    pub effect: Effect,
+    /// [`InDoubt::Resend`] or [`InDoubt::Check`].
+    pub in_doubt: InDoubt,
+    /// Whether it says so itself.
+    pub in_doubt_is_own: bool,
+    /// When its request can be rendered.
+    pub frozen: Frozen,
+    /// What happens when its budget is spent.
+    pub on_exhausted: OnExhausted,
+}
+
+/// When an undo's request is rendered and frozen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Frozen {
+    /// With the intent: it uses nothing of the step's own answer.
+    WithIntent,
+    /// With the step's success: it uses the answer.
+    WithAnswer,
+}
+
+/// What happens when an undo's budget is spent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnExhausted {
+    /// The saga waits for an operator.
+    #[default]
+    Quarantine,
+    /// The undo counts as made; said in the journal and in a metric.
+    Continue,
+}
+
+/// What the caller gets.
+#[derive(Debug, Clone)]
+pub struct Responses {
+    /// When every step is done. Names: `input`, `steps`, `saga`. Absent: 200 with no body.
+    pub completed: Option<Reply>,
+    /// When what was done is undone. Names: those, and `failure`. Absent: a 409 problem.
+    pub compensated: Option<Reply>,
+    /// When an operator must look. Names: those, and `failure`. Absent: a 500 problem.
+    pub quarantined: Option<Reply>,
+    /// How long a caller waits before it gets a 202.
+    pub pending_after: Duration,
+}
+
+/// One answer to the caller.
+#[derive(Debug, Clone)]
+pub struct Reply {
+    /// Its status.
+    pub status: ValueTemplate,
+    /// Its headers.
+    pub headers: Vec<(HeaderName, Template)>,
+    /// Its JSON body.
+    pub body: Option<ValueTemplate>,
+    /// Members of a problem (RFC 9457); with it there is no `body`.
+    pub problem: Option<ValueTemplate>,
+}
+
+/// The content hash of a definition: SHA-256 of its canonical JSON.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DefinitionHash([u8; 32]);
+
+impl DefinitionHash {
+    /// From its bytes.
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// Its bytes.
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl fmt::Display for DefinitionHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for DefinitionHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "DefinitionHash({self})")
+    }
+}
+
+/// A text that is not 64 hexadecimal digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a definition's hash is 64 hexadecimal digits")]
+pub struct HashTextError;
+
+impl FromStr for DefinitionHash {
+    type Err = HashTextError;
+
+    fn from_str(text: &str) -> Result<Self, HashTextError> {
+        if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Err(HashTextError);
+        }
+        let mut bytes = [0; 32];
+        for (byte, at) in bytes.iter_mut().zip((0..64).step_by(2)) {
+            *byte = u8::from_str_radix(&text[at..at + 2], 16).map_err(|_| HashTextError)?;
+        }
+        Ok(Self(bytes))
+    }
+}
+
+impl Serialize for DefinitionHash {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for DefinitionHash {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+impl Saga {
+    /// The index of a step.
+    pub fn step(&self, id: &str) -> Option<StepIndex> {
+        self.steps.iter().position(|step| step.id.as_str() == id).map(StepIndex)
+    }
+}
+
+impl std::ops::Index<StepIndex> for Saga {
+    type Output = Step;
+
+    fn index(&self, index: StepIndex) -> &Step {
+        &self.steps[index.0]
+    }
+}
