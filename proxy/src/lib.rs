@@ -59,6 +59,7 @@ pub mod peers;
 pub mod problem;
 pub mod reload;
 pub mod router;
+pub mod saga;
 pub mod server;
 pub mod store;
 pub mod telemetry;

@@ -10,6 +10,7 @@ use crate::{
     config::{SagaPeers, Secret},
     headers,
     idempotency::key::{Key, KeyForm},
+    time::Timestamp,
 };
 
 /// Whose saga calls are believed.
@@ -30,13 +31,30 @@ pub enum Trust {
     Untrusted,
 }
 
-/// A step's call from a trusted peer.
+/// A step's call, or its undo's, from a trusted peer or from this process's own saga driver.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StepCall {
-    /// The step's key. It counts instead of any other.
+    /// The call's key. It counts instead of any other.
     pub key: Key,
+    /// The saga's id, as it is written: a step and its undo sit together in the store by it. Empty where a peer does not say.
+    pub saga: String,
     /// Whether the driver says that an unknown attempt is to be sent again (`Saga-In-Doubt: resend`).
     pub resend: bool,
+    /// Whether the driver only asks what became of the step (`Saga-Resolve: true`): it is not carried out any more.
+    pub resolve: bool,
+    /// For an undo: of what.
+    pub undo: Option<UndoCall>,
+}
+
+/// What a driver says with an undo.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UndoCall {
+    /// The key of the step that is undone (`Saga-Undo-Of`).
+    pub of: Key,
+    /// Whether the driver has an answer that says that the step was carried out (`Saga-Undo-Knows: done`).
+    pub knows_done: bool,
+    /// When the step was first sent, by the driver's store's clock (`Saga-First-Sent`); `None`: the peer does not say.
+    pub first_sent: Option<Timestamp>,
 }
 
 impl Peers {
@@ -56,13 +74,21 @@ impl Peers {
             return Trust::Plain;
         };
         let is_trusted = self.networks.iter().any(|network| network.contains(&peer)) || self.is_signed(request);
-        let key = step_key.ok().and_then(|text| Key::from_text(&text, &KeyForm::default()).ok());
+        let key = step_key.ok().and_then(|text| as_key(&text));
         match (is_trusted, key) {
-            (true, Some(key)) => {
-                let resend = request.headers().get(headers::SAGA_IN_DOUBT).is_some_and(|value| value == "resend");
-                Trust::Step(StepCall { key, resend })
-            }
+            (true, Some(key)) => step_call(key, request.headers()).map_or(Trust::Untrusted, Trust::Step),
             _ => Trust::Untrusted,
+        }
+    }
+
+    /// Signs a saga call that goes to another Refrain, if there is a shared key. Its `Saga-*` headers and its key are set already.
+    pub fn sign<B>(&self, request: &mut Request<B>) {
+        let Some(mut mac) = self.key.as_ref().and_then(signer) else { return };
+        let target = request.uri().path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+        mac.update(&signed_text(request.method(), target, request.headers()));
+        let hex: String = mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+        if let Ok(value) = http::HeaderValue::from_str(&hex) {
+            request.headers_mut().insert(headers::SAGA_SIGNATURE, value);
         }
     }
 
@@ -74,6 +100,40 @@ impl Peers {
         let mut bytes = [0; 32];
         decode_hex(given.as_bytes(), &mut bytes) && mac.verify_slice(&bytes).is_ok()
     }
+}
+
+fn as_key(text: &str) -> Option<Key> {
+    Key::from_text(text, &KeyForm::default()).ok()
+}
+
+/// What a step's headers say; `None` if one of them cannot be read: a driver that cannot be understood is not obeyed in part.
+fn step_call(key: Key, headers: &HeaderMap) -> Option<StepCall> {
+    let text = |name: http::HeaderName| match headers.get(name) {
+        None => Some(None),
+        Some(value) => value.to_str().ok().map(Some),
+    };
+    let undo = match text(headers::SAGA_UNDO_OF)? {
+        None => None,
+        Some(of) => Some(UndoCall {
+            of: as_key(of)?,
+            knows_done: match text(headers::SAGA_UNDO_KNOWS)? {
+                Some("done") => true,
+                None | Some("unknown") => false,
+                Some(_) => return None,
+            },
+            first_sent: match text(headers::SAGA_FIRST_SENT)? {
+                None => None,
+                Some(ms) => Some(Timestamp::from_unix_ms(ms.parse().ok()?)),
+            },
+        }),
+    };
+    Some(StepCall {
+        key,
+        saga: text(headers::SAGA_ID)?.unwrap_or_default().to_owned(),
+        resend: text(headers::SAGA_IN_DOUBT)? == Some("resend"),
+        resolve: text(headers::SAGA_RESOLVE)? == Some("true"),
+        undo,
+    })
 }
 
 fn signer(key: &Secret) -> Option<Hmac<Sha256>> {

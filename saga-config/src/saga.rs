@@ -253,7 +253,7 @@ pub enum InDoubt {
     /// The same request again, with the same key, until there is a definite answer.
     Resend,
     /// A probe decides.
-    Check(Check),
+    Check(Box<Check>),
     /// It is undone blindly. Its undo uses nothing of the step's own answer.
     Compensate,
     /// It is undone through the participant's Refrain, which knows or forbids it. Its undo uses nothing of the step's own answer.

@@ -8,7 +8,7 @@ use saga_config::{
 };
 
 use super::{
-    Config, Forwarded, SagaPeers, Secret,
+    Config, Forwarded, SagaPeers, SagasConfig, Secret,
     findings::Findings,
     limits::limits,
     raw::{self, Listen, Listener, Raw, Workers},
@@ -87,6 +87,8 @@ fn config(raw: &Raw, in_file: Vec<String>, around: Surroundings<'_>, findings: &
         forwarded: forwarded(raw.forwarded.as_ref()),
         saga_peers: raw.saga_peers.as_ref().map(|peers| saga_peers(peers, around, findings)).unwrap_or_default(),
         access_log: raw.access_log.unwrap_or(false),
+        sagas: SagasConfig::default(),
+        public_url: None,
     };
     together::check(&config, findings);
     config

@@ -28,7 +28,7 @@ mod workers;
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use http::{Method, Uri};
-use saga_config::{names::UpstreamName, units::ByteCount};
+use saga_config::{names::UpstreamName, saga::Saga, units::ByteCount};
 
 pub use crate::{headers::Forwarded, idempotency::seal::EncryptionKey};
 
@@ -61,6 +61,51 @@ pub struct Config {
     pub saga_peers: SagaPeers,
     /// Whether every request gets a log line.
     pub access_log: bool,
+    /// The sagas, and how they are run.
+    pub sagas: SagasConfig,
+    /// Where clients reach this Refrain: the base of `Location`; `None`: locations are paths.
+    pub public_url: Option<Uri>,
+}
+
+/// The sagas, and how they are run.
+#[derive(Clone, Debug)]
+pub struct SagasConfig {
+    /// The definitions that new sagas run by. Their names are unique, and so are their triggers.
+    pub definitions: Vec<Arc<Saga>>,
+    /// How long a driver has a saga without renewing its lease.
+    pub lease: Duration,
+    /// Into how many partitions a Redis store divides the sagas; fixed once there are any.
+    pub partitions: u16,
+    /// How long an ended saga is kept.
+    pub retention: Duration,
+}
+
+impl Default for SagasConfig {
+    /// No sagas; 2 s, 16, 7 days.
+    fn default() -> Self {
+        Self {
+            definitions: Vec::new(),
+            lease: Duration::from_secs(2),
+            partitions: 16,
+            retention: Duration::from_secs(7 * 24 * 60 * 60),
+        }
+    }
+}
+
+/// When an upstream is left alone for a while.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BreakerConfig {
+    /// After this many failures in a row.
+    pub failures: u32,
+    /// For this long; then one call tries.
+    pub open_for: Duration,
+}
+
+/// An upstream's own credentials, for steps with `auth: service`: the whole value of `Authorization`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServiceAuth {
+    /// The value. Never journalled.
+    pub authorization: Secret,
 }
 
 /// Where records are kept.
@@ -136,6 +181,12 @@ pub struct UpstreamConfig {
     pub idle_timeout: Duration,
     /// Open HTTP/1 connections per endpoint, in this process.
     pub max_connections: usize,
+    /// When saga calls leave it alone; `None`: never.
+    pub breaker: Option<BreakerConfig>,
+    /// How long it remembers the keys of saga calls, if that is known.
+    pub idempotency_window: Option<Duration>,
+    /// Its own credentials, for saga calls that ask for them.
+    pub auth: Option<ServiceAuth>,
 }
 
 /// Which HTTP version an upstream is spoken to in.

@@ -111,6 +111,9 @@ fn sound(name: &str, raw: &upstream::Upstream, at: &Pointer, findings: &mut Find
         max_idle: count(raw.max_idle, 64),
         idle_timeout,
         max_connections: count(raw.max_connections, 1024),
+        breaker: None,
+        idempotency_window: None,
+        auth: None,
     })
 }
 

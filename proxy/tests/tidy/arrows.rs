@@ -6,7 +6,7 @@ use crate::{
 };
 
 /// What each module of the library may name of it, beside itself. The longest entry that fits counts. From the top to the ground.
-const MAY_USE: [(&str, &[&str]); 24] = [
+const MAY_USE: [(&str, &[&str]); 27] = [
     ("cli", &["app", "config", "metrics", "reload", "telemetry"]),
     ("app", &["admin", "body", "config", "gateway", "idempotency", "metrics", "peers", "router", "server", "store", "upstream"]),
     ("admin", &["gateway", "idempotency", "ids", "metrics", "server", "store", "time"]),
@@ -28,8 +28,27 @@ const MAY_USE: [(&str, &[&str]); 24] = [
         ],
     ),
     ("idempotency", &["body", "headers", "ids", "metrics", "pass", "peers", "problem", "server", "store", "time", "upstream"]),
+    (
+        "saga",
+        &[
+            "body",
+            "config",
+            "headers",
+            "idempotency",
+            "ids",
+            "metrics",
+            "peers",
+            "problem",
+            "server",
+            "store",
+            "time",
+            "upstream",
+        ],
+    ),
+    ("saga::entry", &["time"]),
+    ("saga::turn", &["saga", "store::journal", "time"]),
     ("pass", &["body", "idempotency::exchange", "idempotency::marker", "metrics", "problem", "server", "upstream"]),
-    ("peers", &["config", "headers", "idempotency::key", "ids"]),
+    ("peers", &["config", "headers", "idempotency::key", "ids", "time"]),
     ("router", &["config", "metrics", "upstream"]),
     ("server", &["body", "config", "idempotency::marker", "metrics", "problem"]),
     ("upstream", &["body", "config", "headers"]),
@@ -79,7 +98,7 @@ const HOMES: [(&str, &[&str]); 16] = [
 ];
 
 /// Pure: what they compute depends on their arguments alone.
-const PURE: [&str; 13] = [
+const PURE: [&str; 15] = [
     "headers",
     "router",
     "idempotency::canonical",
@@ -91,6 +110,8 @@ const PURE: [&str; 13] = [
     "idempotency::policy",
     "idempotency::response",
     "idempotency::verdict",
+    "saga::entry",
+    "saga::turn",
     "store::reservation",
     "store::transition",
 ];
