@@ -140,3 +140,5 @@ impl Store for Backend {
         each!(self, store => store.close().await);
     }
 }
+
+mod sagas;

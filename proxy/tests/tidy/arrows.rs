@@ -98,7 +98,7 @@ const HOMES: [(&str, &[&str]); 16] = [
 ];
 
 /// Pure: what they compute depends on their arguments alone.
-const PURE: [&str; 15] = [
+const PURE: [&str; 17] = [
     "headers",
     "router",
     "idempotency::canonical",
@@ -112,6 +112,8 @@ const PURE: [&str; 15] = [
     "idempotency::verdict",
     "saga::entry",
     "saga::turn",
+    "store::journal::rules",
+    "store::journal::rules::checks",
     "store::reservation",
     "store::transition",
 ];

@@ -48,6 +48,7 @@ mod batch;
 mod codec;
 mod file;
 mod queue;
+mod sagas;
 mod writer;
 
 /// A store in a file. Clones share it.

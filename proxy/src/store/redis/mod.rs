@@ -43,6 +43,7 @@ mod facts;
 mod fault;
 mod health;
 mod mailbox;
+mod sagas;
 mod scripts;
 mod settings;
 
