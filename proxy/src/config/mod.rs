@@ -227,6 +227,15 @@ pub struct RouteMatch {
     pub host: Option<String>,
 }
 
+/// What a saga's trigger matches (see [`saga_config::saga::Trigger::path`]).
+///
+/// # Errors
+///
+/// What is wrong with the path, in words.
+pub fn trigger_path(text: &str) -> Result<PathMatch, String> {
+    paths::trigger(text).map_err(|mistake| format!("{}: {}", mistake.message, mistake.help))
+}
+
 /// Which paths a route matches.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PathMatch {

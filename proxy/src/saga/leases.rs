@@ -164,9 +164,12 @@ impl SagaLease {
         self.state.lost.cancel();
     }
 
-    /// Somebody has spoken: [`SagaLease::commands`] resolves.
-    pub fn hear(&self) {
-        self.state.hear();
+    /// The store said whether commands wait: if so, [`SagaLease::commands`] resolves.
+    pub fn told(&self, commands: bool) {
+        match commands {
+            true => self.state.hear(),
+            false => self.state.commands.store(false, Ordering::Release),
+        }
     }
 
     /// Resolves when commands wait for the driver that it has not been told of. Cancel-safe.
