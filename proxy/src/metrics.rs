@@ -39,6 +39,7 @@ pub struct Counters {
     pub late_replies: Counter,
     /// Completions that another owner's fence refused.
     pub fenced_completions: Counter,
+    breakers: Family<UpstreamLabel, Gauge>,
     gauges: Gauges,
 }
 
@@ -73,6 +74,11 @@ struct RequestLabels {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RouteLabel {
     route: Arc<str>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct UpstreamLabel {
+    upstream: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -270,6 +276,7 @@ impl Metrics {
             overloaded: Family::default(),
             late_replies: Counter::default(),
             fenced_completions: Counter::default(),
+            breakers: Family::default(),
             gauges: Gauges::default(),
         };
         counters.register();
@@ -303,6 +310,7 @@ impl Counters {
             "Completions refused, for another owner had the record",
             self.fenced_completions.clone(),
         );
+        at.register("upstream_breaker_open", "Whether saga calls leave an upstream alone", self.breakers.clone());
         let gauges = self.gauges.clone();
         at.register("connections", "Open client connections", gauges.connections);
         at.register("requests_in_flight", "Requests under way", gauges.in_flight);
@@ -340,6 +348,11 @@ impl Counters {
     /// Counts a reload.
     pub fn reloaded(&self, result: ReloadResult) {
         self.reloads.get_or_create(&ReloadLabels { result }).inc();
+    }
+
+    /// Shows whether an upstream's breaker is open.
+    pub fn breaker(&self, upstream: &str, is_open: bool) {
+        self.breakers.get_or_create_owned(&UpstreamLabel { upstream: upstream.to_owned() }).set(i64::from(is_open));
     }
 
     /// Counts a refusal at a bound.

@@ -73,3 +73,9 @@ pub fn http_date(at: Timestamp) -> HeaderValue {
     let at = UNIX_EPOCH.checked_add(Duration::from_millis(at.0)).unwrap_or(UNIX_EPOCH);
     HeaderValue::from_str(&httpdate::fmt_http_date(at)).unwrap_or(HeaderValue::from_static("0"))
 }
+
+/// A point in time as HTTP writes it, in any of the three forms (RFC 9110, section 5.6.7); `None`: it is none, or before the epoch.
+pub fn parse_http_date(text: &str) -> Option<Timestamp> {
+    let since = httpdate::parse_http_date(text.trim()).ok()?.duration_since(UNIX_EPOCH).ok()?;
+    u64::try_from(since.as_millis()).ok().map(Timestamp)
+}

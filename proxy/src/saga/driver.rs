@@ -141,7 +141,7 @@ impl<S: Store + Journal, C: Caller> Driver<S, C> {
     pub(super) async fn perform(&mut self, mut turn: Turn, commands_taken: usize) -> Going {
         if self.draining {
             // What would begin does not: whoever takes the saga next begins it.
-            turn.entries.retain(|entry| !matches!(entry.what, What::Sending { .. }));
+            turn.entries.retain(|entry| !matches!(entry.what, What::Sending { .. } | What::Asking { .. }));
             turn.effects.clear();
         }
         let now = self.appender.time.now();

@@ -39,6 +39,7 @@ const MAY_USE: [(&str, &[&str]); 27] = [
             "metrics",
             "peers",
             "problem",
+            "router",
             "server",
             "store",
             "time",
@@ -98,7 +99,7 @@ const HOMES: [(&str, &[&str]); 16] = [
 ];
 
 /// Pure: what they compute depends on their arguments alone.
-const PURE: [&str; 17] = [
+const PURE: [&str; 20] = [
     "headers",
     "router",
     "idempotency::canonical",
@@ -110,6 +111,9 @@ const PURE: [&str; 17] = [
     "idempotency::policy",
     "idempotency::response",
     "idempotency::verdict",
+    "saga::call::breaker::state",
+    "saga::call::classify",
+    "saga::call::request",
     "saga::entry",
     "saga::turn",
     "store::journal::rules",
