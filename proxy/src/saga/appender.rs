@@ -121,8 +121,11 @@ impl<S: Journal> Appender<S> {
         let append = Append { token, expected, nonce, entries, state, paused, commands_taken, next };
         let give_up = Instant::now() + PATIENCE.max(self.lease.length() * 10);
         let mut pause = FIRST_PAUSE;
+        let mut asked = Instant::now();
+        let mut may_be_written = false;
         loop {
-            let asked = Instant::now();
+            // The lease may have been renewed by the first write that had no answer, and by none since.
+            asked = if may_be_written { asked } else { Instant::now() };
             let answer = tokio::select! {
                 biased;
                 () = self.lease.lost() => return Write::Gone,
@@ -139,7 +142,10 @@ impl<S: Journal> Appender<S> {
                     return Write::Gone;
                 }
                 Ok(Appended::Full) => return Write::Full,
-                Err(error) => self.failed(&error, pause),
+                Err(error) => {
+                    may_be_written |= error.may_have_applied();
+                    self.failed(&error, pause);
+                }
             }
             if Instant::now() + pause >= give_up {
                 tracing::error!(saga = %self.id(), "a saga's entries could not be written; whoever takes it next finds what it did");

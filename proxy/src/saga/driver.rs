@@ -132,7 +132,11 @@ impl<S: Store + Journal, C: Caller> Driver<S, C> {
             // Commands that could not be read are taken, so that they do not come again.
             None => {
                 let (state, paused, next) = (self.appender.state, self.appender.paused, self.appender.run());
-                self.going(self.appender.write(Turned { entries: Vec::new(), state, paused, commands_taken, next }).await)
+                let turned = Turned { entries: Vec::new(), state, paused, commands_taken, next };
+                match self.appender.write(turned).await {
+                    Write::Kept | Write::Full => Going::On,
+                    Write::Gone => Going::Gone,
+                }
             }
         }
     }
@@ -155,17 +159,25 @@ impl<S: Store + Journal, C: Caller> Driver<S, C> {
             }
         };
         let gives_up = !matches!(next, Next::Run { .. });
+        let was = self.appender.state;
         // Without entries nothing needs to be written, but a call begins under a good lease only.
         let needs_lease = !turn.effects.is_empty() && !self.appender.lease.is_good();
         if gives_up || commands_taken > 0 || !entries.is_empty() || needs_lease {
-            let was = self.appender.state;
             let (state, paused) = (turn.state, turn.paused);
             match self.appender.write(Turned { entries, state, paused, commands_taken, next }).await {
-                Write::Kept => self.kept(&turn, was),
+                Write::Kept => {}
                 Write::Gone => return Going::Gone,
-                Write::Full => return self.quarantine("its journal has as many entries as a journal may have", commands_taken).await,
+                Write::Full => {
+                    return self.quarantine("its journal has as many entries as a journal may have", commands_taken).await;
+                }
             }
         }
+        self.performed(turn, was, gives_up)
+    }
+
+    /// Performs a turn that is durable. `was`: where the saga stood before it.
+    pub(super) fn performed(&mut self, turn: Turn, was: SagaState, gives_up: bool) -> Going {
+        self.count(&turn, was);
         if gives_up {
             self.settle(turn);
             return Going::Gone;
@@ -198,7 +210,7 @@ impl<S: Store + Journal, C: Caller> Driver<S, C> {
     }
 
     /// Counts and logs what has become durable.
-    fn kept(&self, turn: &Turn, was: SagaState) {
+    fn count(&self, turn: &Turn, was: SagaState) {
         let metrics = &self.engine.context.metrics;
         turn.entries.iter().for_each(|entry| metrics.saga_entry(&entry.what));
         if turn.state != was {
@@ -268,13 +280,6 @@ impl<S: Store + Journal, C: Caller> Driver<S, C> {
         let due_in = self.tick.map_or(Duration::ZERO, |tick| tick.saturating_duration_since(Instant::now()));
         self.appender.park(due_in).await;
         Going::Gone
-    }
-
-    fn going(&self, write: Write) -> Going {
-        match write {
-            Write::Kept | Write::Full => Going::On,
-            Write::Gone => Going::Gone,
-        }
     }
 }
 
