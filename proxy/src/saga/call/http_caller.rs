@@ -136,7 +136,7 @@ impl<S: Store, U: Sender> HttpCaller<S, U> {
         };
         let is_own = own_step.is_some();
         let about = About { from_refrain: config.refrain || is_own, is_undo: effect.undo.is_some(), now: wall_now() };
-        let begun = Arc::new(Begun::default());
+        let begun = Begun::new(saga);
         let call = self.call(target, request, &begun);
         let calling = async {
             match own_step {
@@ -187,7 +187,7 @@ impl<S: Store, U: Sender> HttpCaller<S, U> {
         }
         let Ok(permit) = admit(target) else { return cannot_tell(format!("the breaker of {} is open", config.name)) };
         let about = About { from_refrain: config.refrain, is_undo: false, now: wall_now() };
-        let call = self.call(target, request, &Arc::default());
+        let call = self.call(target, request, &Begun::new(saga));
         let (finding, health) = match tokio::time::timeout(effect.timeout, self.straight(call)).await {
             Ok(Outcome::Came(came)) => {
                 let health = if came.status.is_server_error() { Health::Ill } else { Health::Well };
@@ -239,20 +239,30 @@ enum Outcome {
     Lost(String),
 }
 
-/// Notes that the first byte was allowed to leave.
-#[derive(Debug, Default)]
-struct Begun(AtomicBool);
+/// Asks the driver's gate, and notes that the first byte was allowed to leave.
+#[derive(Debug)]
+struct Begun {
+    drivers: Option<Arc<dyn Gate>>,
+    is: AtomicBool,
+}
 
 impl Begun {
+    fn new(saga: &CallContext) -> Arc<Self> {
+        Arc::new(Self { drivers: saga.gate.clone(), is: AtomicBool::new(false) })
+    }
+
     fn is(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.is.load(Ordering::Relaxed)
     }
 }
 
 impl Gate for Begun {
     fn open(&self) -> bool {
-        self.0.store(true, Ordering::Relaxed);
-        true
+        let is_open = self.drivers.as_ref().is_none_or(|gate| gate.open());
+        if is_open {
+            self.is.store(true, Ordering::Relaxed);
+        }
+        is_open
     }
 }
 
@@ -264,13 +274,14 @@ fn step_call(saga: &CallContext, effect: &SendEffect) -> Option<Result<StepCall,
             saga: saga.id.to_string(),
             resend: effect.resend,
             resolve: effect.resolve,
+            first_sent: request::first_sent(effect),
             undo: effect.undo.as_ref().map(undo_call).transpose()?,
         })
     })
 }
 
 fn undo_call(undo: &UndoFacts) -> Result<UndoCall, String> {
-    Ok(UndoCall { of: key(&undo.of)?, knows_done: undo.knows == UndoKnows::Done, first_sent: Some(undo.first_sent) })
+    Ok(UndoCall { of: key(&undo.of)?, knows_done: undo.knows == UndoKnows::Done })
 }
 
 fn key(text: &str) -> Result<Key, String> {

@@ -20,6 +20,7 @@ use crate::{
         entry::FrozenRequest,
         turn::{CheckEffect, SendEffect, UndoKnows},
     },
+    time::Timestamp,
 };
 
 /// Who gets the message: a Refrain reads more than a service does.
@@ -74,10 +75,17 @@ pub(super) fn of_send(
                 UndoKnows::Unknown => "unknown",
             };
             headers.insert(SAGA_UNDO_KNOWS, HeaderValue::from_static(knows));
-            headers.insert(SAGA_FIRST_SENT, HeaderValue::from(undo.first_sent.as_unix_ms()));
+        }
+        if let Some(at) = first_sent(effect) {
+            headers.insert(SAGA_FIRST_SENT, HeaderValue::from(at.as_unix_ms()));
         }
     }
     Ok(request)
+}
+
+/// When the step was first sent; for an undo, the step that is undone.
+pub(super) fn first_sent(effect: &SendEffect) -> Option<Timestamp> {
+    effect.undo.as_ref().map(|undo| undo.first_sent).or(effect.first_sent)
 }
 
 /// The message of a probe.

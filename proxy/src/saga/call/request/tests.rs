@@ -42,6 +42,7 @@ fn effect() -> SendEffect {
         effect: StepEffect::Once,
         resend: false,
         resolve: false,
+        first_sent: None,
         undo: None,
         timeout: Duration::from_secs(5),
     }
@@ -82,6 +83,16 @@ fn what_a_plain_service_gets_of_an_undo() {
 #[test]
 fn what_a_refrain_gets_of_an_undo() {
     insta::assert_snapshot!(sent(&undo(), Reader::Refrain));
+}
+
+#[test]
+fn a_refrain_that_is_asked_what_became_of_a_step_is_told_when_it_was_first_sent() {
+    let asking = SendEffect { resolve: true, first_sent: Some(Timestamp::from_unix_ms(1_600_000)), ..effect() };
+    let request = of_send(&saga(), &asking, Reader::Refrain, None, SPAN).unwrap();
+    assert_eq!(request.headers().get(SAGA_RESOLVE).unwrap(), "true");
+    assert_eq!(request.headers().get(SAGA_FIRST_SENT).unwrap(), "1600000");
+    let request = of_send(&saga(), &asking, Reader::Service, None, SPAN).unwrap();
+    assert!(!request.headers().contains_key(SAGA_FIRST_SENT));
 }
 
 #[test]
