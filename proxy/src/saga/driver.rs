@@ -16,11 +16,12 @@ use super::{
     call::{CallContext, Caller},
     codec::{Command, TooLarge},
     engine::Engine,
-    entry::{What, Which},
+    entry::{Direction, What, Which},
     machine::Machine,
     turn::{Answer, Effect, Event, FinalAnswer, Finding, Then, Turn},
 };
 use crate::{
+    metrics::{CallDirection, CallOutcome},
     store::{
         Store,
         journal::{Journal, Next, SagaState},
@@ -212,7 +213,9 @@ impl<S: Store + Journal, C: Caller> Driver<S, C> {
     /// Counts and logs what has become durable.
     fn count(&self, turn: &Turn, was: SagaState) {
         let metrics = &self.engine.context.metrics;
-        turn.entries.iter().for_each(|entry| metrics.saga_entry(&entry.what));
+        for (direction, outcome) in turn.entries.iter().filter_map(|entry| counted(&entry.what)) {
+            metrics.saga_call(direction, outcome);
+        }
         if turn.state != was {
             metrics.saga_became(turn.state);
         }
@@ -292,6 +295,37 @@ pub(super) fn read_command<S: Journal>(appender: &Appender<S>, stored: &bytes::B
 pub(super) fn as_event(command: Command) -> Event {
     let Command { act, reason, nonce } = command;
     Event::Command { act, reason, nonce }
+}
+
+/// What an entry says of a call.
+fn counted(what: &What) -> Option<(CallDirection, CallOutcome)> {
+    let of = |which: &Which, outcome| {
+        let direction = match which.direction {
+            Direction::Forward => CallDirection::Forward,
+            Direction::Undo => CallDirection::Undo,
+        };
+        Some((direction, outcome))
+    };
+    match what {
+        What::Sending { of: which, .. } => of(which, CallOutcome::Started),
+        What::Asking { of: which } => of(which, CallOutcome::Asked),
+        What::NotSent { of: which, .. } => of(which, CallOutcome::NotSent),
+        What::Doubted { of: which, .. } => of(which, CallOutcome::Doubted),
+        What::Waiting { of: which, .. } => of(which, CallOutcome::Waiting),
+        What::NotDone { of: which } => of(which, CallOutcome::Refused),
+        What::Done { .. } => Some((CallDirection::Forward, CallOutcome::Done)),
+        What::Refused { .. } => Some((CallDirection::Forward, CallOutcome::Refused)),
+        What::Undone { .. } => Some((CallDirection::Undo, CallOutcome::Done)),
+        What::UndoFailed { .. } => Some((CallDirection::Undo, CallOutcome::Refused)),
+        What::Started(_)
+        | What::GivenUp { .. }
+        | What::Skipped { .. }
+        | What::Set { .. }
+        | What::Compensating { .. }
+        | What::Quarantined { .. }
+        | What::Ended { .. }
+        | What::Operator { .. } => None,
+    }
 }
 
 /// Two turns as one: what the second says of the saga counts, and what both do is done.

@@ -25,8 +25,9 @@ impl Patience {
     /// What the caller wants (`respond-async`, `wait=SECONDS`; RFC 7240, sections 4.1 and 4.3), within bounds; else `default`.
     /// `respond-async` beside `wait` is answered early only when the wait is over. What is not understood is ignored, as the RFC says.
     pub fn of(headers: &HeaderMap, default: Duration) -> Self {
-        let lines = headers.get_all(PREFER).iter().filter_map(|line| line.to_str().ok());
-        let preferences = || lines.clone().flat_map(|line| line.split(',')).map(|one| one.split(';').next().unwrap_or("").trim());
+        let lines: Vec<&str> = headers.get_all(PREFER).iter().filter_map(|line| line.to_str().ok()).collect();
+        let preferences =
+            || lines.iter().flat_map(|line| line.split(',')).map(|one| one.split(';').next().unwrap_or_default().trim());
         let wait = preferences().find_map(|one| {
             let (name, value) = one.split_once('=')?;
             let value = value.trim().trim_matches('"');

@@ -178,8 +178,6 @@ pub struct SendEffect {
     pub key: String,
     /// The number of the send, from 1, over all starts and askings of this generation as far as this driver knows.
     pub attempt: u32,
-    /// When this call's first send was journalled (`Saga-First-Sent` of a forward call; an undo's is in [`UndoFacts`]).
-    pub first_sent: Timestamp,
     /// The request.
     pub request: FrozenRequest,
     /// Whether the upstream's own credentials go with it.
