@@ -198,9 +198,7 @@ impl<S: Store + Journal, C: Caller> Driver<S, C> {
         let answer = |answer: &FinalAnswer| self.appender.codec.answer(self.appender.id(), version, answer);
         let hands_back = self.draining && self.calls.under_way.is_empty();
         Ok(match then {
-            Then::End { answer: last } => {
-                Next::End { answer: answer(last)?, retention: self.engine.plan.load().retention }
-            }
+            Then::End { answer: last } => Next::End { answer: answer(last)?, retention: self.engine.plan.load().retention },
             Then::Rest { answer: preliminary } => Next::Rest { answer: preliminary.as_ref().map(answer).transpose()? },
             Then::Sleep { until } if hands_back || now.until(*until) > self.appender.lease.length() => {
                 Next::Park { due_in: now.until(*until) }

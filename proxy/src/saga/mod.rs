@@ -24,5 +24,7 @@ pub mod machine;
 pub mod plan;
 pub mod prefer;
 pub mod recovery;
+pub mod service;
+pub mod status;
 pub mod triggers;
 pub mod turn;

@@ -136,6 +136,7 @@ fn of_problem(about: About, came: &Came) -> Answer {
             | Name::DuplicatePayload
             | Name::TooLarge
             | Name::Denied
+            | Name::InputInvalid
             | Name::NotFound
             | Name::Malformed,
         ) => wrong(said),

@@ -127,7 +127,8 @@ impl<S: Store + Journal, C: Caller> Engine<S, C> {
             if error.may_pass() { NotFolded::NotHere(reason) } else { NotFolded::Broken(reason) }
         })?;
         let replayed = std::panic::catch_unwind(AssertUnwindSafe(|| Machine::replay(id, definition, &entries)));
-        let replayed = replayed.map_err(|_panic| NotFolded::Broken("a fault of Refrain's own in reading its journal".to_owned()))?;
+        let replayed =
+            replayed.map_err(|_panic| NotFolded::Broken("a fault of Refrain's own in reading its journal".to_owned()))?;
         replayed.map_err(|error| NotFolded::Broken(format!("its journal does not fit its definition: {error}")))
     }
 }
