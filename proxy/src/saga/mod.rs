@@ -10,5 +10,10 @@
 //! `machine` decides, and knows no socket, clock or store: it folds a journal into a state, and turns an event into entries to append
 //! and effects to perform. The driver appends first and performs then.
 
+mod backoff;
 pub mod entry;
+mod judge;
+pub mod machine;
+mod render;
+mod state;
 pub mod turn;
