@@ -208,6 +208,11 @@ impl<S: Store + Journal, C: Caller> Driver<S, C> {
         })
     }
 
+    /// The preliminary answer that the definition has words for. Where it has none, callers get a problem of ours.
+    fn of_definition<'a>(&self, preliminary: Option<&'a FinalAnswer>) -> Option<&'a FinalAnswer> {
+        preliminary.filter(|_| self.machine.definition().response.quarantined.is_some())
+    }
+
     /// Counts and logs what has become durable.
     fn count(&self, turn: &Turn, was: SagaState) {
         let metrics = &self.engine.context.metrics;
@@ -219,6 +224,9 @@ impl<S: Store + Journal, C: Caller> Driver<S, C> {
         }
         if turn.state == SagaState::Quarantined && was != turn.state {
             self.alarm(self.machine.reason().unwrap_or_default());
+        }
+        if let (Then::End { .. } | Then::Rest { .. }, Some(fault)) = (&turn.then, self.machine.answer_fault()) {
+            tracing::warn!(saga = %self.appender.id(), fault, "a saga's answer could not be rendered; the default stands for it");
         }
     }
 
@@ -234,7 +242,7 @@ impl<S: Store + Journal, C: Caller> Driver<S, C> {
     fn settle(&mut self, turn: Turn) {
         let answer = match turn.then {
             Then::End { answer } => Some(answer),
-            Then::Rest { answer } if turn.state == SagaState::Quarantined => answer,
+            Then::Rest { answer } if turn.state == SagaState::Quarantined => self.of_definition(answer.as_ref()).cloned(),
             // It goes on elsewhere: who waits asks the store.
             Then::Rest { .. } | Then::Await { .. } | Then::Sleep { .. } => return,
         };

@@ -11,6 +11,7 @@
 //! and effects to perform. The driver appends first and performs then.
 
 mod appender;
+mod backoff;
 pub mod call;
 pub mod clock;
 pub mod codec;
@@ -19,12 +20,15 @@ mod driver;
 pub mod engine;
 pub mod entry;
 pub mod input;
+mod judge;
 pub mod leases;
 pub mod machine;
 pub mod plan;
 pub mod prefer;
 pub mod recovery;
+mod render;
 pub mod service;
+mod state;
 pub mod status;
 pub mod triggers;
 pub mod turn;

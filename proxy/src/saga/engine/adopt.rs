@@ -14,7 +14,7 @@ use crate::{
         call::Caller,
         definitions::NoDefinition,
         driver::{Going, as_event, read_command},
-        machine::Machine,
+        machine::{Machine, ReplayError},
         plan::Plan,
         turn::Event,
     },
@@ -129,6 +129,12 @@ impl<S: Store + Journal, C: Caller> Engine<S, C> {
         let replayed = std::panic::catch_unwind(AssertUnwindSafe(|| Machine::replay(id, definition, &entries)));
         let replayed =
             replayed.map_err(|_panic| NotFolded::Broken("a fault of Refrain's own in reading its journal".to_owned()))?;
-        replayed.map_err(|error| NotFolded::Broken(format!("its journal does not fit its definition: {error}")))
+        replayed.map_err(|error| match error {
+            // A newer version may be beside this one.
+            ReplayError::Format(_) => NotFolded::NotHere(error.to_string()),
+            ReplayError::NoStart | ReplayError::OtherDefinition | ReplayError::Unfit { .. } => {
+                NotFolded::Broken(format!("its journal does not fit its definition: {error}"))
+            }
+        })
     }
 }

@@ -140,7 +140,7 @@ impl<S: Store + Journal, C: Caller> Engine<S, C> {
         let first = self.codec.entry(id, 0, first)?;
         let run = Next::Run { lease: plan.lease };
         let alone = Draft { entries: vec![first.clone()], state: SagaState::Running, next: run.clone(), is_whole: false };
-        if turn.entries.len() >= MAX_ENTRIES_AT_ONCE || turn.paused {
+        if turn.entries.len() >= MAX_ENTRIES_AT_ONCE || matches!(turn.then, Then::Rest { .. }) {
             return Ok(alone);
         }
         let version = u64::try_from(turn.entries.len()).unwrap_or(u64::MAX).saturating_add(1);
@@ -149,11 +149,8 @@ impl<S: Store + Journal, C: Caller> Engine<S, C> {
             let entries = std::iter::once(Ok(first)).chain(rest).collect::<Result<Vec<_>, _>>()?;
             let next = match &turn.then {
                 Then::End { answer } => Next::End { answer: self.codec.answer(id, version, answer)?, retention: plan.retention },
-                Then::Rest { answer } => {
-                    Next::Rest { answer: answer.as_ref().map(|answer| self.codec.answer(id, version, answer)).transpose()? }
-                }
                 Then::Sleep { until } if now.until(*until) > plan.lease => Next::Park { due_in: now.until(*until) },
-                Then::Sleep { .. } | Then::Await { .. } => run,
+                Then::Sleep { .. } | Then::Await { .. } | Then::Rest { .. } => run,
             };
             Ok(Draft { entries, state: turn.state, next, is_whole: true })
         };
