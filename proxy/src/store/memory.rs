@@ -370,14 +370,27 @@ fn cost(record: &Record) -> u64 {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::{ids::Fingerprint, store::OnUnknown};
+    use crate::{
+        ids::Fingerprint,
+        store::{OnAbsent, OnUnknown},
+    };
 
     const TTL: Duration = Duration::from_secs(60);
 
     fn claim(n: u8) -> Claim {
         let (fingerprint, owner) = (Fingerprint::from_bytes([1; 32]), Owner::random());
         let name = RecordName::from_bytes([n; 32]);
-        Claim { name, fingerprint, owner, lease: TTL, ttl: TTL, mailbox: None, on_unknown: OnUnknown::Hold }
+        Claim {
+            name,
+            fingerprint,
+            owner,
+            lease: TTL,
+            ttl: TTL,
+            mailbox: None,
+            on_unknown: OnUnknown::Hold,
+            on_absent: OnAbsent::Begin,
+            note: bytes::Bytes::new(),
+        }
     }
 
     #[tokio::test]
