@@ -374,3 +374,6 @@ fn health(answer: &Answer) -> Health {
 fn log(saga: &CallContext, config: &UpstreamConfig, reason: &dyn std::fmt::Display) {
     tracing::warn!(saga = %saga.id, name = %saga.name, upstream = %config.name, %reason, "a saga's call has no answer");
 }
+
+#[cfg(test)]
+mod tests;

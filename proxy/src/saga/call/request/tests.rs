@@ -19,7 +19,12 @@ const SPAN: u64 = 0xdead_beef;
 const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
 fn saga() -> CallContext {
-    CallContext { id: SagaId::from_bytes([7; 16]), name: "create-order".parse().unwrap(), traceparent: Some(PARENT.to_owned()) }
+    CallContext {
+        id: SagaId::from_bytes([7; 16]),
+        name: "create-order".parse().unwrap(),
+        traceparent: Some(PARENT.to_owned()),
+        gate: None,
+    }
 }
 
 fn frozen() -> FrozenRequest {
