@@ -1,6 +1,19 @@
 //! How a driver calls: a request of a saga's machine goes out, and what came of it comes back.
 //!
 //! A caller never retries and never judges an answer by a step's `outcome`: it says what came back, and the machine decides.
+//!
+//! ```text
+//! effect ─▶ request ─▶ breaker ─▶ own service: idempotency layer ─▶ upstream
+//!                                  any other: ──────────────────▶ upstream ─▶ classify ─▶ answer
+//! ```
+//!
+//! `request` and `classify` are pure: what goes out, and what an answer means by its status and by what a Refrain says of it.
+
+pub mod breaker;
+mod classify;
+pub mod directory;
+pub mod http_caller;
+mod request;
 
 use std::{future::Future, sync::Arc};
 

@@ -1,7 +1,7 @@
 //! The Lua scripts: one per operation, each one atomic step.
 //!
-//! Their flags decide what runs when Redis is out of memory. What finishes or frees something has `allow-oom`; `claim` and `reserve`
-//! have not, and the writes of a claim are refused.
+//! Their flags decide what runs when Redis is out of memory. What finishes or frees something has `allow-oom`; `claim`, `undo` and
+//! `reserve` have not, and the writes of a claim are refused.
 
 use std::sync::LazyLock;
 
@@ -15,6 +15,7 @@ pub(super) enum Script {
     Extend,
     Doubt,
     Release,
+    Undo,
     Settle,
     Resolve,
     Forget,
@@ -32,13 +33,16 @@ struct Loaded {
 
 /// What the scripts of the record begin with.
 const RECORD: &str = include_str!("lua/record.lua");
+/// What claims a record; an undo's script ends with it.
+const CLAIM: &str = include_str!("lua/claim.lua");
 
-const ALL: [Script; 13] = [
+const ALL: [Script; 14] = [
     Script::Claim,
     Script::Complete,
     Script::Extend,
     Script::Doubt,
     Script::Release,
+    Script::Undo,
     Script::Settle,
     Script::Resolve,
     Script::Forget,
@@ -65,6 +69,13 @@ impl Script {
         cmd
     }
 
+    /// The command that runs this script on two keys.
+    pub(super) fn on_both(self, key: &[u8], other: &[u8]) -> Cmd {
+        let mut cmd = Cmd::with_capacity(24, 640);
+        cmd.arg("EVALSHA").arg(self.sha()).arg("2").arg(key).arg(other);
+        cmd
+    }
+
     /// The command that loads it.
     pub(super) fn load(self) -> Cmd {
         let mut cmd = Cmd::new();
@@ -78,7 +89,8 @@ impl Script {
 
     fn source(self) -> String {
         let (record, body) = match self {
-            Self::Claim => (RECORD, include_str!("lua/claim.lua")),
+            Self::Claim => (RECORD, CLAIM),
+            Self::Undo => return [RECORD, include_str!("lua/undo.lua"), CLAIM].concat(),
             Self::Complete => (RECORD, include_str!("lua/complete.lua")),
             Self::Extend => (RECORD, include_str!("lua/extend.lua")),
             Self::Doubt => (RECORD, include_str!("lua/doubt.lua")),
@@ -134,7 +146,7 @@ mod tests {
     fn what_finishes_or_frees_runs_in_a_full_redis_and_what_begins_does_not() {
         for script in ALL {
             let may = script.source().starts_with("#!lua flags=allow-oom\n");
-            let begins = matches!(script, Script::Claim | Script::Reserve | Script::Inspect);
+            let begins = matches!(script, Script::Claim | Script::Undo | Script::Reserve | Script::Inspect);
             assert_eq!(may, !begins, "{script:?}");
         }
     }
