@@ -21,12 +21,25 @@ pub(crate) enum Moment {
 #[derive(Clone, Debug)]
 pub(crate) struct Gate {
     arrived: Arc<watch::Sender<usize>>,
+    gone: Arc<watch::Sender<usize>>,
     open: Arc<watch::Sender<bool>>,
+}
+
+/// Counts one that goes away before the gate is open.
+struct Waits<'a>(Option<&'a watch::Sender<usize>>);
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        if let Some(gone) = self.0 {
+            gone.send_modify(|number| *number += 1);
+        }
+    }
 }
 
 impl Gate {
     pub(crate) fn closed() -> Self {
-        Self { arrived: Arc::new(watch::Sender::new(0)), open: Arc::new(watch::Sender::new(false)) }
+        let none = || Arc::new(watch::Sender::new(0));
+        Self { arrived: none(), gone: none(), open: Arc::new(watch::Sender::new(false)) }
     }
 
     /// Waits until `count` in all have reached the gate.
@@ -41,6 +54,12 @@ impl Gate {
         *self.arrived.borrow()
     }
 
+    /// Waits until one that was held has gone away.
+    pub(crate) async fn one_is_gone(&self) {
+        let mut gone = self.gone.subscribe();
+        within("one at the gate to go away", gone.wait_for(|number| *number >= 1)).await.unwrap();
+    }
+
     /// Lets everything through, from now on.
     pub(crate) fn open(&self) {
         self.open.send_replace(true);
@@ -49,7 +68,9 @@ impl Gate {
     /// Arrives, and waits until it is open.
     pub(crate) async fn pass(&self) {
         self.arrived.send_modify(|number| *number += 1);
+        let mut waits = Waits(Some(&self.gone));
         let mut open = self.open.subscribe();
         open.wait_for(|open| *open).await.unwrap();
+        waits.0 = None;
     }
 }

@@ -33,7 +33,7 @@ impl Server {
     /// One that answers as `handle` does. Cancelling the token that it is given resets the request's connection.
     pub(crate) fn start<H, F>(handle: H) -> Self
     where
-        H: Fn(Request<Incoming>, CancellationToken) -> F + Clone + Send + 'static,
+        H: Fn(Request<Incoming>, CancellationToken) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = Served> + Send + 'static,
     {
         let stop = CancellationToken::new();
@@ -99,7 +99,7 @@ fn bound(address: SocketAddr) -> TcpSocket {
 
 async fn run<H, F>(first: TcpListener, handle: H, mut wanted: watch::Receiver<bool>, is: watch::Sender<bool>)
 where
-    H: Fn(Request<Incoming>, CancellationToken) -> F + Clone + Send + 'static,
+    H: Fn(Request<Incoming>, CancellationToken) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Served> + Send + 'static,
 {
     let address = first.local_addr().unwrap();
@@ -125,7 +125,7 @@ where
 
 async fn accept<H, F>(listener: &TcpListener, handle: &H, cut: &CancellationToken)
 where
-    H: Fn(Request<Incoming>, CancellationToken) -> F + Clone + Send + 'static,
+    H: Fn(Request<Incoming>, CancellationToken) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Served> + Send + 'static,
 {
     while let Ok((tcp, _)) = listener.accept().await {
@@ -136,8 +136,8 @@ where
 /// Serves one connection until its end, or until `cut`: then it is reset.
 async fn serve<H, F>(tcp: TcpStream, handle: H, cut: CancellationToken)
 where
-    H: Fn(Request<Incoming>, CancellationToken) -> F,
-    F: Future<Output = Served>,
+    H: Fn(Request<Incoming>, CancellationToken) -> F + Sync,
+    F: Future<Output = Served> + Send,
 {
     let tcp = tcp.into_std().unwrap();
     let same = tcp.try_clone().unwrap();

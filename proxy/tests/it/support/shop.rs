@@ -28,7 +28,13 @@ use super::{
 pub(crate) enum Endpoint {
     CreateOrder,
     FindOrder,
-    SetOrder,
+    ShowOrder,
+    /// `status: complete`.
+    Complete,
+    /// `status: processing`.
+    Reopen,
+    /// `status: cancelled`.
+    Cancel,
     FindAccount,
     Pay,
     Refund,
@@ -109,7 +115,7 @@ impl Shop {
     /// A shop without orders, with an account for everybody.
     pub(crate) fn open() -> Self {
         let state = Arc::<State>::default();
-        let serve = |route: fn(&Method, &str) -> Option<Endpoint>| {
+        let serve = |route: Route| {
             let state = Arc::clone(&state);
             Server::start(move |request, cut| handle(request, Arc::clone(&state), route, cut))
         };
@@ -186,41 +192,42 @@ impl Shop {
     }
 }
 
-fn at_orders(method: &Method, path: &str) -> Option<Endpoint> {
-    match (method.as_str(), path.strip_prefix("/internal/orders/")?) {
-        ("POST", "") => Some(Endpoint::CreateOrder),
-        ("GET", "") => Some(Endpoint::FindOrder),
-        ("PATCH", _) => Some(Endpoint::SetOrder),
+/// What a request is, by its method, path and body.
+type Route = fn(&Method, &str, &Value) -> Option<Endpoint>;
+
+fn at_orders(method: &Method, path: &str, body: &Value) -> Option<Endpoint> {
+    match (method.as_str(), path.strip_prefix("/internal/orders/")?, body["status"].as_str()) {
+        ("POST", "", _) => Some(Endpoint::CreateOrder),
+        ("GET", "", _) => Some(Endpoint::FindOrder),
+        ("GET", _, _) => Some(Endpoint::ShowOrder),
+        ("PATCH", _, Some("complete")) => Some(Endpoint::Complete),
+        ("PATCH", _, Some("processing")) => Some(Endpoint::Reopen),
+        ("PATCH", _, Some("cancelled")) => Some(Endpoint::Cancel),
         _ => None,
     }
 }
 
-fn at_billing(method: &Method, path: &str) -> Option<Endpoint> {
-    match (method.as_str(), path) {
-        ("GET", path) if path.starts_with("/accounts/find_by_user_id/") => Some(Endpoint::FindAccount),
-        ("POST", "/balance_transactions/") => Some(Endpoint::Pay),
-        ("GET", "/balance_transactions/") => Some(Endpoint::FindTransaction),
+fn at_billing(method: &Method, path: &str, body: &Value) -> Option<Endpoint> {
+    match (method.as_str(), path, body["type"].as_str()) {
+        ("GET", path, _) if path.starts_with("/accounts/find_by_user_id/") => Some(Endpoint::FindAccount),
+        ("POST", "/balance_transactions/", Some("payment")) => Some(Endpoint::Pay),
+        ("POST", "/balance_transactions/", Some("payment_refund")) => Some(Endpoint::Refund),
+        ("GET", "/balance_transactions/", _) => Some(Endpoint::FindTransaction),
         _ => None,
     }
 }
 
-fn at_notifications(method: &Method, path: &str) -> Option<Endpoint> {
+fn at_notifications(method: &Method, path: &str, _body: &Value) -> Option<Endpoint> {
     (method == Method::POST && path == "/events/order-completed").then_some(Endpoint::Announce)
 }
 
-async fn handle(
-    request: Request<Incoming>,
-    state: Arc<State>,
-    route: fn(&Method, &str) -> Option<Endpoint>,
-    cut: CancellationToken,
-) -> Served {
+async fn handle(request: Request<Incoming>, state: Arc<State>, route: Route, cut: CancellationToken) -> Served {
     let (parts, body) = request.into_parts();
     let body = body.collect().await.map_err(std::io::Error::other)?.to_bytes();
     let body = serde_json::from_slice::<Value>(&body).unwrap_or_default();
-    let Some(endpoint) = route(&parts.method, parts.uri.path()) else {
+    let Some(endpoint) = route(&parts.method, parts.uri.path(), &body) else {
         return Ok(json_response(404, &json!({"detail": "there is nothing here"})));
     };
-    let endpoint = if endpoint == Endpoint::Pay && body["type"] == "payment_refund" { Endpoint::Refund } else { endpoint };
     let target = parts.uri.to_string();
     let asked = Asked { endpoint, method: parts.method, target, headers: parts.headers, body };
     lock(&state.asked).push(asked.clone());
@@ -322,7 +329,11 @@ fn act(state: &State, asked: &Asked) -> (u16, Value) {
             ledger.effects.push(Effect::Ordered { id, user, amount, reference });
             (201, order(&ledger.effects, id))
         }
-        Endpoint::SetOrder => {
+        Endpoint::ShowOrder => match order(&ledger.effects, last.parse().unwrap_or_default()) {
+            Value::Null => (404, json!({"detail": "no such order"})),
+            order => (200, order),
+        },
+        Endpoint::Complete | Endpoint::Reopen | Endpoint::Cancel => {
             let id = last.parse().unwrap_or_default();
             if order(&ledger.effects, id).is_null() {
                 return (404, json!({"detail": "no such order"}));

@@ -1,0 +1,4 @@
+//! Sagas through the real program: `create-order` and others, with a shop that counts what is done to it.
+
+mod kills;
+mod order;
