@@ -113,15 +113,50 @@ async fn a_call_that_panics_is_in_doubt_and_the_saga_goes_on() {
 }
 
 #[tokio::test]
-async fn an_output_that_the_store_does_not_take_quarantines_that_saga_and_no_other() {
-    let large = json!({"status": 200, "headers": {}, "body": {"id": "x".repeat(5 * 1024 * 1024)}});
-    let large = Answer::Replied(Reply { status: 200, response: large, retry_after: None, only_send: true, remembered_for: None });
-    let (process, saga) = alone(Script::default().on("one", vec![Deed::Answer(large), Deed::Answer(ok())]), ORDER);
-    let (id, settled) = process.run(&saga).await;
-    assert_eq!(settled.state, SagaState::Quarantined);
-    assert_eq!(kinds(&process.journal(id).await), ["started", "sending one", "quarantined"]);
-    assert_eq!(process.head(id).await.due_at, None, "it waits for an operator, and is not tried again and again");
-    assert_eq!(process.run(&saga).await.1.state, SagaState::Completed);
+async fn an_input_that_the_store_does_not_take_begins_nothing() {
+    let (process, saga) = alone(Script::default(), ORDER);
+    let input: Map<String, Value> = [("n".to_owned(), json!("x".repeat(5 * 1024 * 1024)))].into_iter().collect();
+    let (id, mark) = (SagaId::random(), Fingerprint::from_bytes([1; 32]));
+    let new = NewSaga { id, saga, input, fingerprint: mark, starter: mark, traceparent: None };
+    assert!(matches!(process.engine.begin(new).await, Err(NotBegun::TooLarge(_))));
+    assert_eq!(process.store.inner().attach(id, None).await.unwrap(), None);
+}
+
+/// Two steps side by side.
+const PAIR: &str = r#"
+saga: pair
+version: 1
+trigger: {route: POST /pair, idempotency: optional}
+steps:
+  - id: both
+    parallel:
+      steps:
+        - {id: left, call: POST /left, compensate: none}
+        - {id: right, call: POST /right, compensate: none}
+"#;
+
+#[tokio::test]
+async fn a_quarantined_saga_is_given_up_only_when_what_is_under_way_is_answered() {
+    let gate = Arc::new(Notify::new());
+    let wrong = Deed::Answer(Answer::Wrong { reason: "no".to_owned() });
+    let script = Script::default().on("left", vec![Deed::Gate(Arc::clone(&gate), ok())]).on("right", vec![wrong]);
+    let (process, saga) = alone(script, PAIR);
+    let id = SagaId::random();
+    let Ok(Begun::Here(settled)) = process.begin(id, &saga).await else { panic!() };
+    process.script.until_called("right", 1).await;
+    gate.notify_one();
+    assert_eq!(settled.await.unwrap().state, SagaState::Quarantined);
+    let journal = kinds(&process.journal(id).await);
+    assert!(journal.contains(&"done left".to_owned()), "{journal:?}");
+    assert_eq!(process.head(id).await.due_at, None);
+}
+
+#[tokio::test]
+async fn what_ends_together_is_written_together() {
+    let (process, saga) = alone(Script::default(), PAIR);
+    process.run(&saga).await;
+    let appends = process.store.operations().iter().filter(|operation| **operation == Operation::Append).count();
+    assert_eq!(appends, 1);
 }
 
 #[tokio::test]

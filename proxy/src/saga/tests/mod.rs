@@ -157,10 +157,6 @@ fn status(status: u16) -> Answer {
     Answer::Replied(Reply { status, response, retry_after: None, only_send: true, remembered_for: None })
 }
 
-fn unknown() -> Answer {
-    Answer::Unknown { reason: "lost".to_owned() }
-}
-
 #[derive(Debug)]
 struct NoUpstreams;
 
@@ -188,10 +184,6 @@ struct Process {
 }
 
 const LEASE: Duration = Duration::from_secs(2);
-
-fn store() -> Store {
-    Faulty::new(MemoryStore::new(Wakes::default()))
-}
 
 fn process(store: &Store, wakes: Wakes, script: Script, definitions: &[Arc<Saga>], lease: Duration) -> Process {
     let metrics = Metrics::new();
