@@ -72,7 +72,7 @@ fn config(raw: &Raw, in_file: Vec<String>, around: Surroundings<'_>, findings: &
     let upstreams = upstreams(raw, in_file, findings);
     let (routes, fallback) = routes(raw, &upstreams, findings);
     let limits = limits(raw.limits.as_ref().unwrap_or(&raw::Limits::default()), findings);
-    let config = Config {
+    let mut config = Config {
         listeners,
         admin,
         workers: match raw.workers {
@@ -90,6 +90,7 @@ fn config(raw: &Raw, in_file: Vec<String>, around: Surroundings<'_>, findings: &
         sagas: SagasConfig::default(),
         public_url: None,
     };
+    config.store.saga_partitions = config.sagas.partitions;
     together::check(&config, findings);
     config
 }

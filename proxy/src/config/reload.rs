@@ -15,6 +15,7 @@ impl Config {
             ("store.timeout", new_store.timeout != old_store.timeout),
             ("store.encryption", new_store.encryption != old_store.encryption),
             ("store.allow_eviction", new_store.allow_eviction != old_store.allow_eviction),
+            ("sagas.partitions", new_store.saga_partitions != old_store.saga_partitions),
             ("limits.header_bytes", new.header_bytes != before.header_bytes),
             ("limits.headers", new.headers != before.headers),
             ("limits.connections", new.connections != before.connections),
