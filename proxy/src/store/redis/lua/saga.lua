@@ -75,7 +75,7 @@ end
 
 -- Gives the saga to its owner, from now on.
 local function drive(lease)
-  hold, lease_ms, at = 'D', math.max(tonumber(lease), 1), now + lease
+  hold, lease_ms, at = 'D', tonumber(lease), now + lease
   call('HSET', head, 'm', 'D', 'l', int(at), 'd', int(lease_ms))
   call('ZADD', due, int(at), id)
 end

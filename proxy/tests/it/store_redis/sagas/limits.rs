@@ -1,0 +1,83 @@
+//! Retention: what is left of an ended saga, and for how long.
+
+use refrain::store::journal::Commanded;
+
+use super::*;
+
+/// How long a saga is kept that a test wants to see go.
+const SOON: Duration = Duration::from_millis(30);
+
+fn ends(retention: Duration) -> Next {
+    Next::End { answer: "the answer".into(), retention }
+}
+
+fn ttl(server: &RedisServer, kind: char, id: SagaId) -> i64 {
+    server.admin(&["PTTL", &key_of(kind, id)])
+}
+
+#[tokio::test]
+async fn an_open_saga_has_no_expiry_and_an_ended_one_expires_as_a_whole() {
+    let server = RedisServer::start();
+    let store = open(&server).await;
+    let mut driver = driven(&store).await;
+    let id = driver.token.id;
+    store.command(id, refrain::ids::Owner::random(), "go".into()).await.unwrap();
+    for next in [run(), run()] {
+        driver.turn(&store, next).await;
+        assert_eq!(['h', 'e', 'c'].map(|kind| ttl(&server, kind, id)), [-1; 3]);
+    }
+    driver.turn(&store, ends(DAY)).await;
+    let left = ['h', 'e'].map(|kind| ttl(&server, kind, id));
+    assert!(left.iter().all(|left| *left > 80_000_000 && *left <= 86_400_000), "{left:?}");
+    assert_eq!(ttl(&server, 'c', id), -2, "what nobody will take up is gone");
+    assert_eq!(server.admin::<Option<u64>>(&["ZSCORE", &partition_key("due", id), &id.to_string()]), None);
+}
+
+#[tokio::test]
+async fn what_outlived_its_retention_leaves_lists_and_counts_at_once_and_its_traces_are_trimmed_by_later_sagas() {
+    let server = RedisServer::start_with(&["--appendonly", "no"]);
+    let config = RedisConfig { saga_partitions: 1, ..RedisConfig::new(server.url()) };
+    let store = RedisStore::open(&config, Wakes::default()).await.unwrap();
+    let kept = fresh(&store, &Create { state: SagaState::Completed, next: ends(DAY), ..create() }).await;
+    // More than a list and a count trim.
+    for n in 0..400 {
+        let state = if n % 2 == 0 { SagaState::Completed } else { SagaState::Compensated };
+        fresh(&store, &Create { state, next: ends(SOON), ..create() }).await;
+    }
+    let traces =
+        || -> (u64, u64) { (server.admin(&["ZCARD", "refrain:j:{s0}:index"]), server.admin(&["HLEN", "refrain:j:{s0}:table"])) };
+    tokio::time::sleep(SOON + Duration::from_millis(2)).await;
+    let untrimmed = traces().1;
+    assert!(untrimmed > 400, "{untrimmed}");
+    assert_eq!(store.count().await, Ok([0, 0, 1, 0, 0]));
+    let all = Listing { limit: 10, ..Listing::default() };
+    let listed = store.list(all.clone()).await.unwrap();
+    assert_eq!(listed.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [kept.token.id]);
+    let mut created = Vec::new();
+    for _ in 0..100 {
+        created.push(fresh(&store, &create()).await);
+    }
+    assert_eq!(traces(), (101 * 2 + 1, 101 * 2), "each has its rows and members, and nothing else is left");
+    assert_eq!(store.count().await, Ok([100, 0, 1, 0, 0]));
+}
+
+#[tokio::test]
+async fn an_id_that_is_used_again_is_listed_once_and_as_it_is_now() {
+    let server = RedisServer::start();
+    let store = open(&server).await;
+    let first = create();
+    for round in 0..3 {
+        let mut driver = fresh(&store, &first).await;
+        driver.turn(&store, ends(SOON)).await;
+        until("it is gone", || server.admin::<i64>(&["EXISTS", &key_of('h', first.id)]) == 0).await;
+        let mut again = fresh(&store, &first).await;
+        assert!(again.token.fence > driver.token.fence, "{round}");
+        assert_eq!(store.count().await, Ok([1, 0, 0, 0, 0]));
+        let listing = Listing { name: Some("order".to_owned()), limit: 10, ..Listing::default() };
+        let listed = store.list(listing).await.unwrap();
+        assert_eq!(listed, [(first.id, loaded(&store, first.id).await.head)]);
+        again.turn(&store, ends(SOON)).await;
+        until("it is gone", || server.admin::<i64>(&["EXISTS", &key_of('h', first.id)]) == 0).await;
+        assert_eq!(store.command(first.id, refrain::ids::Owner::random(), "x".into()).await, Ok(Commanded::Absent));
+    }
+}
