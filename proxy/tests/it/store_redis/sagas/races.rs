@@ -9,7 +9,7 @@ use refrain::{
 
 use super::*;
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+#[tokio::test]
 async fn of_two_processes_that_create_the_same_sagas_one_gets_each() {
     let server = RedisServer::start_with(&["--appendonly", "no"]);
     let stores = [open(&server).await, open(&server).await];
@@ -36,7 +36,7 @@ async fn of_two_processes_that_create_the_same_sagas_one_gets_each() {
 /// Drivers of two processes lease what is due, append, and give it up after a while or just go silent, so that others take over. Each
 /// entry says under which fence and at which place it was written; the journal must be those entries, at their places, in the order of
 /// their fences, each once.
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+#[tokio::test]
 async fn drivers_of_two_processes_never_write_into_each_others_journal() {
     const SAGAS: usize = 20;
     const ENTRIES: u64 = 40;
