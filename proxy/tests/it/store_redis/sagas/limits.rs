@@ -33,32 +33,44 @@ async fn an_open_saga_has_no_expiry_and_an_ended_one_expires_as_a_whole() {
     assert_eq!(server.admin::<Option<u64>>(&["ZSCORE", &partition_key("due", id), &id.to_string()]), None);
 }
 
-#[tokio::test]
-async fn what_outlived_its_retention_leaves_lists_and_counts_at_once_and_its_traces_are_trimmed_by_later_sagas() {
-    let server = RedisServer::start_with(&["--appendonly", "no"]);
+/// One partition with a saga that is kept, and then many that outlived their retention: more than one script trims.
+async fn outlived(server: &RedisServer) -> (RedisStore, SagaId) {
+    const RETENTION: Duration = Duration::from_millis(500);
     let config = RedisConfig { saga_partitions: 1, ..RedisConfig::new(server.url()) };
     let store = RedisStore::open(&config, Wakes::default()).await.unwrap();
     let kept = fresh(&store, &Create { state: SagaState::Completed, next: ends(DAY), ..create() }).await;
-    // More than a list and a count trim.
-    for n in 0..400 {
+    let creates = (0..600).map(|n| {
         let state = if n % 2 == 0 { SagaState::Completed } else { SagaState::Compensated };
-        fresh(&store, &Create { state, next: ends(SOON), ..create() }).await;
-    }
-    let traces =
-        || -> (u64, u64) { (server.admin(&["ZCARD", "refrain:j:{s0}:index"]), server.admin(&["HLEN", "refrain:j:{s0}:table"])) };
-    tokio::time::sleep(SOON + Duration::from_millis(2)).await;
-    let untrimmed = traces().1;
-    assert!(untrimmed > 400, "{untrimmed}");
+        store.create(Create { state, next: ends(RETENTION), ..create() })
+    });
+    let created = futures_util::future::join_all(creates).await;
+    assert!(created.iter().all(Result::is_ok), "{created:?}");
+    tokio::time::sleep(RETENTION + Duration::from_millis(2)).await;
+    (store, kept.token.id)
+}
+
+#[tokio::test]
+async fn what_outlived_its_retention_is_not_counted_and_its_traces_are_trimmed_by_later_sagas() {
+    let server = RedisServer::start_with(&["--appendonly", "no"]);
+    let (store, _) = outlived(&server).await;
     assert_eq!(store.count().await, Ok([0, 0, 1, 0, 0]));
-    let all = Listing { limit: 10, ..Listing::default() };
-    let listed = store.list(all.clone()).await.unwrap();
-    assert_eq!(listed.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [kept.token.id]);
-    let mut created = Vec::new();
     for _ in 0..100 {
-        created.push(fresh(&store, &create()).await);
+        driven(&store).await;
     }
-    assert_eq!(traces(), (101 * 2 + 1, 101 * 2), "each has its rows and members, and nothing else is left");
+    let traces: (u64, u64) = (server.admin(&["ZCARD", "refrain:j:{s0}:index"]), server.admin(&["HLEN", "refrain:j:{s0}:table"]));
+    assert_eq!(traces, (101 * 2 + 1, 101 * 2), "each has its rows and members, and nothing else is left");
     assert_eq!(store.count().await, Ok([100, 0, 1, 0, 0]));
+}
+
+#[tokio::test]
+async fn what_outlived_its_retention_is_not_listed_and_hides_nothing() {
+    let server = RedisServer::start_with(&["--appendonly", "no"]);
+    let (store, kept) = outlived(&server).await;
+    for name in [Some("order".to_owned()), None] {
+        let listing = Listing { name, limit: 1, ..Listing::default() };
+        let listed = store.list(listing).await.unwrap();
+        assert_eq!(listed.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [kept]);
+    }
 }
 
 #[tokio::test]

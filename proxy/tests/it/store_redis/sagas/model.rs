@@ -112,7 +112,7 @@ fn the_scripts_do_what_the_rules_say() {
         .run(&prop::collection::vec(op(), 1..80), |ops| {
             cases.set(cases.get() + 1);
             let () = server.admin(&["FLUSHDB"]);
-            let mut both = Both { server: &server, store: &store, sagas: BTreeMap::new(), fences: Vec::new() };
+            let mut both = Both { server: &server, store: &store, sagas: BTreeMap::new(), fences: BTreeMap::new() };
             runtime.block_on(async {
                 for op in &ops {
                     both.step(op).await;
@@ -130,8 +130,8 @@ struct Both<'a> {
     server: &'a RedisServer,
     store: &'a RedisStore,
     sagas: BTreeMap<SagaId, Kept>,
-    /// The fences seen, oldest first: Redis's and the model's.
-    fences: Vec<(Fence, Fence)>,
+    /// The fences seen of each saga, oldest first: Redis's and the model's.
+    fences: BTreeMap<SagaId, Vec<(Fence, Fence)>>,
 }
 
 /// What the model keeps of a saga.
@@ -192,9 +192,9 @@ impl Both<'_> {
                 } else {
                     let model = kept.apply(rules::create(saga, &create, now));
                     match (real.unwrap(), model) {
-                        (Created::Fresh(real), Created::Fresh(model)) => self.compare_granted(real, model),
+                        (Created::Fresh(real), Created::Fresh(model)) => self.compare_granted(id, real, model),
                         (Created::Running(real), Created::Running(model)) | (Created::Ended(real), Created::Ended(model)) => {
-                            self.compare_heads(*real, *model);
+                            self.compare_heads(id, *real, *model);
                         }
                         (real, model) => assert_eq!(real, model),
                     }
@@ -219,7 +219,7 @@ impl Both<'_> {
                     let step = rules::append(saga, &append(model), now);
                     woken = step.wake.len();
                     match (answer.unwrap(), kept.apply(step)) {
-                        (Appended::Kept(real), Appended::Kept(model)) => self.compare_granted(real, model),
+                        (Appended::Kept(real), Appended::Kept(model)) => self.compare_granted(id, real, model),
                         (real, model) => assert_eq!(real, model),
                     }
                 }
@@ -234,7 +234,7 @@ impl Both<'_> {
                 let answer = self.store.lease(id, nonce(*owner), length(*lives)).await.unwrap();
                 match (answer, kept.apply(rules::lease(saga, nonce(*owner), length(*lives), now))) {
                     (Leased::Granted(real), Taken::Granted(model)) => {
-                        self.compare_heads(real.head, model.head());
+                        self.compare_heads(id, real.head, model.head());
                         assert_eq!((real.entries, real.commands), (kept.entries.clone(), kept.commands.clone()));
                     }
                     (Leased::NotDue(real), Taken::NotDue(model)) => near(real, model),
@@ -251,7 +251,7 @@ impl Both<'_> {
                 let mailbox = mailbox.map(mailbox_of);
                 let answer = self.store.attach(id, mailbox).await.unwrap();
                 match (answer, kept.apply(rules::attach(saga, mailbox, now))) {
-                    (Some(real), Some(model)) => self.compare_heads(real.head, model.head),
+                    (Some(real), Some(model)) => self.compare_heads(id, real.head, model.head),
                     (real, model) => assert_eq!(real, model),
                 }
             }
@@ -272,7 +272,7 @@ impl Both<'_> {
                 let expected: String = model.mailboxes.iter().map(Mailbox::to_string).collect();
                 assert_eq!(mailboxes.unwrap_or_default(), expected, "{op:?}");
                 let head = model.head();
-                self.compare_heads(real.head, head);
+                self.compare_heads(id, real.head, head);
             }
             (None, None) => {}
             (real, model) => panic!("{real:?} against {model:?} after {op:?}"),
@@ -318,24 +318,22 @@ impl Both<'_> {
         assert_eq!(self.store.count().await.unwrap(), counts.map(|count| u64::try_from(count).unwrap()));
     }
 
-    /// The same lease on both sides; the fence is counted from the newest one seen of any saga, the saga's own first.
+    /// The same lease on both sides; the fence is counted from the newest one seen.
     fn tokens(&self, id: SagaId, owner: u8, fence: usize) -> (SagaToken, SagaToken) {
-        let own = self.sagas.get(&id).and_then(|kept| kept.saga.as_ref()).map(|saga| saga.fence);
-        let own = own.and_then(|own| self.fences.iter().rposition(|(_, model)| *model == own));
-        let at = own.unwrap_or(self.fences.len().saturating_sub(1)).checked_sub(fence);
-        let (real, model) = at.and_then(|at| self.fences.get(at).copied()).unwrap_or((Fence(7), Fence(7)));
+        let seen = self.fences.get(&id).and_then(|seen| Some(seen[seen.len().checked_sub(fence + 1)?]));
+        let (real, model) = seen.unwrap_or((Fence(7), Fence(7)));
         let token = |fence| SagaToken { id, owner: nonce(owner), fence };
         (token(real), token(model))
     }
 
-    fn compare_granted(&mut self, real: Granted, model: Granted) {
-        self.compare_fences(real.fence, model.fence);
+    fn compare_granted(&mut self, id: SagaId, real: Granted, model: Granted) {
+        self.compare_fences(id, real.fence, model.fence);
         near(real.now, model.now);
         assert_eq!((real.version, real.commands), (model.version, model.commands));
     }
 
-    fn compare_heads(&mut self, real: Head, model: Head) {
-        self.compare_fences(real.fence, model.fence);
+    fn compare_heads(&mut self, id: SagaId, real: Head, model: Head) {
+        self.compare_fences(id, real.fence, model.fence);
         near(real.updated_at, model.updated_at);
         near(real.birth.created_at, model.birth.created_at);
         match (real.due_at, model.due_at) {
@@ -344,7 +342,7 @@ impl Both<'_> {
         }
         match (&real.answer, &model.answer) {
             (Some(real), Some(model)) => {
-                self.compare_fences(real.fence, model.fence);
+                self.compare_fences(id, real.fence, model.fence);
                 assert_eq!(real.bytes, model.bytes);
             }
             (real, model) => assert_eq!(real, model),
@@ -353,12 +351,13 @@ impl Both<'_> {
         assert_eq!((birth, real.state, real.paused, real.version), (model.birth, model.state, model.paused, model.version));
     }
 
-    fn compare_fences(&mut self, real: Fence, model: Fence) {
-        match self.fences.iter().find(|(_, seen)| *seen == model) {
+    fn compare_fences(&mut self, id: SagaId, real: Fence, model: Fence) {
+        let fences = self.fences.entry(id).or_default();
+        match fences.iter().find(|(_, seen)| *seen == model) {
             Some((seen, _)) => assert_eq!(*seen, real),
             None => {
-                assert!(self.fences.iter().all(|(seen, _)| *seen != real), "a fence twice: {real}");
-                self.fences.push((real, model));
+                assert!(fences.iter().all(|(seen, _)| *seen < real), "a fence that does not grow: {real} after {fences:?}");
+                fences.push((real, model));
             }
         }
     }
