@@ -1,11 +1,15 @@
 //! Files of sagas: what is taken, and what users see for what is not.
 
-use std::time::Duration;
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use saga_config::{
     diagnostic::{Colour, Diagnostic, Source, render},
     names::UpstreamName,
-    saga::{Loaded, Saga, UpstreamFact, UpstreamFacts},
+    saga::{Action, Loaded, Saga, Step, UpstreamFact, UpstreamFacts},
 };
 
 /// Services as a small shop has them.
@@ -20,7 +24,9 @@ impl UpstreamFacts for Shop {
             has_credentials: false,
         };
         Some(match name.map(UpstreamName::as_str) {
-            None | Some("orders" | "billing" | "notifications") => UpstreamFact { has_refrain: true, ..fact },
+            None | Some("orders" | "billing" | "notifications" | "flights" | "cover") => {
+                UpstreamFact { has_refrain: true, ..fact }
+            }
             Some("psp") => {
                 UpstreamFact { idempotency_window: Some(Duration::from_secs(24 * 3600)), has_credentials: true, ..fact }
             }
@@ -50,4 +56,66 @@ fn the_first_example_loads_word_for_word() {
     let saga = loaded("create-order.yaml", include_str!("valid/create-order.yaml"));
     assert_eq!(saga.steps.len(), 5);
     assert_eq!(Saga::from_canonical(&saga.canonical).map(|again| again.hash), Ok(saga.hash));
+}
+
+/// The files of a folder beside this one, by name.
+fn files(folder: &str) -> BTreeMap<String, String> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(folder);
+    let entries = std::fs::read_dir(folder).expect("the folder is there");
+    let files = entries.map(|entry| entry.expect("it can be read").path());
+    let named = |path: PathBuf| path.file_name().expect("it is a file").to_string_lossy().into_owned();
+    files.map(|path| (named(path.clone()), std::fs::read_to_string(path).expect("it is text"))).collect()
+}
+
+#[test]
+fn every_kind_of_mistake_is_told_where_it_stands() {
+    for (name, text) in files("invalid") {
+        match load(&name, &text) {
+            Err(found) => insta::assert_snapshot!(name.trim_end_matches(".yaml"), render(&found, Colour::Never)),
+            Ok(_) => panic!("{name} is taken"),
+        }
+    }
+}
+
+#[test]
+fn sound_files_load_without_a_word_and_are_read_back_from_the_store() {
+    for (name, text) in files("valid") {
+        let loaded = load(&name, &text).unwrap_or_else(|found| panic!("{}", render(&found, Colour::Never)));
+        assert_eq!(loaded.warnings, [], "{name}");
+        let saga = loaded.saga;
+        let stored = Saga::from_canonical(&saga.canonical).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(shown(&stored), shown(&saga), "{name}");
+        insta::assert_snapshot!(format!("canonical-{}", name.trim_end_matches(".yaml")), pretty(&saga.canonical));
+        insta::assert_snapshot!(format!("steps-{}", name.trim_end_matches(".yaml")), order(&saga));
+    }
+}
+
+/// All of a saga, as text.
+fn shown(saga: &Saga) -> String {
+    format!("{saga:#?}")
+}
+
+fn pretty(json: &str) -> String {
+    let value: serde_json::Value = serde_json::from_str(json).expect("it is JSON");
+    serde_json::to_string_pretty(&value).expect("it can be written")
+}
+
+/// The steps in their order, with what they wait for.
+fn order(saga: &Saga) -> String {
+    let line = |step: &Step| {
+        let after: Vec<&str> = step.after.iter().map(|index| saga[*index].id.as_str()).collect();
+        let frozen = match &step.action {
+            Action::Call(call) => call.compensate.as_ref().map(|undo| format!("{:?}", undo.frozen)),
+            Action::Set(_) => None,
+        };
+        let group = step.group.map_or(String::new(), |group| format!(" in {}", saga.groups[group.0].id));
+        format!(
+            "{} after [{}]{group}: {:?}, undo {}",
+            step.id,
+            after.join(", "),
+            step.position,
+            frozen.as_deref().unwrap_or("none")
+        )
+    };
+    saga.steps.iter().map(line).collect::<Vec<_>>().join("\n")
 }

@@ -107,12 +107,10 @@ fn read(source: &Arc<Source>) -> Result<(Raw, Findings), Vec<Diagnostic>> {
         let at = blamed(&document, mistake);
         at.is_some_and(|at| left_out.iter().any(|left_out| is_at_or_below(&at, left_out)))
     };
-    for mistake in check_with(&document, &schema, STANDARD_FORMATS) {
-        // What is wrong as YAML, or known and not supported, would only be reported again.
-        if found.iter().all(|known| known.place() != mistake.place()) && !is_left_out(&mistake) {
-            found.push(mistake);
-        }
-    }
+    let mut mistakes = check_with(&document, &schema, STANDARD_FORMATS);
+    // What is wrong as YAML, or known and not supported, would only be reported again.
+    mistakes.retain(|mistake| found.iter().all(|known| known.place() != mistake.place()) && !is_left_out(mistake));
+    found.extend(mistakes);
     sort(&mut found);
     let partly = read_partly::<Raw>(&document, left_out, found)?;
     Ok((partly.value, Findings::of_file(document, partly.left_out, partly.found)))

@@ -70,6 +70,10 @@ impl Builder<'_, '_> {
     /// What must hold of a step that calls.
     pub(super) fn prove_step(&mut self, index: usize, step: &CallStep) {
         let node = &self.plan.nodes[index];
+        if !node.is_whole {
+            // What is missing may be what was meant.
+            return;
+        }
         self.prove_compensation(index, node, step);
         self.prove_doubt(node, step);
         self.prove_resending(node, &step.call, step.effect, &step.in_doubt, &node.at);
@@ -88,9 +92,9 @@ impl Builder<'_, '_> {
 
     fn prove_compensation(&mut self, index: usize, node: &Node<'_>, step: &CallStep) {
         let at = node.at.child("compensate");
-        let written = node.raw.compensate.is_some() || !self.findings.is_whole(&at);
+        let position_is_known = self.plan.order_is_known || self.plan.pivot().is_none();
         let name = node.id.as_ref().map_or_else(|| "this step".to_owned(), |id| quoted(id.as_str()));
-        if self.must_be_undone(index, step.effect) && !written {
+        if self.must_be_undone(index, step.effect) && position_is_known && node.raw.compensate.is_none() {
             let help = match step.call.target.method() {
                 Method::Get | Method::Head | Method::Options => "if it only reads, write `effect: none`",
                 _ => "write the call that undoes it, or `compensate: none` if nothing has to be undone",
@@ -106,7 +110,7 @@ impl Builder<'_, '_> {
         if step.effect == Effect::None {
             let message = format!("{name} only reads (`effect: none`): there is nothing to undo");
             self.findings.prove(Diagnostic::error("nothing-to-undo", place, message).with_help("leave `compensate` out"));
-        } else if self.position(index) != Position::Before && self.plan.order_is_known {
+        } else if self.position(index) != Position::Before && position_is_known {
             let message = match self.position(index) {
                 Position::Pivot => format!("{name} is the pivot: once it is done, the saga never turns back"),
                 _ => format!("{name} comes after the pivot: the saga does not turn back any more"),
