@@ -10,5 +10,6 @@
 //! `machine` decides, and knows no socket, clock or store: it folds a journal into a state, and turns an event into entries to append
 //! and effects to perform. The driver appends first and performs then.
 
+pub mod call;
 pub mod entry;
 pub mod turn;
