@@ -12,7 +12,6 @@ use saga_config::{
     diagnostic::{Colour, Diagnostic, Source, render},
     names::UpstreamName,
     saga::{self, Action, Loaded, Saga, Step, UpstreamFact, UpstreamFacts},
-    schema::{STANDARD_FORMATS, unsupported_keywords},
 };
 
 /// Services as a small shop has them.
@@ -124,8 +123,22 @@ fn order(saga: &Saga) -> String {
 }
 
 #[test]
-fn editors_get_a_schema_that_the_check_understands_whole() {
-    assert_eq!(unsupported_keywords(&saga::schema(), STANDARD_FORMATS), [""; 0]);
+fn editors_get_a_schema_with_a_description_for_every_key() {
+    fn undescribed(schema: &serde_json::Value, at: &str, found: &mut Vec<String>) {
+        let Some(keywords) = schema.as_object() else { return };
+        for (name, value) in keywords {
+            if name == "properties" {
+                let keys = value.as_object().into_iter().flatten();
+                found.extend(keys.filter(|(_, rule)| rule.get("description").is_none()).map(|(key, _)| format!("{at}/{key}")));
+            }
+            undescribed(value, &format!("{at}/{name}"), found);
+        }
+    }
+    let mut found = Vec::new();
+    undescribed(&saga::schema().to_value(), "", &mut found);
+    // What is one of several things is described there.
+    found.retain(|at| !at.ends_with("/check"));
+    assert_eq!(found, [""; 0]);
 }
 
 #[test]
