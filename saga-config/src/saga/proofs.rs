@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     diagnostic::{Diagnostic, did_you_mean, quoted},
-    template::{CallTarget, Method},
+    template::{CallTarget, Method, Template},
     units::DurationText,
     yaml::Pointer,
 };
@@ -57,6 +57,15 @@ impl Builder<'_, '_> {
         }
     }
 
+    /// Two credentials would go with one call.
+    pub(super) fn compare_with_credentials(&mut self, headers: &[(http::HeaderName, Template)], auth: Auth, at: &Pointer) {
+        if auth == Auth::Service && headers.iter().any(|(name, _)| name == http::header::AUTHORIZATION) {
+            let place = self.findings.key_place(at);
+            let message = "`auth: service` brings the upstream's own credentials, and `headers` bring others";
+            self.findings.prove(Diagnostic::error("two-credentials", place, message).with_help("leave one of them out"));
+        }
+    }
+
     pub(super) fn compare_with_execution(&mut self, after: Option<Duration>, max_execution: Duration, at: &Pointer) {
         if after.is_some_and(|after| after < max_execution) {
             let longest = shown(max_execution);
@@ -80,6 +89,10 @@ impl Builder<'_, '_> {
         if let Some(undo) = &step.compensate {
             let at = node.at.child("compensate");
             self.prove_resending(node, &undo.call, undo.effect, &undo.in_doubt, &at);
+            if matches!(undo.call.target.method(), Method::Get | Method::Head | Method::Options) {
+                let message = format!("an undo acts, and a {} only reads", undo.call.target.method());
+                self.findings.warning("undo-reads", &at.child("call"), message, "write the call that undoes the step");
+            }
         }
         let method = step.call.target.method();
         if step.effect == Effect::None && !matches!(method, Method::Get | Method::Head | Method::Options) {
@@ -156,13 +169,27 @@ impl Builder<'_, '_> {
             let message = format!("`in_doubt: {word}`{inherited} turns the saga back, and `on_failure: continue` goes on");
             self.findings.refuse("blind-undo", &at, message, "leave one of them out");
         }
-        let upstream = self.upstreams.and_then(|upstreams| upstreams.find(step.call.target.upstream()));
-        if matches!(step.in_doubt, InDoubt::Barrier) && upstream.is_some_and(|upstream| !upstream.has_refrain) {
+        if matches!(step.in_doubt, InDoubt::Barrier) {
+            self.prove_barrier(step, inherited, &at);
+        }
+    }
+
+    /// The barrier is one Refrain, which sees the step and its undo.
+    fn prove_barrier(&mut self, step: &CallStep, inherited: &str, at: &Pointer) {
+        let forward = step.call.target.upstream();
+        let undo = step.compensate.as_ref();
+        if undo.is_some_and(|undo| undo.call.target.upstream() != forward) {
+            let message =
+                format!("`in_doubt: barrier`{inherited} asks the Refrain that saw the step, and the undo goes to another");
+            self.findings.refuse("barrier", at, message, "name the same upstream in both calls, or write `in_doubt: check`");
+        }
+        let upstream = self.upstreams.and_then(|upstreams| upstreams.find(forward));
+        if upstream.is_some_and(|upstream| !upstream.has_refrain) {
             let message =
                 format!("`in_doubt: barrier`{inherited} needs a Refrain beside the service, and this upstream has none");
             self.findings.refuse(
                 "barrier",
-                &at,
+                at,
                 message,
                 "write `refrain: true` at the upstream if there is one, or `in_doubt: check`",
             );
