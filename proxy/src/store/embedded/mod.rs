@@ -225,7 +225,7 @@ impl Store for EmbeddedStore {
 
     async fn undo(&self, mut undo: Undo) -> Result<Undone, StoreError> {
         undo.claim.mailbox = None;
-        self.count();
+        self.count_trip();
         let since = self.shared.remembers_since();
         let answered = self.read(|snapshot, now| {
             let (step, own) = (snapshot.record(undo.step)?, snapshot.record(undo.claim.name)?);
