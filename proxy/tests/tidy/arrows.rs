@@ -99,7 +99,7 @@ const HOMES: [(&str, &[&str]); 16] = [
     ("socket2", &["server::listener"]),
     ("tokio_rustls", &["upstream::connect"]),
     ("chacha20poly1305", &["idempotency::seal"]),
-    ("postcard", &["idempotency::response", "store::embedded::codec"]),
+    ("postcard", &["idempotency::response", "store::embedded::codec", "store::embedded::sagas::codec"]),
     ("httpdate", &["time"]),
 ];
 

@@ -209,7 +209,8 @@ impl Saga {
             Next::Park { .. } | Next::Rest { .. } if !self.waiting.is_empty() => Hold::Parked { due_at: now },
             Next::Park { due_in } => Hold::Parked { due_at: now.plus(*due_in) },
             Next::Rest { .. } => Hold::Resting,
-            Next::End { retention, .. } => Hold::Ended { expires_at: now.plus(*retention) },
+            // A millisecond at the least: a later saga of this id, whose fence is the time, is then told apart from this one.
+            Next::End { retention, .. } => Hold::Ended { expires_at: now.plus((*retention).max(Duration::from_millis(1))) },
         };
         self.answer = match next {
             Next::End { answer: bytes, .. } => Some(answer(bytes)),
@@ -368,3 +369,6 @@ pub fn attach(stored: Option<&Saga>, mailbox: Option<Mailbox>, now: Timestamp) -
 fn len(entries: &[Bytes]) -> u64 {
     entries.len().try_into().unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests;

@@ -122,8 +122,9 @@ pub(crate) async fn an_id_is_free_again_after_the_retention(on: Setup<impl Store
     assert_eq!((seen.head.answer, seen.head.version), (None, 2));
     assert_eq!(journal(&on.a.store, first.id).await, ["a new life", "turn"]);
 
-    // Also at once, where the clock has not moved.
+    // Also where it is not kept at all.
     let born = fresh(&on.a.store, &Create { state: SagaState::Completed, next: end_at_once(), ..create() }).await;
+    on.time.pass(Duration::from_millis(1)).await;
     let reborn = Create { id: born.token.id, entries: vec!["again".into()], ..create() };
     assert!(fresh(&on.a.store, &reborn).await.token.fence > born.token.fence);
     assert_eq!(journal(&on.b.store, born.token.id).await, ["again"]);
