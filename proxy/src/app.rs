@@ -21,6 +21,7 @@ use crate::{
     gateway::{Gateway, Table},
     idempotency::{
         backlog::Backlog as Owing,
+        barrier::{Barrier, StepRoute},
         context::{Context, Unknowns},
         heartbeat,
         lease::Leases,
@@ -77,6 +78,7 @@ pub struct App {
     table: Arc<ArcSwap<Table>>,
     shared: Shared,
     leases: Leases,
+    barrier: Barrier,
     stop_control: CancellationToken,
     cores: Vec<oneshot::Receiver<()>>,
     control: TaskTracker,
@@ -119,8 +121,11 @@ impl App {
             sealer,
             budget: Budget::new(config.limits.buffered.get()),
             unknowns: Unknowns::default(),
+            barrier: Barrier::default(),
             in_flight: Arc::default(),
         };
+        parts.barrier.expect(step_routes(&config));
+        let barrier = parts.barrier.clone();
         let mut cores = Vec::new();
         for (core, listeners) in by_core(listeners, config.workers).into_iter().enumerate() {
             let context = Arc::new(parts.context(store.handle(), &metrics));
@@ -142,7 +147,7 @@ impl App {
             let listener = TcpListener::from_std(listener).map_err(StartError::Thread)?;
             control.spawn(admin::serve(listener, state.clone(), stop_control.clone()));
         }
-        Ok(Self { config, store, addresses, admin_address, table, shared, leases, stop_control, cores, control, owed })
+        Ok(Self { config, store, addresses, admin_address, table, shared, leases, barrier, stop_control, cores, control, owed })
     }
 
     /// Where it listens.
@@ -176,6 +181,7 @@ impl App {
         let old = self.table.load_full();
         self.table.store(Arc::new(table(&config, Some(&old), &self.shared.metrics)?));
         self.leases.expect(shortest_lease(&config));
+        self.barrier.expect(step_routes(&config));
         self.config = config;
         Ok(needs_restart)
     }
@@ -222,6 +228,7 @@ struct Parts {
     sealer: Arc<Sealer>,
     budget: Budget,
     unknowns: Unknowns,
+    barrier: Barrier,
     in_flight: Arc<AtomicUsize>,
 }
 
@@ -236,6 +243,7 @@ impl Parts {
             budget: self.budget.clone(),
             metrics: metrics.clone(),
             unknowns: self.unknowns.clone(),
+            barrier: self.barrier.clone(),
         }
     }
 }
@@ -266,6 +274,15 @@ fn table(config: &Config, old: Option<&Table>, metrics: &Metrics) -> Result<Tabl
         forwarded: config.forwarded,
         peers: Peers::new(&config.saga_peers),
         access_log: config.access_log,
+    })
+}
+
+/// By which ways steps come.
+fn step_routes(config: &Config) -> impl Iterator<Item = StepRoute<'_>> {
+    config.routes.iter().chain(&config.fallback).filter_map(|route| {
+        let upstream = config.upstreams.get(route.upstream)?;
+        let policy = route.policy.as_deref();
+        Some(StepRoute { upstream: upstream.name.as_str(), max_execution: upstream.max_execution, policy })
     })
 }
 

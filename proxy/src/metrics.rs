@@ -141,6 +141,8 @@ pub enum ClaimResult {
     InFlight,
     Unknown,
     Probe,
+    /// Of an undo.
+    NothingToUndo,
 }
 
 /// Why an outcome became unknown.
@@ -166,6 +168,7 @@ pub enum StoreOperation {
     Extend,
     Doubt,
     Release,
+    Undo,
     Settle,
     Reserve,
 }
@@ -215,6 +218,7 @@ label_values!(ClaimResult {
     InFlight => "in_flight",
     Unknown => "unknown",
     Probe => "probe",
+    NothingToUndo => "nothing_to_undo",
 });
 label_values!(UnknownCause {
     Broken => "broken",
@@ -229,6 +233,7 @@ label_values!(StoreOperation {
     Extend => "extend",
     Doubt => "doubt",
     Release => "release",
+    Undo => "undo",
     Settle => "settle",
     Reserve => "reserve",
 });
