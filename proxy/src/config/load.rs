@@ -74,7 +74,7 @@ fn config(raw: &Raw, in_file: Vec<String>, around: Surroundings<'_>, findings: &
     let Routes { routes, fallback, trigger_policy } = routes(raw, &upstreams, findings);
     let sagas = sagas(raw, &upstreams, around, findings);
     let limits = limits(raw.limits.as_ref().unwrap_or(&raw::Limits::default()), findings);
-    let config = Config {
+    let mut config = Config {
         listeners,
         admin,
         workers: match raw.workers {
@@ -93,6 +93,7 @@ fn config(raw: &Raw, in_file: Vec<String>, around: Surroundings<'_>, findings: &
         trigger_policy,
         public_url: raw.public_url.as_ref().map(|url| url.0.clone()),
     };
+    config.store.saga_partitions = config.sagas.partitions;
     together::check(&config, findings);
     config
 }

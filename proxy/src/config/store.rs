@@ -9,7 +9,7 @@ use std::{
 use saga_config::{diagnostic::quoted, yaml::Pointer};
 
 use super::{
-    Secret, StoreConfig, StoreUrl,
+    SagasConfig, Secret, StoreConfig, StoreUrl,
     findings::Findings,
     limits::positive,
     raw::{self, WrittenStoreUrl},
@@ -36,6 +36,7 @@ pub(super) fn store(raw: &raw::Store, around: Surroundings<'_>, findings: &mut F
         timeout: positive(raw.timeout, Duration::from_secs(1), &at.child("timeout"), findings),
         encryption: raw.encryption.as_ref().map(|encryption| keys(encryption, &at, around, findings)).unwrap_or_default(),
         allow_eviction: raw.allow_eviction.unwrap_or(false),
+        saga_partitions: SagasConfig::default().partitions,
     }
 }
 

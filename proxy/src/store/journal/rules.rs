@@ -369,3 +369,6 @@ pub fn attach(stored: Option<&Saga>, mailbox: Option<Mailbox>, now: Timestamp) -
 fn len(entries: &[Bytes]) -> u64 {
     entries.len().try_into().unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests;

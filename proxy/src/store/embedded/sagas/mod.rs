@@ -194,3 +194,6 @@ fn size(entries: &[Bytes], next: &Next) -> usize {
     };
     entries.iter().map(Bytes::len).fold(answer, usize::saturating_add)
 }
+
+#[cfg(test)]
+mod tests;
