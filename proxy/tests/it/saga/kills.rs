@@ -139,7 +139,7 @@ async fn taken_over(mut cars: Sidecars, plot: Plot, moment: Moment) {
 const MOMENTS: [Moment; 3] = [Moment::Before, Moment::Late, Moment::After];
 const PLOTS: [Plot; 3] = [COMPLETES, IS_REFUSED, TURNS_BACK];
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn whoever_runs_it_is_killed_at_any_call_and_started_again_with_a_file() {
     for plot in PLOTS {
         join_all(MOMENTS.map(|moment| async move {
@@ -149,7 +149,7 @@ async fn whoever_runs_it_is_killed_at_any_call_and_started_again_with_a_file() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn whoever_runs_it_is_killed_at_any_call_and_started_again_with_redis() {
     for plot in PLOTS {
         join_all(MOMENTS.map(|moment| async move {
@@ -159,7 +159,7 @@ async fn whoever_runs_it_is_killed_at_any_call_and_started_again_with_redis() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn whoever_runs_it_is_killed_at_any_call_and_another_takes_over() {
     for plot in PLOTS {
         join_all(MOMENTS.map(|moment| async move {
@@ -169,7 +169,7 @@ async fn whoever_runs_it_is_killed_at_any_call_and_another_takes_over() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn whoever_takes_part_is_killed_at_any_call_and_started_again() {
     for plot in PLOTS {
         join_all(MOMENTS.map(|moment| async move {

@@ -14,6 +14,7 @@ pub(crate) mod relay;
 pub(crate) mod server;
 pub(crate) mod shop;
 pub(crate) mod sidecars;
+pub(crate) mod strace;
 
 /// How long anything is waited for. What takes longer does not happen.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
