@@ -94,6 +94,7 @@ impl<S: Store> Gateway<S> {
         let mut request = request;
         let step = match table.peers.trust(&mut request, peer.address.ip()) {
             Trust::Step(step) => Some(step),
+            Trust::Reading => None,
             Trust::Plain if route.config.access == Access::Saga => {
                 return denied("this path is for the saga calls of trusted peers");
             }
