@@ -1,7 +1,10 @@
 //! Sagas through the real program: `create-order` and others, with a shop that counts what is done to it.
 
+mod beginnings;
+mod doubt;
 mod fsyncs;
 mod kills;
 mod order;
+mod waiting;
 mod writes;
 mod zombies;

@@ -209,6 +209,10 @@ impl Order {
         Self { user, amount: 1000 + i64::try_from(user % 977).unwrap(), key: format!("order-of-{user}") }
     }
 
+    pub(crate) fn key(&self) -> &str {
+        &self.key
+    }
+
     pub(crate) fn body(&self) -> String {
         format!(r#"{{"user_id": {}, "items": [{{"sku": "a", "price": 999}}, {{"sku": "b", "price": {}}}]}}"#, self.user, self.amount - 999)
     }
