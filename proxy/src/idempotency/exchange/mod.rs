@@ -29,7 +29,7 @@ use crate::{
     ids::{Fingerprint, Owner, RecordName},
     metrics::{ClaimResult, StoreOperation},
     problem::ProblemName,
-    store::{Claim, Claimed, Done, Grant, OnUnknown, Store, StoreError, Token},
+    store::{Claim, Claimed, Done, Grant, OnAbsent, OnUnknown, Store, StoreError, Token},
     upstream::{Call, SendError},
 };
 
@@ -205,6 +205,8 @@ impl<S: Store, U: Sender> Exchange<S, U> {
             ttl: policy.ttl,
             mailbox: waits.then(|| self.context.wakes.mailbox()),
             on_unknown,
+            on_absent: OnAbsent::Begin,
+            note: Bytes::new(),
         };
         self.context.store.claim(claim).await
     }

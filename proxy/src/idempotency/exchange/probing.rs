@@ -48,6 +48,7 @@ impl<S: Store, U: Sender> Exchange<S, U> {
                 let lease = self.context.leases.hold(token, self.about.policy.lease, settled_at);
                 return self.execute(Claimant { grant, lease }).await;
             }
+            Ok(Settled::Sealed) => self.answerer.problem(crate::problem::ProblemName::StepCancelled),
             Ok(Settled::Freed) => self.unknown(),
             Ok(Settled::Lost) => return Next::Wait(super::LONGEST_LOOK),
             Err(error) => {

@@ -8,7 +8,7 @@ use redis::Value;
 use super::{
     super::{
         Claimed, Completed, Done, Grant, Held, Inspection, ProbeVerdict, Reserved, Resolved, Settle, Settled, Standing,
-        StoreError,
+        StoreError, Undone,
     },
     facts::kind_of,
 };
@@ -17,7 +17,23 @@ use crate::ids::{Fence, HashKey};
 pub(super) type Decoded<T> = Result<T, StoreError>;
 
 pub(super) fn claimed(answer: Value) -> Decoded<Claimed> {
+    claim_of(Reply::read(answer)?)
+}
+
+pub(super) fn undone(answer: Value) -> Decoded<Undone> {
     let mut reply = Reply::read(answer)?;
+    Ok(match reply.tag {
+        b'i' => Undone::StepInFlight { left: reply.duration()? },
+        b'u' => Undone::StepUnknown { probing: reply.number()? == 1 },
+        b'p' => {
+            let (fence, sent_ago) = (reply.fence()?, reply.duration()?);
+            Undone::StepProbe { fence, sent_ago, note: reply.bytes("a note")? }
+        }
+        _ => Undone::Own(claim_of(reply)?),
+    })
+}
+
+fn claim_of(mut reply: Reply) -> Decoded<Claimed> {
     Ok(match reply.tag {
         b'F' => Claimed::Fresh(reply.grant()?),
         b'T' => Claimed::Retake(reply.grant()?),
@@ -59,6 +75,7 @@ pub(super) fn settled(answer: Value, settle: Settle) -> Decoded<Settled> {
             Settled::Done(Done { response, fence: reply.fence()?, attempt: reply.attempt()?, ttl_left: reply.duration()? })
         }
         (b'T', _) => Settled::Retake(reply.grant()?),
+        (b'S', _) => Settled::Sealed,
         (b'U', _) => Settled::Freed,
         (b'L', _) => Settled::Lost,
         _ => return Err(reply.unexpected()),
@@ -188,11 +205,15 @@ impl Reply {
         Ok(Grant { fence: self.fence()?, attempt: self.attempt()? })
     }
 
+    fn bytes(&mut self, wanted: &str) -> Decoded<Bytes> {
+        match self.fields.next() {
+            Some(Value::BulkString(bytes)) => Ok(Bytes::from(bytes)),
+            other => Err(self.wrong(wanted, other.as_ref())),
+        }
+    }
+
     fn done(&mut self) -> Decoded<Done> {
-        let response = match self.fields.next() {
-            Some(Value::BulkString(response)) => Bytes::from(response),
-            other => return Err(self.wrong("a response", other.as_ref())),
-        };
+        let response = self.bytes("a response")?;
         Ok(Done { response, fence: self.fence()?, attempt: self.attempt()?, ttl_left: self.duration()? })
     }
 }
@@ -205,7 +226,7 @@ mod tests {
     use crate::ids::{Owner, RecordName};
 
     fn value() -> impl Strategy<Value = Value> {
-        let text = prop_oneof!["[FTDMSIUPKAXLNWO01-]", "[0-9]{1,22}", "[a-z]{0,3}"];
+        let text = prop_oneof!["[FTDMSIUPKAXLNWO01iup-]", "[0-9]{1,22}", "[a-z]{0,3}"];
         let leaf = prop_oneof![
             Just(Value::Nil),
             any::<i64>().prop_map(Value::Int),
@@ -226,6 +247,7 @@ mod tests {
             };
             let errors = [
                 claimed(answer.clone()).err(),
+                undone(answer.clone()).err(),
                 completed(answer.clone()).err(),
                 held(answer.clone()).err(),
                 settled(answer.clone(), settle).err(),

@@ -1,7 +1,7 @@
 //! The Lua scripts: one per operation, each one atomic step.
 //!
-//! Their flags decide what runs when Redis is out of memory. What finishes or frees something has `allow-oom`; `claim` and `reserve`
-//! have not, and the writes of a claim are refused. Of a saga, `create` and `pin` begin.
+//! Their flags decide what runs when Redis is out of memory. What finishes or frees something has `allow-oom`; `claim`, `undo` and
+//! `reserve` have not, and the writes of a claim are refused. Of a saga, `create` and `pin` begin.
 
 use std::sync::LazyLock;
 
@@ -15,6 +15,7 @@ pub(super) enum Script {
     Extend,
     Doubt,
     Release,
+    Undo,
     Settle,
     Resolve,
     Forget,
@@ -46,17 +47,20 @@ struct Loaded {
 
 /// What the scripts of the record begin with.
 const RECORD: &str = include_str!("lua/record.lua");
+/// What claims a record; an undo's script ends with it.
+const CLAIM: &str = include_str!("lua/claim.lua");
 /// What the scripts of the journal begin with.
 const PARTITION: &str = include_str!("lua/partition.lua");
 /// What those on one saga go on with.
 const SAGA: &str = concat!(include_str!("lua/partition.lua"), include_str!("lua/saga.lua"));
 
-const ALL: [Script; 27] = [
+const ALL: [Script; 28] = [
     Script::Claim,
     Script::Complete,
     Script::Extend,
     Script::Doubt,
     Script::Release,
+    Script::Undo,
     Script::Settle,
     Script::Resolve,
     Script::Forget,
@@ -97,6 +101,13 @@ impl Script {
         cmd
     }
 
+    /// The command that runs this script on two keys.
+    pub(super) fn on_both(self, key: &[u8], other: &[u8]) -> Cmd {
+        let mut cmd = Cmd::with_capacity(24, 640);
+        cmd.arg("EVALSHA").arg(self.sha()).arg("2").arg(key).arg(other);
+        cmd
+    }
+
     /// The command that runs this script on `keys`; as [`Self::on`].
     pub(super) fn on_all(self, keys: &[String], payload: usize) -> Cmd {
         let mut cmd = Cmd::with_capacity(16 + keys.len(), 320 + 64 * keys.len() + payload);
@@ -117,7 +128,8 @@ impl Script {
 
     fn source(self) -> String {
         let (before, body) = match self {
-            Self::Claim => (RECORD, include_str!("lua/claim.lua")),
+            Self::Claim => (RECORD, CLAIM),
+            Self::Undo => return [RECORD, include_str!("lua/undo.lua"), CLAIM].concat(),
             Self::Complete => (RECORD, include_str!("lua/complete.lua")),
             Self::Extend => (RECORD, include_str!("lua/extend.lua")),
             Self::Doubt => (RECORD, include_str!("lua/doubt.lua")),
@@ -188,7 +200,7 @@ mod tests {
         for script in ALL {
             let may = script.source().starts_with("#!lua flags=allow-oom\n");
             let only_reads = script.source().starts_with("#!lua flags=no-writes\n");
-            let begins = matches!(script, Script::Claim | Script::Reserve | Script::SagaCreate | Script::SagaPin);
+            let begins = matches!(script, Script::Claim | Script::Undo | Script::Reserve | Script::SagaCreate | Script::SagaPin);
             assert_eq!(may || only_reads, !begins, "{script:?}");
         }
     }

@@ -8,7 +8,7 @@ local function try(...)
 end
 local key = KEYS[1]
 local refusal = try('SET', key, '1', 'PX', '10000') or try('GET', key) or try('DEL', key)
-  or try('HSET', key, 'v', '1') or try('PEXPIRE', key, '10000') or try('HGET', key, 'v') or try('HMGET', key, 'v', 's')
+  or try('HSET', key, 'v', '1') or try('PEXPIRE', key, '10000') or try('INFO', 'server') or try('HGET', key, 'v') or try('HMGET', key, 'v', 's')
   or try('HDEL', key, 's') or try('PTTL', key) or try('TIME') or try('PUBLISH', ARGV[1], '')
   or try('PEXPIREAT', key, '9999999999999') or try('PERSIST', key) or try('EXISTS', key) or try('DEL', key)
   or try('RPUSH', key, '1') or try('PEXPIRE', key, '10000') or try('LLEN', key) or try('LRANGE', key, '0', '0')
