@@ -24,6 +24,7 @@ use crate::{
     gateway::{Gateway, Sagas, Table},
     idempotency::{
         backlog::Backlog as Owing,
+        barrier::{Barrier, StepRoute},
         context::{Context, Unknowns},
         heartbeat,
         lease::Leases,
@@ -87,6 +88,7 @@ pub struct App {
     force: Force,
     shared: Shared,
     leases: Leases,
+    barrier: Barrier,
     stop_control: CancellationToken,
     cores: Vec<oneshot::Receiver<()>>,
     control: TaskTracker,
@@ -129,8 +131,11 @@ impl App {
             sealer,
             budget: Budget::new(config.limits.buffered.get()),
             unknowns: Unknowns::default(),
+            barrier: Barrier::default(),
             in_flight: Arc::default(),
         };
+        parts.barrier.expect(step_routes(&config));
+        let barrier = parts.barrier.clone();
         let sagas = Common::default();
         let (mut cores, mut handing) = (Vec::new(), Vec::new());
         for (core, listeners) in by_core(listeners, config.workers).into_iter().enumerate() {
@@ -175,7 +180,7 @@ impl App {
             let listener = TcpListener::from_std(listener).map_err(StartError::Thread)?;
             control.spawn(admin::serve(listener, state.clone(), stop_control.clone()));
         }
-        Ok(Self { config, store, addresses, admin_address, force, shared, leases, stop_control, cores, control, owed })
+        Ok(Self { config, store, addresses, admin_address, force, shared, leases, barrier, stop_control, cores, control, owed })
     }
 
     /// Where it listens.
@@ -209,6 +214,7 @@ impl App {
         let old = self.force.directory.load_full();
         self.force.put(InForce::of(&config, Some(&old), &self.shared.metrics)?);
         self.leases.expect(shortest_lease(&config));
+        self.barrier.expect(step_routes(&config));
         self.config = config;
         Ok(needs_restart)
     }
@@ -255,6 +261,7 @@ struct Parts {
     sealer: Arc<Sealer>,
     budget: Budget,
     unknowns: Unknowns,
+    barrier: Barrier,
     in_flight: Arc<AtomicUsize>,
 }
 
@@ -269,6 +276,7 @@ impl Parts {
             budget: self.budget.clone(),
             metrics: metrics.clone(),
             unknowns: self.unknowns.clone(),
+            barrier: self.barrier.clone(),
         }
     }
 }
@@ -338,6 +346,15 @@ impl Force {
         self.plan.store(Arc::clone(&next.table.sagas));
         self.table.store(Arc::new(next.table));
     }
+}
+
+/// By which ways steps come.
+fn step_routes(config: &Config) -> impl Iterator<Item = StepRoute<'_>> {
+    config.routes.iter().chain(&config.fallback).filter_map(|route| {
+        let upstream = config.upstreams.get(route.upstream)?;
+        let policy = route.policy.as_deref();
+        Some(StepRoute { upstream: upstream.name.as_str(), max_execution: upstream.max_execution, policy })
+    })
 }
 
 fn shortest_lease(config: &Config) -> Duration {

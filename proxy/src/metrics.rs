@@ -169,6 +169,8 @@ pub enum ClaimResult {
     InFlight,
     Unknown,
     Probe,
+    /// Of an undo.
+    NothingToUndo,
 }
 
 /// Why an outcome became unknown.
@@ -194,6 +196,7 @@ pub enum StoreOperation {
     Extend,
     Doubt,
     Release,
+    Undo,
     Settle,
     Reserve,
     Create,
@@ -280,6 +283,7 @@ label_values!(ClaimResult {
     InFlight => "in_flight",
     Unknown => "unknown",
     Probe => "probe",
+    NothingToUndo => "nothing_to_undo",
 });
 label_values!(UnknownCause {
     Broken => "broken",
@@ -294,6 +298,7 @@ label_values!(StoreOperation {
     Extend => "extend",
     Doubt => "doubt",
     Release => "release",
+    Undo => "undo",
     Settle => "settle",
     Reserve => "reserve",
     Create => "create",

@@ -72,12 +72,18 @@ pub fn payload_name(hash_key: &HashKey, scope: &ScopeValue, upstream: &str, payl
     RecordName::from_bytes(parts.finish())
 }
 
-/// The name of the record of a trusted saga call. Saga calls have a scope of their own that no client's request can reach.
-pub fn step_name(hash_key: &HashKey, upstream: &str, step_key: &Key) -> RecordName {
+/// The name of the record of a trusted saga call. Saga calls have a scope of their own that no client's request can reach. All of
+/// one saga are in one neighbourhood (see [`RecordName::neighbourhood`]), so that a step and its undo are decided on together.
+pub fn step_name(hash_key: &HashKey, saga: &str, upstream: &str, step_key: &Key) -> RecordName {
     let mut parts = Parts::keyed(hash_key, b"refrain step v1");
     parts.add(upstream.as_bytes());
     parts.add(step_key.as_str().as_bytes());
-    RecordName::from_bytes(parts.finish())
+    let mut name = parts.finish();
+    let mut parts = Parts::keyed(hash_key, b"refrain neighbourhood v1");
+    parts.add(saga.as_bytes());
+    let (neighbourhood, _) = name.split_at_mut(RecordName::NEIGHBOURHOOD);
+    neighbourhood.copy_from_slice(&parts.finish()[..RecordName::NEIGHBOURHOOD]);
+    RecordName::from_bytes(name)
 }
 
 /// The id of the saga that a key starts.
@@ -188,7 +194,9 @@ mod tests {
             record_name(&HASH_KEY, &ScopeValue::Anonymous, "u", &key("k")),
             record_name(&HASH_KEY, &text("global"), "u", &key("k")),
             record_name(&HASH_KEY, &text("saga"), "u", &key("k")),
-            step_name(&HASH_KEY, "u", &key("k")),
+            step_name(&HASH_KEY, "s", "u", &key("k")),
+            step_name(&HASH_KEY, "t", "u", &key("k")),
+            step_name(&HASH_KEY, "s", "v", &key("k")),
             payload_name(&HASH_KEY, &ScopeValue::Global, "u", &Fingerprint::from_bytes([b'k'; 32])),
             record_name(&HASH_KEY, &ScopeValue::Global, "u", &key(&"k".repeat(32))),
             record_name(&HashKey::from_bytes([8; 32]), &ScopeValue::Global, "u", &key("k")),
@@ -210,13 +218,20 @@ mod tests {
         assert_eq!(authorization_scope(&HeaderMap::new()), ScopeValue::Anonymous);
     }
 
+    #[test]
+    fn the_steps_of_a_saga_are_neighbours_and_those_of_another_are_not() {
+        let near = |saga, text| step_name(&HASH_KEY, saga, "u", &key(text)).neighbourhood().to_vec();
+        assert_eq!(near("s", "step"), near("s", "undo"));
+        assert_ne!(near("s", "step"), near("t", "step"));
+    }
+
     /// A record written by an earlier version must be found by this one.
     #[test]
     fn names_are_the_same_in_every_version() {
         let names = [
             record_name(&HASH_KEY, &text("s"), "orders", &key("k")),
             record_name(&HASH_KEY, &ScopeValue::Global, "orders", &key("k")),
-            step_name(&HASH_KEY, "orders", &key("k")),
+            step_name(&HASH_KEY, "s", "orders", &key("k")),
             payload_name(&HASH_KEY, &ScopeValue::Global, "orders", &Fingerprint::from_bytes([1; 32])),
         ];
         assert_eq!(
