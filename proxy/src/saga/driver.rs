@@ -196,10 +196,15 @@ impl<S: Store + Journal, C: Caller> Driver<S, C> {
     /// What is said to the store of what comes after a turn. `version`: how many entries the journal has then.
     fn next_of(&self, then: &Then, now: Timestamp, version: u64) -> Result<Next, TooLarge> {
         let answer = |answer: &FinalAnswer| self.appender.codec.answer(self.appender.id(), version, answer);
-        let hands_back = self.draining && self.calls.under_way.is_empty();
+        let is_idle = self.calls.under_way.is_empty();
+        let hands_back = self.draining && is_idle;
         Ok(match then {
             Then::End { answer: last } => Next::End { answer: answer(last)?, retention: self.engine.plan.load().retention },
-            Then::Rest { answer: preliminary } => Next::Rest { answer: preliminary.as_ref().map(answer).transpose()? },
+            // What is under way is answered first: an operator should find as little in doubt as can be.
+            Then::Rest { .. } if !is_idle => self.appender.run(),
+            Then::Rest { answer: preliminary } => {
+                Next::Rest { answer: self.of_definition(preliminary.as_ref()).map(answer).transpose()? }
+            }
             Then::Sleep { until } if hands_back || now.until(*until) > self.appender.lease.length() => {
                 Next::Park { due_in: now.until(*until) }
             }
