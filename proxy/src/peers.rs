@@ -42,6 +42,9 @@ pub struct StepCall {
     pub resend: bool,
     /// Whether the driver only asks what became of the step (`Saga-Resolve: true`): it is not carried out any more.
     pub resolve: bool,
+    /// When the step was first sent, and for an undo the step that is undone, by the driver's store's clock (`Saga-First-Sent`): what
+    /// tells "it was never sent" from "it was forgotten". `None`: the driver does not say.
+    pub first_sent: Option<Timestamp>,
     /// For an undo: of what.
     pub undo: Option<UndoCall>,
 }
@@ -53,8 +56,6 @@ pub struct UndoCall {
     pub of: Key,
     /// Whether the driver has an answer that says that the step was carried out (`Saga-Undo-Knows: done`).
     pub knows_done: bool,
-    /// When the step was first sent, by the driver's store's clock (`Saga-First-Sent`); `None`: the peer does not say.
-    pub first_sent: Option<Timestamp>,
 }
 
 impl Peers {
@@ -121,10 +122,6 @@ fn step_call(key: Key, headers: &HeaderMap) -> Option<StepCall> {
                 None | Some("unknown") => false,
                 Some(_) => return None,
             },
-            first_sent: match text(headers::SAGA_FIRST_SENT)? {
-                None => None,
-                Some(ms) => Some(Timestamp::from_unix_ms(ms.parse().ok()?)),
-            },
         }),
     };
     Some(StepCall {
@@ -132,6 +129,10 @@ fn step_call(key: Key, headers: &HeaderMap) -> Option<StepCall> {
         saga: text(headers::SAGA_ID)?.unwrap_or_default().to_owned(),
         resend: text(headers::SAGA_IN_DOUBT)? == Some("resend"),
         resolve: text(headers::SAGA_RESOLVE)? == Some("true"),
+        first_sent: match text(headers::SAGA_FIRST_SENT)? {
+            None => None,
+            Some(ms) => Some(Timestamp::from_unix_ms(ms.parse().ok()?)),
+        },
         undo,
     })
 }

@@ -4,6 +4,24 @@
 //! after all steps that it waits for, each with its own timeouts and retries. Nothing here needs to be looked up, filled in or
 //! checked again.
 
+mod build;
+mod calls;
+mod canonical;
+mod compile;
+mod defaults;
+mod findings;
+pub mod limits;
+mod load;
+mod ordered;
+mod proofs;
+mod raw;
+mod response;
+mod scope;
+mod steps;
+mod trigger;
+mod unfold;
+mod unsupported;
+
 use std::{fmt, str::FromStr, sync::Arc, time::Duration};
 
 use http::{HeaderName, Method};
@@ -14,6 +32,13 @@ use crate::{
     names::{SagaName, StepId, VariableName},
     template::{CallTarget, Template, ValueTemplate},
 };
+
+pub use load::{Loaded, StoredError, UpstreamFact, UpstreamFacts};
+
+/// The JSON Schema (2020-12) of a saga's file, for editors.
+pub fn schema() -> schemars::Schema {
+    schemars::schema_for!(raw::Raw)
+}
 
 /// A saga.
 #[derive(Debug, Clone)]

@@ -29,7 +29,7 @@ use tokio::sync::watch;
 
 use super::{
     Claim, Claimed, Complete, Completed, Health, Held, Inspection, Renewal, Reserved, Resolution, Resolved, Settle, Settled,
-    Store, StoreError, Token,
+    Store, StoreError, Token, Undo, Undone,
 };
 use crate::ids::{Fence, HashKey, Owner, RecordName};
 
@@ -90,6 +90,7 @@ pub enum Operation {
     Extend,
     Doubt,
     Release,
+    Undo,
     Settle,
     Reserve,
     Unreserve,
@@ -250,6 +251,10 @@ impl<S: Store> Store for Faulty<S> {
 
     async fn release(&self, name: RecordName, owner: Owner, fence: Option<Fence>) -> Result<Held, StoreError> {
         self.call(Operation::Release, self.store.release(name, owner, fence)).await
+    }
+
+    async fn undo(&self, undo: Undo) -> Result<Undone, StoreError> {
+        self.call(Operation::Undo, self.store.undo(undo)).await
     }
 
     async fn settle(&self, settle: Settle) -> Result<Settled, StoreError> {

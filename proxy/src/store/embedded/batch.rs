@@ -10,9 +10,9 @@ use super::{
 use crate::{
     ids::RecordName,
     store::{
-        StoreError,
+        StoreError, Undo, Undone,
         reservation::Reservation,
-        transition::{Record, Step, Write},
+        transition::{self, Record, State, Step, Write},
     },
     time::Timestamp,
 };
@@ -136,6 +136,27 @@ impl<'txn> Batch<'txn> {
             self.effects.wake.push(name);
         }
         Ok(step.outcome)
+    }
+
+    /// [`transition::undo`]: one transition of two records.
+    pub(super) fn undo(&mut self, undo: &Undo, remembers_since: Timestamp) -> Result<Undone, ApplyError> {
+        let names = [undo.step, undo.claim.name];
+        let stored = [self.record(names[0])?, self.record(names[1])?];
+        let [step, own] = [0, 1].map(|at| stored[at].as_ref().and_then(|record| record.live(self.now)));
+        let both = transition::undo(step, own, undo, remembers_since, self.now);
+        // Waiters are not registered here: whoever waits for the step is woken when it is sealed.
+        if matches!(&both.step, Write::Put(record) if record.state == State::Sealed) {
+            self.effects.wake.push(undo.step);
+        }
+        for (at, write) in [both.step, both.own].into_iter().enumerate() {
+            let indexed = stored[at].as_ref().map(|record| record.expires_at);
+            match write {
+                Write::Nothing => {}
+                Write::Put(record) => self.put(names[at], &record, indexed)?,
+                Write::Delete => self.delete(names[at], indexed)?,
+            }
+        }
+        Ok(both.outcome)
     }
 
     /// Deletes a record, even one that cannot be read; `false` if there is none.

@@ -116,6 +116,8 @@ pub(super) struct Opened {
     pub(super) life: Life,
     /// The clock, set forward to what the file remembers.
     pub(super) clock: StoreClock,
+    /// Since when nothing that was acknowledged is lost: as far as is known, since the file was made.
+    pub(super) remembers_since: Timestamp,
     /// What an operator should know.
     pub(super) warnings: Vec<String>,
 }
@@ -134,10 +136,9 @@ pub(super) fn open(path: &Path, clock: StoreClock) -> Result<Opened, OpenError> 
         if !is_new {
             compact_if_worth_it(&mut db, path).map_err(|error| damaged(path, error))?;
         }
-        let (hash_key, life, clock) = begin_life(&db, clock).map_err(|error| damaged(path, error))?;
-        Ok((hash_key, life, clock))
+        begin_life(&db, clock).map_err(|error| damaged(path, error))
     })
-    .map(|(hash_key, life, clock)| Opened { db, hash_key, life, clock, warnings })
+    .map(|(hash_key, life, clock, remembers_since)| Opened { db, hash_key, life, clock, remembers_since, warnings })
 }
 
 /// Opens the file again after a failure in this process. The life goes on, unless another process had the file in between.
@@ -163,6 +164,13 @@ pub(super) fn persist_clock(txn: &WriteTransaction, now: Timestamp) -> Result<()
     let mut table = txn.open_table(META)?;
     table.insert(meta::CLOCK, now.as_unix_ms().to_be_bytes().as_slice())?;
     Ok(())
+}
+
+/// Writes that what was acknowledged before `since` may be lost.
+pub(super) fn persist_loss(db: &Database, since: Timestamp) -> Result<(), redb::Error> {
+    let txn = db.begin_write()?;
+    txn.open_table(META)?.insert(meta::REMEMBERS_SINCE, since.as_unix_ms().to_be_bytes().as_slice())?;
+    Ok(txn.commit()?)
 }
 
 /// Why a read failed.
@@ -318,9 +326,9 @@ fn compact_if_worth_it(db: &mut Database, path: &Path) -> Result<(), redb::Error
     Ok(())
 }
 
-fn begin_life(db: &Database, clock: StoreClock) -> Result<(HashKey, Life, StoreClock), redb::Error> {
+fn begin_life(db: &Database, clock: StoreClock) -> Result<(HashKey, Life, StoreClock, Timestamp), redb::Error> {
     let txn = db.begin_write()?;
-    let (hash_key, life, clock) = {
+    let begun = {
         txn.open_table(RECORDS)?;
         txn.open_table(RESERVATIONS)?;
         txn.open_table(EXPIRY)?;
@@ -333,14 +341,16 @@ fn begin_life(db: &Database, clock: StoreClock) -> Result<(HashKey, Life, StoreC
         let hash_key = stored_hash_key(&table)?.unwrap_or_else(HashKey::random);
         let number = number(&table, meta::LIFE)?.unwrap_or(0).saturating_add(1);
         let life = Life { number, since: clock.now() };
+        let since = self::number(&table, meta::REMEMBERS_SINCE)?.map_or(life.since, Timestamp::from_unix_ms);
+        table.insert(meta::REMEMBERS_SINCE, since.as_unix_ms().to_be_bytes().as_slice())?;
         table.insert(meta::LAYOUT, LAYOUT.to_be_bytes().as_slice())?;
         table.insert(meta::HASH_KEY, hash_key.as_bytes().as_slice())?;
         table.insert(meta::LIFE, life.number.to_be_bytes().as_slice())?;
         table.insert(meta::CLOCK, life.since.as_unix_ms().to_be_bytes().as_slice())?;
-        (hash_key, life, clock)
+        (hash_key, life, clock, since)
     };
     txn.commit()?;
-    Ok((hash_key, life, clock))
+    Ok(begun)
 }
 
 fn write_life(db: &Database, life: Life) -> Result<(), redb::Error> {

@@ -32,8 +32,8 @@ use self::{
     writer::Writer,
 };
 use super::{
-    Claim, Claimed, Complete, Completed, Health, Held, Inspection, ProbeVerdict, Renewal, Reserved, Resolution, Resolved, Settle,
-    Settled, Store, StoreError, Token,
+    Claim, Claimed, Complete, Completed, Health, Held, Inspection, OnAbsent, ProbeVerdict, Renewal, Reserved, Resolution,
+    Resolved, Settle, Settled, Store, StoreError, Token, Undo, Undone,
     clock::StoreClock,
     reservation,
     transition::{self, Step, Write},
@@ -75,6 +75,8 @@ pub struct EmbeddedStats {
 struct Shared {
     path: PathBuf,
     clock: StoreClock,
+    /// Unix milliseconds, see [`Health::remembers_since`].
+    remembers_since_ms: AtomicU64,
     wakes: Wakes,
     hash_key: HashKey,
     warnings: Vec<String>,
@@ -124,12 +126,13 @@ impl EmbeddedStore {
     }
 
     fn start(path: &Path, wakes: Wakes, opened: Opened) -> Result<Self, OpenError> {
-        let Opened { db, hash_key, life, clock, warnings } = opened;
+        let Opened { db, hash_key, life, clock, remembers_since, warnings } = opened;
         let snapshot =
             Snapshot::take(&db, life).map_err(|error| OpenError::Damaged { path: path.to_owned(), reason: error.to_string() })?;
         let shared = Arc::new(Shared {
             path: path.to_owned(),
             clock,
+            remembers_since_ms: AtomicU64::new(remembers_since.as_unix_ms()),
             wakes,
             hash_key,
             warnings,
@@ -204,16 +207,36 @@ impl Store for EmbeddedStore {
     async fn claim(&self, mut claim: Claim) -> Result<Claimed, StoreError> {
         // Every waiter is in this process and is woken anyway: registering it would cost a commit.
         claim.mailbox = None;
+        let since = self.shared.remembers_since();
         let answered = self.read(|snapshot, now| {
             let record = snapshot.record(claim.name)?;
-            let step = transition::claim(record.as_ref().and_then(|record| record.live(now)), &claim, now);
+            let step = transition::claim(record.as_ref().and_then(|record| record.live(now)), &claim, since, now);
             Ok((step.write == Write::Nothing).then_some(step.outcome))
         })?;
         if let Some(outcome) = answered {
             self.count_trip();
             return Ok(outcome);
         }
-        self.step(claim.name, Wake::Nobody, 0, move |record, now| transition::claim(record, &claim, now)).await
+        // A claim that seals ends the waiting of others.
+        let wake = if claim.on_absent == OnAbsent::Begin { Wake::Nobody } else { Wake::Waiters };
+        let bytes = claim.note.len();
+        self.step(claim.name, wake, bytes, move |record, now| transition::claim(record, &claim, since, now)).await
+    }
+
+    async fn undo(&self, mut undo: Undo) -> Result<Undone, StoreError> {
+        undo.claim.mailbox = None;
+        self.count_trip();
+        let since = self.shared.remembers_since();
+        let answered = self.read(|snapshot, now| {
+            let (step, own) = (snapshot.record(undo.step)?, snapshot.record(undo.claim.name)?);
+            let [step, own] = [&step, &own].map(|record| record.as_ref().and_then(|record| record.live(now)));
+            let both = transition::undo(step, own, &undo, since, now);
+            Ok((both.step == Write::Nothing && both.own == Write::Nothing).then_some(both.outcome))
+        })?;
+        match answered {
+            Some(outcome) => Ok(outcome),
+            None => self.queue.run(0, move |batch| batch.undo(&undo, since)).await,
+        }
     }
 
     async fn complete(&self, complete: Complete) -> Result<Completed, StoreError> {
@@ -252,7 +275,7 @@ impl Store for EmbeddedStore {
     async fn settle(&self, settle: Settle) -> Result<Settled, StoreError> {
         let bytes = match &settle.verdict {
             ProbeVerdict::Done { response, .. } => response.len(),
-            ProbeVerdict::NotDone { .. } | ProbeVerdict::Undecided => 0,
+            ProbeVerdict::NotDone { .. } | ProbeVerdict::Seal { .. } | ProbeVerdict::Undecided => 0,
         };
         self.step(settle.name, Wake::Waiters, bytes, move |record, now| transition::settle(record, &settle, now)).await
     }
@@ -320,6 +343,7 @@ impl Store for EmbeddedStore {
             warnings: self.shared.warnings.clone(),
             recovered_at: condition.recovered_at,
             writes_may_be_lost_since: condition.writes_may_be_lost_since,
+            remembers_since: Some(self.shared.remembers_since()),
             round_trips: self.shared.counters.round_trips.load(Ordering::Relaxed),
         })
     }
@@ -371,6 +395,18 @@ impl Shared {
 
     fn writes_may_be_lost(&self, since: Timestamp) {
         self.condition().writes_may_be_lost_since.get_or_insert(since);
+        self.remembers_since_ms.fetch_max(since.as_unix_ms(), Ordering::AcqRel);
+    }
+
+    fn remembers_since(&self) -> Timestamp {
+        Timestamp::from_unix_ms(self.remembers_since_ms.load(Ordering::Acquire))
+    }
+
+    /// What the file is to say of losses, if there were any: that up to now, when it is opened again, they may have been.
+    fn unpersisted_loss(&self, now: Timestamp) -> Option<Timestamp> {
+        self.condition().writes_may_be_lost_since?;
+        self.remembers_since_ms.fetch_max(now.as_unix_ms(), Ordering::AcqRel);
+        Some(now)
     }
 
     fn damaged(&self, error: &redb::Error) -> OpenError {
