@@ -27,8 +27,7 @@ pub(super) struct Plot {
 /// Everything is done.
 pub(super) const COMPLETES: Plot = Plot { refused: None, calls: 5, outcome: Outcome::Kept, status: 201 };
 /// The payment is refused, the order is cancelled.
-pub(super) const IS_REFUSED: Plot =
-    Plot { refused: Some((Endpoint::Pay, 402)), calls: 4, outcome: Outcome::Undone, status: 402 };
+pub(super) const IS_REFUSED: Plot = Plot { refused: Some((Endpoint::Pay, 402)), calls: 4, outcome: Outcome::Undone, status: 402 };
 /// The order cannot be completed: the payment is given back, and the order is cancelled.
 pub(super) const TURNS_BACK: Plot =
     Plot { refused: Some((Endpoint::Complete, 422)), calls: 6, outcome: Outcome::Undone, status: 409 };

@@ -22,6 +22,8 @@ pub(crate) struct Relay {
 struct State {
     /// Writes so far.
     writes: usize,
+    /// Scripts on something else so far.
+    others: usize,
     /// The write with this number is held.
     hold: Option<(usize, Moment, Gate)>,
 }
@@ -63,6 +65,11 @@ impl Relay {
         lock(&self.state).writes
     }
 
+    /// How many scripts have come that are on neither records nor sagas: what asks which sagas are due.
+    pub(crate) fn others(&self) -> usize {
+        lock(&self.state).others
+    }
+
     /// Holds the `n`th write to come from now on, counted from 1, and what comes after it on its connection. A write that is held
     /// [`Moment::Before`] reaches Redis when its gate is opened, be its sender gone or not. Replaces an earlier hold.
     pub(crate) fn hold_nth(&self, n: usize, moment: Moment) -> Gate {
@@ -79,17 +86,19 @@ impl Relay {
 }
 
 /// Relays commands, one by one.
-async fn commands(
-    mut from: OwnedReadHalf,
-    mut to: OwnedWriteHalf,
-    state: Arc<Mutex<State>>,
-    connection: Arc<Mutex<Connection>>,
-) {
+async fn commands(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, state: Arc<Mutex<State>>, connection: Arc<Mutex<Connection>>) {
     let mut buffer = Vec::new();
     loop {
         while let Some(length) = value_length(&buffer) {
             let command: Vec<u8> = buffer.drain(..length).collect();
-            let held = if is_write(&command) { count(&state) } else { None };
+            let held = match kind(&command) {
+                Kind::Write => count(&state),
+                Kind::Other => {
+                    lock(&state).others += 1;
+                    None
+                }
+                Kind::NoScript => None,
+            };
             if let Some((Moment::Before | Moment::Late, gate)) = &held {
                 gate.pass().await;
             }
@@ -145,11 +154,22 @@ fn count(state: &Mutex<State>) -> Option<(Moment, Gate)> {
     Some((moment, gate))
 }
 
-/// Whether a command runs a script on a record or on a saga, rather than asking what is due.
-fn is_write(command: &[u8]) -> bool {
+/// What a command does.
+enum Kind {
+    /// It runs a script on a record or on a saga.
+    Write,
+    /// It runs a script on something else.
+    Other,
+    NoScript,
+}
+
+fn kind(command: &[u8]) -> Kind {
     let holds = |text: &[u8]| command.windows(text.len()).any(|window| window == text);
-    let is_script = holds(b"\r\nEVALSHA\r\n");
-    is_script && (holds(b"refrain:r:{") || holds(b"}:h:"))
+    match (holds(b"\r\nEVALSHA\r\n"), holds(b"refrain:r:{") || holds(b"}:h:")) {
+        (true, true) => Kind::Write,
+        (true, false) => Kind::Other,
+        (false, _) => Kind::NoScript,
+    }
 }
 
 fn is_subscription(command: &[u8]) -> bool {

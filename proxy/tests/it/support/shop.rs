@@ -7,7 +7,10 @@
 use std::{
     collections::{HashMap, VecDeque},
     convert::Infallible,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use bytes::Bytes;
@@ -88,6 +91,15 @@ struct State {
     ledger: Mutex<Ledger>,
     faults: Mutex<HashMap<Endpoint, VecDeque<Fault>>>,
     hold: Mutex<Option<Hold>>,
+    /// Payments of customers whose number is a multiple are declined; 0: nobody's.
+    declined: AtomicU64,
+}
+
+impl State {
+    fn declines(&self, user: u64) -> bool {
+        let every = self.declined.load(Ordering::Relaxed);
+        every != 0 && user.is_multiple_of(every)
+    }
 }
 
 #[derive(Default)]
@@ -143,6 +155,32 @@ impl Shop {
     /// The next requests to an endpoint meet this.
     pub(crate) fn fault_times(&self, endpoint: Endpoint, fault: Fault, times: usize) {
         lock(&self.state.faults).insert(endpoint, std::iter::repeat_n(fault, times).collect());
+    }
+
+    /// Declines the payments of every so many customers (402).
+    pub(crate) fn decline_every(&self, customers: u64) {
+        self.state.declined.store(customers, Ordering::Relaxed);
+    }
+
+    /// Whether a customer's payments are declined.
+    pub(crate) fn declines(&self, user: u64) -> bool {
+        self.state.declines(user)
+    }
+
+    /// All that was paid, less all that was paid back.
+    pub(crate) fn balance(&self) -> i64 {
+        let ledger = lock(&self.state.ledger);
+        let moved = ledger.effects.iter().map(|effect| match effect {
+            Effect::Moved { amount, is_refund, .. } => {
+                if *is_refund {
+                    -amount
+                } else {
+                    *amount
+                }
+            }
+            _ => 0,
+        });
+        moved.sum()
     }
 
     /// Nothing goes wrong at an endpoint any more.
@@ -352,6 +390,9 @@ fn act(state: &State, asked: &Asked) -> (u16, Value) {
         Endpoint::FindAccount => (200, json!({"id": format!("account-{last}"), "currency": "USD"})),
         Endpoint::Pay | Endpoint::Refund => {
             let user = text("account_id").trim_start_matches("account-").parse().unwrap_or_default();
+            if *endpoint == Endpoint::Pay && state.declines(user) {
+                return (402, json!({"detail": "declined"}));
+            }
             let (amount, reference) = (body["amount"].as_i64().unwrap_or_default(), text("reference"));
             let id = ledger.effects.len() as u64 + 1;
             let is_refund = *endpoint == Endpoint::Refund;

@@ -214,7 +214,11 @@ impl Order {
     }
 
     pub(crate) fn body(&self) -> String {
-        format!(r#"{{"user_id": {}, "items": [{{"sku": "a", "price": 999}}, {{"sku": "b", "price": {}}}]}}"#, self.user, self.amount - 999)
+        format!(
+            r#"{{"user_id": {}, "items": [{{"sku": "a", "price": 999}}, {{"sku": "b", "price": {}}}]}}"#,
+            self.user,
+            self.amount - 999
+        )
     }
 
     /// The request that places it.
