@@ -54,6 +54,15 @@ pub struct Table {
     pub access_log: bool,
 }
 
+/// Whose request it is. Only a client's starts a saga.
+enum Admitted {
+    Client,
+    /// A trusted peer's call of a step.
+    Step(StepCall),
+    /// A trusted peer's call that only reads.
+    Reading,
+}
+
 impl Table {
     /// The route that the trigger of a saga would take: its policy says whose sagas are whose.
     fn route_of_trigger(&self, saga: &str, host: Option<&str>) -> Option<&Arc<Route>> {
@@ -113,32 +122,38 @@ impl<S: Store + Journal> Gateway<S> {
         peer: Peer,
     ) -> Response<Body> {
         let access = route.map_or(Access::Public, |route| route.config.access);
-        let step = match self.admit(table, access, &mut request, peer) {
-            Ok(step) => step,
+        let admitted = match self.admit(table, access, &mut request, peer) {
+            Ok(admitted) => admitted,
             Err(problem) => return answer(problem),
         };
-        if step.is_none()
-            && let Some(response) = self.saga(table, route, &mut request).await
-        {
-            return response;
-        }
+        let step = match admitted {
+            Admitted::Step(step) => Some(step),
+            Admitted::Reading => None,
+            Admitted::Client => {
+                if let Some(response) = self.saga(table, route, &mut request).await {
+                    return response;
+                }
+                None
+            }
+        };
         match route {
             Some(route) => self.forward(table, route, request, step, peer).await,
             None => answer(Problem::new(ProblemName::NotFound, "no route matches, and there is no local upstream")),
         }
     }
 
-    /// Whether the request may take its route, and whose saga call it is.
-    fn admit(&self, table: &Table, access: Access, request: &mut Request<Body>, peer: Peer) -> Result<Option<StepCall>, Problem> {
+    /// Whether the request may take its route, and whose it is.
+    fn admit(&self, table: &Table, access: Access, request: &mut Request<Body>, peer: Peer) -> Result<Admitted, Problem> {
         if access == Access::Deny {
             return Err(Problem::new(ProblemName::Denied, "this path is not to be used"));
         }
         match table.peers.trust(request, peer.address.ip()) {
-            Trust::Step(step) => Ok(Some(step)),
+            Trust::Step(step) => Ok(Admitted::Step(step)),
+            Trust::Reading => Ok(Admitted::Reading),
             Trust::Plain if access == Access::Saga => {
                 Err(Problem::new(ProblemName::Denied, "this path is for the saga calls of trusted peers"))
             }
-            Trust::Plain => Ok(None),
+            Trust::Plain => Ok(Admitted::Client),
             Trust::Untrusted => {
                 Err(Problem::new(ProblemName::UntrustedPeer, "this peer is not among those whose saga calls are taken"))
             }

@@ -115,7 +115,7 @@ async fn metrics(Shown(state): Shown<State>) -> Response {
     gauges.backlog.set(count(context.backlog.waiting()));
     gauges.store_ready.set(i64::from(health.ready.is_ok()));
     gauges.store_round_trips.set(i64::try_from(health.round_trips).unwrap_or(i64::MAX));
-    gauges.sagas_driven.set(count(state.sagas.leases.len()));
+    context.metrics.sagas.driven.set(count(state.sagas.leases.len()));
     for upstream in state.directory.load().upstreams() {
         let (open, idle) = upstream.connections();
         for (state, number) in [(ConnectionState::Busy, open.saturating_sub(idle)), (ConnectionState::Idle, idle)] {

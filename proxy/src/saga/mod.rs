@@ -32,3 +32,6 @@ mod state;
 pub mod status;
 pub mod triggers;
 pub mod turn;
+
+#[cfg(test)]
+mod tests;

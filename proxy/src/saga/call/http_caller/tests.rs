@@ -16,7 +16,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::*;
 use crate::{
     config::{BreakerConfig, Config, Secret},
-    idempotency::{backlog::Backlog, context::Unknowns, lease::Leases, seal::Sealer},
+    idempotency::{backlog::Backlog, barrier::Barrier, context::Unknowns, lease::Leases, seal::Sealer},
     ids::SagaId,
     metrics::Metrics,
     peers::{Peers, Trust},
@@ -184,6 +184,7 @@ fn world_with(change: impl Fn(&mut UpstreamConfig)) -> World {
         budget: Budget::new(64 << 20),
         metrics: metrics.clone(),
         unknowns: Unknowns::default(),
+        barrier: Barrier::default(),
     });
     let shared = Shared {
         limits: config.limits,
@@ -308,6 +309,24 @@ async fn another_refrain_believes_the_call() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn another_refrain_believes_a_call_that_has_no_key() {
+    let world = world();
+    let get = FrozenRequest { method: "GET".to_owned(), body: None, ..to(Some("billing"), "/accounts/1", "k").request };
+    replied(world.send(SendEffect { effect: StepEffect::None, request: get.clone(), ..to(Some("billing"), "/", "k") }).await);
+    let check = CheckEffect { of: to(None, "/", "k").of, request: get, service_auth: false, timeout: Duration::from_secs(1) };
+    assert!(matches!(world.caller.check(&saga(), check).await, Finding::Replied(_)));
+    for arrived in world.service.arrived() {
+        let arriving = |path: &str| {
+            let mut request = Request::builder().method("GET").uri(path).body(()).unwrap();
+            *request.headers_mut() = arrived.headers.clone();
+            (world.peers.trust(&mut request, "192.0.2.1".parse().unwrap()), request.headers().contains_key("saga-id"))
+        };
+        assert_eq!(arriving("/api/accounts/1"), (Trust::Reading, true));
+        assert_eq!(arriving("/api/accounts/2"), (Trust::Plain, false), "the signature is about another path");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_plain_upstream_gets_a_key_and_no_signature() {
     let world = world();
     replied(world.send(to(Some("psp"), "/captures", "k")).await);
@@ -366,7 +385,8 @@ async fn an_upstream_that_fails_again_and_again_is_left_alone_for_a_while() {
     let world = world_with(|upstream| upstream.breaker = Some(BreakerConfig { failures: 2, open_for }));
     world.service.will([Deed::NotSent(unreachable()), Deed::Answer(503, &[], Bytes::new())]);
     let send = || world.send(to(Some("psp"), "/captures", "k"));
-    (send().await, send().await);
+    send().await;
+    send().await;
     let refused = send().await;
     let Answer::NotSent { reason, retry_after: Some(left) } = refused else { panic!("{refused:?}") };
     assert!(reason == "the breaker of psp is open" && left <= open_for);

@@ -89,6 +89,15 @@ fn a_refusal_proves_nothing_after_a_send_without_an_answer_unless_it_is_of_the_o
 }
 
 #[test]
+fn a_refusal_that_proves_nothing_is_not_asked_for_again_once_the_saga_turned_back() {
+    let mut hand = Hand::start(saga(vec![step("a")]));
+    hand.unknown("a").sleep().unknown("a").sleep().unknown("a");
+    assert!(hand.sent().resolve);
+    hand.replied("a", 409, json!({}));
+    assert_eq!(hand.entries(), ["doubted", "quarantined"]);
+}
+
+#[test]
 fn what_was_not_sent_costs_no_start_and_leaves_no_doubt() {
     let mut hand = Hand::start(saga(vec![step("a")]));
     for _ in 0..20 {
@@ -374,7 +383,8 @@ fn a_probe_that_cannot_tell_is_asked_again_within_a_bound() {
         hand.sleep().found("a", json!(null));
         probes += 1;
     }
-    assert_eq!((probes, hand.entries()), (3, vec!["doubted", "compensating", "sending"]));
+    assert_eq!((probes, hand.entries()), (3, vec!["doubted", "compensating"]));
+    assert_eq!(hand.sends(), ["check do a"], "on the compensation's budget");
 }
 
 #[test]

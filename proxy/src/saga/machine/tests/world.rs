@@ -595,7 +595,7 @@ impl<'c> World<'c> {
                 (done > 0).then(|| Act::ResolveDone { step: step.clone(), output }),
                 (done == 0).then(|| Act::ResolveNotDone { step: step.clone() }),
                 (turned && done == 0).then(|| Act::ResolveUndone { step: step.clone() }),
-                (!turned && done == 0).then(|| Act::Retry { step: Some(step.clone()), run_again: true }),
+                (if turned { undone == 0 } else { done == 0 }).then(|| Act::Retry { step: Some(step.clone()), run_again: true }),
                 Some(Act::Retry { step: Some(step), run_again: false }),
             ];
             for act in acts.into_iter().flatten() {
