@@ -25,6 +25,8 @@ pub struct Peers {
 pub enum Trust {
     /// A step's call from a trusted peer.
     Step(StepCall),
+    /// A call of a trusted peer's saga that has no effect (`effect: none`, a probe), and so no key: it names its saga only.
+    Reading,
     /// An ordinary request; what it said of sagas is stripped.
     Plain,
     /// It claims to be a step's call and is not believed.
@@ -70,11 +72,14 @@ impl Peers {
             return Trust::Plain;
         }
         let step_key = request.headers().get(headers::SAGA_STEP_KEY).map(|value| value.to_str().map(str::to_owned));
+        let is_trusted = self.networks.iter().any(|network| network.contains(&peer)) || self.is_signed(request);
         let Some(step_key) = step_key else {
+            if is_trusted && request.headers().contains_key(headers::SAGA_ID) {
+                return Trust::Reading;
+            }
             headers::strip_saga(request.headers_mut());
             return Trust::Plain;
         };
-        let is_trusted = self.networks.iter().any(|network| network.contains(&peer)) || self.is_signed(request);
         let key = step_key.ok().and_then(|text| as_key(&text));
         match (is_trusted, key) {
             (true, Some(key)) => step_call(key, request.headers()).map_or(Trust::Untrusted, Trust::Step),

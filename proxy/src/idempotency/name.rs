@@ -8,7 +8,7 @@ use std::fmt;
 use http::{HeaderMap, header::AUTHORIZATION};
 
 use super::key::Key;
-use crate::ids::{Fingerprint, HashKey, RecordName};
+use crate::ids::{Fingerprint, HashKey, RecordName, SagaId};
 
 /// Whose keys are apart from whose: the value for one request. `Debug` hides what tells one caller from another.
 #[derive(Clone, PartialEq, Eq)]
@@ -84,6 +84,24 @@ pub fn step_name(hash_key: &HashKey, saga: &str, upstream: &str, step_key: &Key)
     let (neighbourhood, _) = name.split_at_mut(RecordName::NEIGHBOURHOOD);
     neighbourhood.copy_from_slice(&parts.finish()[..RecordName::NEIGHBOURHOOD]);
     RecordName::from_bytes(name)
+}
+
+/// The id of the saga that a key starts.
+pub fn saga_id(hash_key: &HashKey, scope: &ScopeValue, saga: &str, key: &Key) -> SagaId {
+    let mut parts = Parts::keyed(hash_key, b"refrain saga v1");
+    parts.add_scope(scope);
+    parts.add(saga.as_bytes());
+    parts.add(key.as_str().as_bytes());
+    let hash = parts.finish();
+    let (id, _) = hash.split_first_chunk().expect("a hash is longer than an id");
+    SagaId::from_bytes(*id)
+}
+
+/// Who started a saga: what tells its starter's scope from others.
+pub fn saga_starter(hash_key: &HashKey, scope: &ScopeValue) -> Fingerprint {
+    let mut parts = Parts::keyed(hash_key, b"refrain saga starter v1");
+    parts.add_scope(scope);
+    Fingerprint::from_bytes(parts.finish())
 }
 
 /// A hash over parts, each preceded by its length.

@@ -188,6 +188,9 @@ pub struct SendEffect {
     pub resend: bool,
     /// `Saga-Resolve`: whether this only asks what became of it (invariant 10).
     pub resolve: bool,
+    /// When this call's first start was journalled, where this is a later send: a participant that is only asked what became of it
+    /// tells by it "never seen" from "forgotten". `None`: it is the first.
+    pub first_sent: Option<Timestamp>,
     /// For an undo.
     pub undo: Option<UndoFacts>,
     /// How long to wait for the answer.

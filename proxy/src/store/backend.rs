@@ -51,6 +51,7 @@ impl Backend {
                 let mut settings = RedisConfig::new(url.expose());
                 settings.timeout = config.timeout;
                 settings.allow_eviction = config.allow_eviction;
+                settings.saga_partitions = config.saga_partitions;
                 Self::Redis(RedisStore::open(&settings, wakes).await?)
             }
         })
@@ -144,3 +145,5 @@ impl Store for Backend {
         each!(self, store => store.close().await);
     }
 }
+
+mod sagas;

@@ -33,6 +33,8 @@ use super::{
 };
 use crate::ids::{Fence, HashKey, Owner, RecordName};
 
+mod sagas;
+
 /// How many operations [`Faulty::operations`] remembers: the first ones.
 const REMEMBERED: usize = 10_000;
 
@@ -78,7 +80,7 @@ impl Gate {
     }
 }
 
-/// The methods of [`Store`] that are counted as calls.
+/// The methods of [`Store`] and of [`super::journal::Journal`] that are counted as calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[allow(missing_docs)]
 pub enum Operation {
@@ -95,6 +97,19 @@ pub enum Operation {
     Resolve,
     Forget,
     Inspect,
+    Create,
+    Append,
+    ExtendSagas,
+    Lease,
+    Due,
+    Command,
+    Commands,
+    Attach,
+    Load,
+    List,
+    Count,
+    Pin,
+    Definition,
 }
 
 /// A store that fails by plan. Clones and handles share the plan and the count.

@@ -1,7 +1,7 @@
 //! The store in memory: the reference of the protocol, and good for runs that may forget.
 //!
-//! Nothing survives the process. Memory is bounded by [`Limits`]: a claim or a reservation that would need a new entry beyond them
-//! is refused, while every write by the owner of a claim is taken, so the bound can be passed by what is in flight. Expired entries
+//! Nothing survives the process. Memory is bounded by [`Limits`]: a claim, a reservation or a saga that would need a new entry
+//! beyond them is refused, while every write by the owner of a claim or a saga is taken, so the bound can be passed by what is open. Expired entries
 //! are dropped in small bites, a few at each write.
 
 use std::{
@@ -26,6 +26,8 @@ use crate::{
     time::Timestamp,
 };
 
+mod sagas;
+
 /// How many independent locks there are. Names are keyed hashes, so their first byte spreads them evenly.
 const SHARDS: usize = 16;
 /// How many expired entries a write drops at most.
@@ -38,9 +40,9 @@ const ENTRY_BYTES: u64 = 320;
 /// How much a [`MemoryStore`] keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Records and reservations together.
+    /// Records, reservations, sagas and definitions together.
     pub entries: usize,
-    /// Bytes of all entries: the stored responses and 320 bytes for each entry.
+    /// Bytes of all entries: what is stored and 320 bytes for each entry (and 32 for each entry of a journal).
     pub bytes: u64,
 }
 
@@ -60,6 +62,7 @@ pub struct MemoryStore {
 #[derive(Debug)]
 struct Inner {
     shards: [Mutex<Shard>; SHARDS],
+    sagas: Mutex<sagas::Sagas>,
     limits: Limits,
     usage: Usage,
     clock: StoreClock,
@@ -100,6 +103,7 @@ impl MemoryStore {
     pub fn with(wakes: Wakes, clock: StoreClock, limits: Limits) -> Self {
         let inner = Inner {
             shards: Default::default(),
+            sagas: Mutex::default(),
             limits,
             usage: Usage::default(),
             began: clock.now(),
@@ -151,17 +155,31 @@ impl MemoryStore {
     }
 
     fn room(&self, shard: &mut Shard, now: Timestamp) -> Result<(), StoreError> {
-        let limits = self.inner.limits;
-        if self.entries() >= limits.entries || self.bytes() >= limits.bytes {
+        if self.is_full() {
             shard.drop_expired(now, LARGE_BITE, &self.inner.usage);
         }
+        self.refusal().map_or(Ok(()), Err)
+    }
+
+    fn is_full(&self) -> bool {
+        let limits = self.inner.limits;
+        self.entries() >= limits.entries || self.bytes() >= limits.bytes
+    }
+
+    /// Why a new entry is refused now, if it is.
+    fn refusal(&self) -> Option<StoreError> {
+        let limits = self.inner.limits;
         if self.entries() >= limits.entries {
-            return Err(StoreError::Refused(format!("it holds {} entries, and {} is the limit", self.entries(), limits.entries)));
+            return Some(StoreError::Refused(format!(
+                "it holds {} entries, and {} is the limit",
+                self.entries(),
+                limits.entries
+            )));
         }
         if self.bytes() >= limits.bytes {
-            return Err(StoreError::Refused(format!("it holds {} bytes, and {} is the limit", self.bytes(), limits.bytes)));
+            return Some(StoreError::Refused(format!("it holds {} bytes, and {} is the limit", self.bytes(), limits.bytes)));
         }
-        Ok(())
+        None
     }
 }
 

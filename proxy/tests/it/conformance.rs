@@ -23,6 +23,7 @@ pub(crate) mod claims;
 pub(crate) mod endings;
 pub(crate) mod ownership;
 pub(crate) mod probes;
+pub(crate) mod sagas;
 pub(crate) mod waiting;
 
 /// Longer than any test.

@@ -17,6 +17,8 @@ use refrain::{
 };
 use stateright::{Checker, Model, Property};
 
+mod sagas;
+
 const NAME: RecordName = RecordName::from_bytes([0; 32]);
 const FINGERPRINT: Fingerprint = Fingerprint::from_bytes([0; 32]);
 /// One tick of the model is a millisecond.

@@ -17,6 +17,8 @@ use refrain::{
     time::Timestamp,
 };
 
+mod sagas;
+
 /// One operation. Small numbers choose among few names, owners and fences seen, so that they meet.
 #[derive(Clone, Debug)]
 enum Op {

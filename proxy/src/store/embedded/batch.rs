@@ -5,6 +5,7 @@ use redb::{ReadableTable, Table, WriteTransaction};
 use super::{
     codec::{self, CodecError, ExpiryKey, Kind, Life},
     file::{EXPIRY, RECORDS, RESERVATIONS},
+    sagas,
 };
 use crate::{
     ids::RecordName,
@@ -62,6 +63,9 @@ pub(super) struct Batch<'txn> {
     records: Table<'txn, &'static [u8; RecordName::LEN], &'static [u8]>,
     reservations: Table<'txn, &'static [u8; RecordName::LEN], &'static [u8]>,
     expiry: Table<'txn, &'static [u8; ExpiryKey::LEN], ()>,
+    txn: &'txn WriteTransaction,
+    /// Opened when a saga is first touched: most batches have none.
+    sagas: Option<sagas::Tables<'txn>>,
     /// The time of every operation in the batch.
     pub(super) now: Timestamp,
     life: Life,
@@ -85,6 +89,8 @@ impl<'txn> Batch<'txn> {
             records: txn.open_table(RECORDS)?,
             reservations: txn.open_table(RESERVATIONS)?,
             expiry: txn.open_table(EXPIRY)?,
+            txn,
+            sagas: None,
             now,
             life,
             effects: Effects::default(),
@@ -93,7 +99,22 @@ impl<'txn> Batch<'txn> {
 
     /// Closes the tables, so that the transaction can be committed.
     pub(super) fn finish(self) -> Effects {
-        self.effects
+        let mut effects = self.effects;
+        if let Some(sagas) = self.sagas.map(sagas::Tables::finish) {
+            effects.written |= sagas.written;
+            effects.wake.extend(sagas.wake);
+            effects.swept += sagas.swept;
+        }
+        effects
+    }
+
+    /// The tables of sagas.
+    pub(super) fn sagas(&mut self) -> Result<&mut sagas::Tables<'txn>, ApplyError> {
+        let opened = match self.sagas.take() {
+            Some(opened) => opened,
+            None => sagas::Tables::open(self.txn, self.life, self.now)?,
+        };
+        Ok(self.sagas.insert(opened))
     }
 
     /// One transition of one record.
@@ -176,7 +197,7 @@ impl<'txn> Batch<'txn> {
         self.index(name, Kind::Reservation, Some(expires_at), None)
     }
 
-    /// Deletes up to `at_most` expired entries; whether there may be more.
+    /// Deletes up to `at_most` expired entries, and as many ended sagas and entries of their journals; whether there may be more.
     pub(super) fn sweep(&mut self, at_most: usize) -> Result<bool, ApplyError> {
         let end = codec::bucket(self.now).to_be_bytes();
         let mut bound = [0; ExpiryKey::LEN];
@@ -190,7 +211,7 @@ impl<'txn> Batch<'txn> {
                 self.sweep_entry(key)?;
             }
         }
-        Ok(due.len() == at_most)
+        Ok(self.sagas()?.sweep(at_most)? || due.len() == at_most)
     }
 
     fn sweep_entry(&mut self, key: ExpiryKey) -> Result<(), ApplyError> {

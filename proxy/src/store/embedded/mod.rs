@@ -48,6 +48,7 @@ mod batch;
 mod codec;
 mod file;
 mod queue;
+mod sagas;
 mod writer;
 
 /// A store in a file. Clones share it.
@@ -156,7 +157,7 @@ impl EmbeddedStore {
         EmbeddedStats { commits, reads, swept }
     }
 
-    fn count(&self) {
+    fn count_trip(&self) {
         self.shared.counters.round_trips.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -188,7 +189,7 @@ impl EmbeddedStore {
         T: Send + 'static,
         F: FnOnce(Option<&transition::Record>, Timestamp) -> Step<T> + Send + 'static,
     {
-        self.count();
+        self.count_trip();
         self.queue.run(bytes, move |batch| batch.step(name, wake, rule)).await
     }
 }
@@ -213,7 +214,7 @@ impl Store for EmbeddedStore {
             Ok((step.write == Write::Nothing).then_some(step.outcome))
         })?;
         if let Some(outcome) = answered {
-            self.count();
+            self.count_trip();
             return Ok(outcome);
         }
         // A claim that seals ends the waiting of others.
@@ -224,7 +225,7 @@ impl Store for EmbeddedStore {
 
     async fn undo(&self, mut undo: Undo) -> Result<Undone, StoreError> {
         undo.claim.mailbox = None;
-        self.count();
+        self.count_trip();
         let since = self.shared.remembers_since();
         let answered = self.read(|snapshot, now| {
             let (step, own) = (snapshot.record(undo.step)?, snapshot.record(undo.claim.name)?);
@@ -244,7 +245,7 @@ impl Store for EmbeddedStore {
     }
 
     async fn extend(&self, renewals: Vec<Renewal>) -> Result<Vec<Held>, StoreError> {
-        self.count();
+        self.count_trip();
         let bytes = renewals.len().saturating_mul(size_of::<Renewal>());
         let renew = move |batch: &mut batch::Batch<'_>| {
             let each = renewals.iter().map(|renewal| {
@@ -280,7 +281,7 @@ impl Store for EmbeddedStore {
     }
 
     async fn reserve(&self, name: RecordName, holder: RecordName, ttl: Duration) -> Result<Reserved, StoreError> {
-        self.count();
+        self.count_trip();
         let answered = self.read(|snapshot, now| {
             let (answer, write) = reservation::reserve(snapshot.reservation(name)?, holder, ttl, now);
             Ok(write.is_none().then_some(answer))
@@ -299,7 +300,7 @@ impl Store for EmbeddedStore {
     }
 
     async fn unreserve(&self, name: RecordName, holder: RecordName) -> Result<(), StoreError> {
-        self.count();
+        self.count_trip();
         let unreserve = move |batch: &mut batch::Batch<'_>| match batch.reservation(name)? {
             Some(current) if current.holder == holder => batch.delete_reservation(name, current.expires_at),
             Some(_) | None => Ok(()),
@@ -316,12 +317,12 @@ impl Store for EmbeddedStore {
     }
 
     async fn forget(&self, name: RecordName) -> Result<bool, StoreError> {
-        self.count();
+        self.count_trip();
         self.queue.run(0, move |batch| batch.forget(name)).await
     }
 
     async fn inspect(&self, name: RecordName) -> Result<Option<Inspection>, StoreError> {
-        self.count();
+        self.count_trip();
         let inspection = self.read(|snapshot, now| {
             let record = snapshot.record(name)?;
             Ok(Some(record.as_ref().and_then(|record| record.live(now)).map(|record| transition::inspect(record, now))))

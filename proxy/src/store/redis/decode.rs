@@ -14,7 +14,7 @@ use super::{
 };
 use crate::ids::{Fence, HashKey};
 
-type Decoded<T> = Result<T, StoreError>;
+pub(super) type Decoded<T> = Result<T, StoreError>;
 
 pub(super) fn claimed(answer: Value) -> Decoded<Claimed> {
     claim_of(Reply::read(answer)?)
@@ -142,13 +142,13 @@ pub(super) fn hash_key(answer: &Value) -> Decoded<HashKey> {
 }
 
 /// A tag of one letter, and fields.
-struct Reply {
-    tag: u8,
+pub(super) struct Reply {
+    pub(super) tag: u8,
     fields: vec::IntoIter<Value>,
 }
 
 impl Reply {
-    fn read(answer: Value) -> Decoded<Self> {
+    pub(super) fn read(answer: Value) -> Decoded<Self> {
         let (tag, fields) = match answer {
             Value::Array(values) => {
                 let mut fields = values.into_iter();
@@ -162,19 +162,19 @@ impl Reply {
         }
     }
 
-    fn is_bare(&self) -> bool {
+    pub(super) fn is_bare(&self) -> bool {
         self.fields.len() == 0
     }
 
-    fn unexpected(&self) -> StoreError {
+    pub(super) fn unexpected(&self) -> StoreError {
         StoreError::Corrupt(format!("the answer's tag {:?} is not known", char::from(self.tag)))
     }
 
-    fn wrong(&self, wanted: &str, got: Option<&Value>) -> StoreError {
+    pub(super) fn wrong(&self, wanted: &str, got: Option<&Value>) -> StoreError {
         StoreError::Corrupt(format!("the answer {:?} needs {wanted} where it is {}", char::from(self.tag), kind_of(got)))
     }
 
-    fn number(&mut self) -> Decoded<u64> {
+    pub(super) fn number(&mut self) -> Decoded<u64> {
         let value = self.fields.next();
         match &value {
             Some(Value::Int(number)) => u64::try_from(*number).ok(),
@@ -189,12 +189,16 @@ impl Reply {
         u32::try_from(number).map_err(|_| StoreError::Corrupt("the attempt is out of range".to_owned()))
     }
 
-    fn fence(&mut self) -> Decoded<Fence> {
+    pub(super) fn fence(&mut self) -> Decoded<Fence> {
         self.number().map(Fence)
     }
 
-    fn duration(&mut self) -> Decoded<Duration> {
+    pub(super) fn duration(&mut self) -> Decoded<Duration> {
         self.number().map(Duration::from_millis)
+    }
+
+    pub(super) fn next(&mut self) -> Option<Value> {
+        self.fields.next()
     }
 
     fn grant(&mut self) -> Decoded<Grant> {

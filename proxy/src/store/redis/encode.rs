@@ -20,11 +20,14 @@ use crate::{
 /// Where the key of record names is.
 const HASH_KEY: &[u8] = b"refrain:hash-key";
 
+/// Where the number of the sagas' partitions is.
+const PARTITIONS: &[u8] = b"refrain:partitions";
+
 /// What the access script writes and deletes.
 const SCRATCH: &[u8] = b"refrain:check";
 
 /// The longest time that is stored, about 3,000 years: times and their sums stay exact in a double.
-const LONGEST_MS: u64 = 100_000_000_000_000;
+pub(super) const LONGEST_MS: u64 = 100_000_000_000_000;
 
 /// The channel of a mailbox.
 pub(super) fn channel(mailbox: Mailbox) -> String {
@@ -176,6 +179,12 @@ pub(super) fn hash_key(candidate: HashKey) -> Cmd {
     cmd
 }
 
+pub(super) fn partitions(candidate: u16) -> Cmd {
+    let mut cmd = Script::Partitions.on(PARTITIONS, 0);
+    cmd.arg(candidate);
+    cmd
+}
+
 pub(super) fn access(mailbox: Mailbox) -> Cmd {
     let mut cmd = Script::Access.on(SCRATCH, 0);
     cmd.arg(channel(mailbox));
@@ -212,7 +221,7 @@ fn write_hex(bytes: &[u8], digits: &mut [u8]) {
     }
 }
 
-fn ms(duration: Duration) -> u64 {
+pub(super) fn ms(duration: Duration) -> u64 {
     whole_ms(duration).min(LONGEST_MS)
 }
 

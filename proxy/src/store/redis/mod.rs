@@ -1,6 +1,7 @@
 //! The Redis store: many processes, one truth.
 //!
-//! Every operation is one Lua script on one key (an undo's on two of one slot), judged by Redis's own clock; the scripts mirror [`super::transition`]. Each handle
+//! Every operation is one Lua script (on one key, an undo's on two of one slot, a saga's on those of its partition), judged by Redis's
+//! own clock; the scripts mirror [`super::transition`] and [`super::journal::rules`]. Each handle
 //! has a connection of its own, opened on the runtime that first uses it. One task of the process
 //! ([`RedisStore::run_background`]) listens for completions and watches what Redis says of itself.
 //!
@@ -43,10 +44,14 @@ mod facts;
 mod fault;
 mod health;
 mod mailbox;
+mod sagas;
 mod scripts;
 mod settings;
 
-pub use self::{fault::OpenError, settings::RedisConfig};
+pub use self::{
+    fault::OpenError,
+    settings::{MAX_PARTITIONS, RedisConfig},
+};
 
 /// A handle on the Redis store. A clone shares the connection, [`Store::handle`] gives a new one.
 #[derive(Clone)]
@@ -60,6 +65,8 @@ struct Shared {
     client: Client,
     address: String,
     timeout: Duration,
+    /// Into how many the sagas are divided.
+    partitions: u16,
     wakes: Wakes,
     health: HealthState,
     hash_key: Mutex<Option<HashKey>>,
@@ -82,6 +89,7 @@ impl RedisStore {
             client,
             address,
             timeout: config.timeout,
+            partitions: config.saga_partitions,
             wakes,
             hash_key: Mutex::default(),
             has_background: AtomicBool::new(false),

@@ -17,6 +17,7 @@ use crate::support::redis::RedisServer;
 mod model;
 mod operations;
 mod outages;
+mod sagas;
 mod setup;
 mod tls;
 
