@@ -80,19 +80,6 @@ fn is_cancelled(answer: &Answer) {
     assert_eq!(answer.json()["retry"], "never");
 }
 
-/// The first answer that is not "in flight".
-async fn when_settled(call: impl Fn() -> Call) -> Answer {
-    within("a record that is not in flight", async {
-        loop {
-            let answer = call().send().await;
-            if answer.problem() != "in-flight" {
-                return answer;
-            }
-        }
-    })
-    .await
-}
-
 #[tokio::test]
 async fn an_undo_before_its_step_has_nothing_to_undo_and_the_late_step_is_cancelled() {
     let origin = Origin::start();
