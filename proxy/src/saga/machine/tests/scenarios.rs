@@ -27,7 +27,8 @@ impl Choices for Good {
     }
 }
 
-const FINE: Rules = Rules { kind: Kind::Refrain, crashes: false, undo_may_be_refused: false, meddles: false, parks: false };
+const FINE: Rules =
+    Rules { kind: Kind::Refrain, crashes: false, undo_may_be_refused: false, odd: false, meddles: false, parks: false };
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
 
