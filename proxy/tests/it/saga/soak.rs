@@ -98,7 +98,7 @@ async fn settled(order: &Order, addresses: &Mutex<Vec<String>>, client: usize) -
             };
             match order.call_at(&url).try_send().await {
                 Ok(answer) if crate::support::sidecars::is_final(&answer) => return answer,
-                Ok(answer) => last = format!("{answer:?}"),
+                Ok(answer) => last = format!("{} {} {}", answer.status, answer.how(), answer.text()),
                 Err(error) => last = error.to_string(),
             }
             turn += 1;

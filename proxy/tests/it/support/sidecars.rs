@@ -244,7 +244,7 @@ impl Order {
                 turn += 1;
                 match self.call_at(&urls[turn % urls.len()]).try_send().await {
                     Ok(answer) if is_final(&answer) => return answer,
-                    Ok(answer) => last = format!("{answer:?}"),
+                    Ok(answer) => last = format!("{} {} {}", answer.status, answer.how(), answer.text()),
                     Err(error) => last = error.to_string(),
                 }
                 tokio::time::sleep(Duration::from_millis(20)).await;

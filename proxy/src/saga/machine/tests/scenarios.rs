@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use saga_config::saga::{InDoubt, OnExhausted, Outcome, Reply as Response, Retry};
+use saga_config::saga::{Effect, InDoubt, OnExhausted, Outcome, Reply as Response, Retry};
 use serde_json::json;
 
 use super::{
@@ -467,6 +467,28 @@ fn an_upstream_that_says_when_to_come_back_is_heeded() {
     hand.answer("a", Answer::Replied(later));
     let Then::Sleep { until } = hand.turn.then else { panic!("{:?}", hand.turn.then) };
     assert_eq!(hand.now.until(until), SECOND * 7);
+}
+
+#[test]
+fn what_cannot_be_reached_and_is_not_needed_is_given_up_after_as_many_tries_as_it_has_starts() {
+    let most = Retry { max: Some(3), ..RETRY };
+    let mut hand = Hand::start(saga(vec![step("a"), step("b").change(|call| call.compensate = None).continues().retry(most)]));
+    hand.done("a");
+    hand.not_sent("b").sleep().not_sent("b").sleep().not_sent("b");
+    assert_eq!(hand.entries(), ["refused", "ended"]);
+    assert_eq!(hand.machine.state(), SagaState::Completed);
+}
+
+#[test]
+fn a_participant_sends_again_what_may_be_done_twice_and_what_the_definition_says() {
+    let effect = |effect| step("a").change(move |call| call.effect = effect);
+    for (step, resends) in [(effect(Effect::Idempotent), true), (effect(Effect::Once), false)] {
+        assert_eq!(Hand::start(saga(vec![step])).sent().resend, resends);
+    }
+    let own = |is_own| step("a").change(move |call| call.in_doubt_is_own = is_own);
+    for (step, resends) in [(own(true), true), (own(false), false)] {
+        assert_eq!(Hand::start(saga(vec![step])).sent().resend, resends);
+    }
 }
 
 #[test]
