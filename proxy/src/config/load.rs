@@ -74,14 +74,14 @@ fn config(raw: &Raw, in_file: Vec<String>, around: Surroundings<'_>, findings: &
     let Routes { routes, fallback, trigger_policy } = routes(raw, &upstreams, findings);
     let sagas = sagas(raw, &upstreams, around, findings);
     let limits = limits(raw.limits.as_ref().unwrap_or(&raw::Limits::default()), findings);
-    let mut config = Config {
+    let config = Config {
         listeners,
         admin,
         workers: match raw.workers {
             Some(Workers::Number(number)) => usize::from(number).max(1),
             Some(Workers::Word(raw::Auto::Auto)) | None => workers::auto(),
         },
-        store: store(raw.store.as_ref().unwrap_or(&raw::Store::default()), around, findings),
+        store: store(raw.store.as_ref().unwrap_or(&raw::Store::default()), sagas.partitions, around, findings),
         upstreams: upstreams.sound,
         routes,
         fallback,
@@ -93,7 +93,6 @@ fn config(raw: &Raw, in_file: Vec<String>, around: Surroundings<'_>, findings: &
         trigger_policy,
         public_url: raw.public_url.as_ref().map(|url| url.0.clone()),
     };
-    config.store.saga_partitions = config.sagas.partitions;
     together::check(&config, findings);
     config
 }

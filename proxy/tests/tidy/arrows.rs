@@ -121,7 +121,7 @@ const HOMES: [(&str, &[&str]); 16] = [
 ];
 
 /// Pure: what they compute depends on their arguments alone.
-const PURE: [&str; 20] = [
+const PURE: [&str; 25] = [
     "headers",
     "router",
     "idempotency::canonical",

@@ -31,6 +31,7 @@ use crate::{
     config::{Limits, SagasConfig},
     idempotency::{
         backlog::Backlog,
+        barrier::Barrier,
         context::{Context, Unknowns},
         lease::Leases,
         seal::{EncryptionKey, Sealer},
@@ -198,6 +199,7 @@ fn process(store: &Store, wakes: Wakes, script: Script, definitions: &[Arc<Saga>
         budget: Budget::new(10_000_000),
         metrics: metrics.clone(),
         unknowns: Unknowns::default(),
+        barrier: Barrier::default(),
     };
     let config = SagasConfig { definitions: definitions.to_vec(), lease, ..SagasConfig::default() };
     let plan = Arc::new(ArcSwap::from_pointee(Plan::new(&config, None, None, Arc::new(NoUpstreams))));

@@ -1,7 +1,7 @@
 //! The Redis store: many processes, one truth.
 //!
-//! Every operation is one Lua script (an undo's on two keys of one slot), judged by Redis's own clock; the scripts mirror
-//! [`super::transition`] and [`super::journal::rules`]. Each handle
+//! Every operation is one Lua script (on one key, an undo's on two of one slot, a saga's on those of its partition), judged by Redis's
+//! own clock; the scripts mirror [`super::transition`] and [`super::journal::rules`]. Each handle
 //! has a connection of its own, opened on the runtime that first uses it. One task of the process
 //! ([`RedisStore::run_background`]) listens for completions and watches what Redis says of itself.
 //!

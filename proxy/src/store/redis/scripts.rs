@@ -49,7 +49,6 @@ struct Loaded {
 const RECORD: &str = include_str!("lua/record.lua");
 /// What claims a record; an undo's script ends with it.
 const CLAIM: &str = include_str!("lua/claim.lua");
-
 /// What the scripts of the journal begin with.
 const PARTITION: &str = include_str!("lua/partition.lua");
 /// What those on one saga go on with.

@@ -84,7 +84,9 @@ async fn a_user_who_may_not_do_all_that_scripts_do_is_refused_before_a_record_is
     let allow = |rules: &[&str]| {
         let _: String = server.admin(&[&["ACL", "SETUSER", "bob", "reset", "on", ">pw"], rules].concat());
     };
-    for lacking in ["-pexpire", "-hdel", "-publish", "-info", "-evalsha"] {
+    for lacking in
+        ["-pexpire", "-hdel", "-publish", "-info", "-evalsha", "-rpush", "-ltrim", "-zadd", "-zrevrangebylex", "-persist"]
+    {
         allow(&["~refrain:*", "&refrain:*", "+@all", lacking]);
         let error = RedisStore::open(&RedisConfig::new(&*url), Wakes::default()).await.unwrap_err();
         assert!(

@@ -16,7 +16,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::*;
 use crate::{
     config::{BreakerConfig, Config, Secret},
-    idempotency::{backlog::Backlog, context::Unknowns, lease::Leases, seal::Sealer},
+    idempotency::{backlog::Backlog, barrier::Barrier, context::Unknowns, lease::Leases, seal::Sealer},
     ids::SagaId,
     metrics::Metrics,
     peers::{Peers, Trust},
@@ -184,6 +184,7 @@ fn world_with(change: impl Fn(&mut UpstreamConfig)) -> World {
         budget: Budget::new(64 << 20),
         metrics: metrics.clone(),
         unknowns: Unknowns::default(),
+        barrier: Barrier::default(),
     });
     let shared = Shared {
         limits: config.limits,

@@ -93,3 +93,21 @@ async fn an_id_that_is_used_again_is_listed_once_and_as_it_is_now() {
         assert_eq!(store.command(first.id, refrain::ids::Owner::random(), "x".into()).await, Ok(Commanded::Absent));
     }
 }
+
+#[tokio::test]
+async fn what_outlived_its_retention_is_absent_also_before_redis_removes_it() {
+    let server = RedisServer::start();
+    let store = open(&server).await;
+    let first = create();
+    let mut driver = fresh(&store, &first).await;
+    driver.turn(&store, ends(DAY)).await;
+    let ahead = driver.token.fence.0 + 1_000_000_000;
+    let _: i64 = server.admin(&["HSET", &key_of('h', first.id), "l", "1", "f", &ahead.to_string()]);
+    assert_eq!(store.load(first.id).await, Ok(None));
+    assert_eq!(asked_for(&store, first.id).await, Leased::Gone);
+    let again = fresh(&store, &first).await;
+    assert_eq!(again.token.fence.0, ahead + 1, "the fence grows from the old one");
+    let seen = loaded(&store, first.id).await;
+    assert_eq!((seen.head.answer, seen.entries), (None, first.entries));
+    assert_eq!(['h', 'e'].map(|kind| ttl(&server, kind, first.id)), [-1; 2], "and it is open: it does not expire");
+}

@@ -110,3 +110,34 @@ async fn under_a_backlog_the_seed_decides_which_partitions_come_first() {
     }
     assert_eq!(store.due(1000, 3).await.unwrap().ids.len(), 160);
 }
+
+#[tokio::test]
+async fn a_page_that_leaves_something_due_behind_says_so_and_a_page_that_holds_all_does_not() {
+    let server = RedisServer::start();
+    let store = open_with_partitions(&server, 1).await.unwrap();
+    driven(&store).await;
+    for _ in 0..3 {
+        fresh(&store, &Create { next: park(Duration::ZERO), ..create() }).await;
+    }
+    for (limit, found, next_is_now) in [(2, 2, true), (3, 3, false), (4, 3, false)] {
+        let page = store.due(limit, 0).await.unwrap();
+        assert_eq!((page.ids.len(), page.next_in == Some(Duration::ZERO)), (found, next_is_now), "{limit}");
+        assert!(page.next_in.is_some());
+    }
+}
+
+#[tokio::test]
+async fn a_partition_that_cannot_be_read_does_not_stop_the_others() {
+    let server = RedisServer::start();
+    let store = open(&server).await;
+    let ids = [1, 2].map(|n| SagaId::from_bytes([n; 16]));
+    for id in ids {
+        fresh(&store, &Create { id, next: park(Duration::ZERO), ..create() }).await;
+    }
+    let _: String = server.admin(&["SET", &partition_key("due", ids[0]), "text"]);
+    assert_eq!(store.due(10, 0).await.unwrap().ids, [ids[1]]);
+    let alone = RedisServer::start();
+    let store = open_with_partitions(&alone, 1).await.unwrap();
+    let _: String = alone.admin(&["SET", "refrain:j:{s0}:due", "text"]);
+    assert!(matches!(store.due(10, 0).await, Err(StoreError::Corrupt(_))), "where no partition can be read, that is told");
+}
