@@ -87,14 +87,17 @@ async fn a_step_at_the_own_service_costs_its_record_two_more() {
 async fn an_embedded_store_is_asked_as_rarely() {
     const TRIPS: &str = "refrain_store_round_trips";
     let cars = Sidecars::with_files(Setup { saga: announcing(), lease: Some(LONG), ..Setup::default() }).await;
-    // Between two samples there may be a question of what is due, or some; not every time.
-    let mut costs = Vec::new();
+    // A sample may itself ask the store, and between two there may be a question of what is due: not every time.
+    let least = |costs: &[f64]| costs.iter().copied().fold(f64::INFINITY, f64::min);
+    let (mut idle, mut costs) = (Vec::new(), Vec::new());
     for number in 0..20 {
         let before = cars.first().metric(TRIPS).await;
+        let after = cars.first().metric(TRIPS).await;
+        idle.push(after - before);
         assert_eq!(announce(cars.first(), &format!("k{number}")).send().await.status, 201);
-        costs.push(cars.first().metric(TRIPS).await - before);
+        costs.push(cars.first().metric(TRIPS).await - after);
     }
-    assert_eq!(costs.iter().copied().fold(f64::INFINITY, f64::min), 6.0, "{costs:?}");
+    assert_eq!(least(&costs) - least(&idle), 6.0, "{costs:?} and {idle:?}");
 }
 
 /// Puts sagas into the store that wait for an hour.
@@ -130,8 +133,6 @@ async fn ten_thousand_sagas_that_wait_cost_a_new_one_nothing() {
     let (cars, relay) = relayed(announcing()).await;
     assert_eq!(cost(&relay, announce(cars.first(), "before"), "executed").await, 6);
     park(cars.redis.as_ref().unwrap()).await;
-    let waiting = cars.first().until_admin("/metrics", |metrics| metrics.text().contains("refrain_sagas_stored")).await;
-    drop(waiting);
     let (began, asked) = (Instant::now(), relay.others());
     for number in 0..20 {
         assert_eq!(cost(&relay, announce(cars.first(), &format!("k{number}")), "executed").await, 6);

@@ -2,6 +2,8 @@
 //!
 //! It takes strace, and a system that lets one process trace another: `scripts/test` leaves it out, and says so, where that is not so.
 
+use std::{ops::RangeInclusive, time::Duration};
+
 use futures_util::{StreamExt as _, stream};
 
 use super::kills::{COMPLETES, Plot, TURNS_BACK, Victim};
@@ -15,9 +17,14 @@ use crate::support::{
 /// Runs at a time.
 const AT_ONCE: usize = 4;
 
+/// Runs before the one that counts: the store's writer has then made more fsyncs than the thread that opened it.
+const BEFORE: usize = 4;
+/// An embedded store asks for no lease's end, and no renewal comes between.
+const LONG: Duration = Duration::from_secs(60);
+
 /// Fresh sidecars, of which the victim is traced.
 async fn traced(plot: Plot, victim: Victim, killed_at: Option<usize>) -> (Sidecars, Trace) {
-    let (around, trace) = (Surroundings::new(Setup::default()), Trace::new());
+    let (around, trace) = (Surroundings::new(Setup { lease: Some(LONG), ..Setup::default() }), Trace::new());
     let launcher = trace.launcher(killed_at);
     let (orders, billing) = match victim {
         Victim::Orders => {
@@ -30,17 +37,27 @@ async fn traced(plot: Plot, victim: Victim, killed_at: Option<usize>) -> (Sideca
         }
     };
     let cars = Sidecars { orders: vec![orders], billing, around, redis: None };
+    for _ in 0..BEFORE {
+        assert_eq!(Order::new().call(cars.first()).send().await.status, 201);
+    }
     plot.set(&cars);
     (cars, trace)
 }
 
-/// How many fsyncs there are before a run, and after it.
-async fn counted(plot: Plot, victim: Victim) -> (usize, usize) {
+/// The numbers of the fsyncs that a run makes.
+async fn counted(plot: Plot, victim: Victim) -> RangeInclusive<usize> {
     let (cars, trace) = traced(plot, victim, None).await;
     let (order, before) = (Order::new(), trace.fsyncs());
     let answer = order.call(cars.first()).send().await;
     assert_eq!(answer.status, plot.status, "{}", answer.text());
-    (before, trace.fsyncs())
+    let after = trace.fsyncs();
+    let mut grown = after.iter().filter(|(thread, count)| before.get(*thread) != Some(*count));
+    let (writer, last) = grown.next().expect("a run writes");
+    assert_eq!(grown.next(), None, "one thread writes");
+    let first = before[writer] + 1;
+    let others = after.iter().filter(|(thread, _)| *thread != writer);
+    assert!(others.into_iter().all(|(_, count)| *count < first), "another thread would die first: {after:?}");
+    first..=*last
 }
 
 async fn killed(plot: Plot, victim: Victim, n: usize) {
@@ -64,9 +81,9 @@ async fn killed(plot: Plot, victim: Victim, n: usize) {
 }
 
 async fn at_every_fsync(plot: Plot, victim: Victim, least: usize) {
-    let (before, after) = counted(plot, victim).await;
-    assert!(after - before >= least, "a run makes {} fsyncs only", after - before);
-    stream::iter(before + 1..=after).for_each_concurrent(AT_ONCE, |n| killed(plot, victim, n)).await;
+    let all = counted(plot, victim).await;
+    assert!(all.clone().count() >= least, "a run makes {all:?} only");
+    stream::iter(all).for_each_concurrent(AT_ONCE, |n| killed(plot, victim, n)).await;
 }
 
 #[cfg_attr(not(target_os = "linux"), ignore = "needs strace")]

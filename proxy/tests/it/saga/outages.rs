@@ -6,7 +6,7 @@ use crate::support::{
     books::Outcome::Kept,
     client::Call,
     gate::Moment,
-    refrain::{Refrain, Signal},
+    refrain::{Refrain, Signal, command},
     shop::{Endpoint, Fault},
     sidecars::{EMBEDDED, Order, Setup, Sidecars, Surroundings},
 };
@@ -14,10 +14,6 @@ use crate::support::{
 /// A lease that nobody can wait for: a saga is taken over only if it was handed back.
 const FOR_EVER: Duration = Duration::from_secs(600);
 const ADOPTED: &str = "refrain_sagas_adopted_total";
-
-fn leased(lease: Duration, more: &str) -> Setup {
-    Setup { lease: Some(lease), more: more.to_owned(), ..Setup::default() }
-}
 
 #[tokio::test]
 async fn while_the_store_is_away_nothing_is_begun_and_when_it_is_back_the_saga_goes_on() {
@@ -59,7 +55,7 @@ async fn a_store_that_keeps_silent_past_the_lease_is_survived() {
 
 #[tokio::test]
 async fn told_to_end_a_process_hands_its_sagas_back_at_once() {
-    let mut cars = Sidecars::with_redis(leased(FOR_EVER, ""), 2).await;
+    let mut cars = Sidecars::with_redis(Setup { lease: Some(FOR_EVER), ..Setup::default() }, 2).await;
     let gate = cars.shop().hold_at(Endpoint::Pay, Moment::After);
     let order = Order::new();
     let caller = order.call(cars.first()).start();
@@ -79,8 +75,9 @@ async fn told_to_end_a_process_hands_its_sagas_back_at_once() {
 }
 
 #[tokio::test]
-async fn a_process_that_cannot_wait_any_longer_hands_its_sagas_back_too() {
-    let mut cars = Sidecars::with_redis(leased(FOR_EVER, "limits: {drain: 300ms}\n"), 2).await;
+async fn the_sagas_of_a_process_that_cannot_wait_any_longer_are_taken_over() {
+    let setup = Setup { more: "limits: {drain: 300ms}\n".to_owned(), ..Setup::default() };
+    let mut cars = Sidecars::with_redis(setup, 2).await;
     let gate = cars.shop().hold_at(Endpoint::Pay, Moment::After);
     let order = Order::new();
     let _caller = tokio::spawn(order.call(cars.first()).try_send());
@@ -140,6 +137,10 @@ async fn a_peer_that_does_not_believe_it_parks_the_saga_with_an_alarm_and_it_goe
     cars.billing.kill9();
     cars.billing.rewrite(&cars.around.billing_yaml(EMBEDDED));
     cars.billing.restart().await;
+    // It is asked again in a minute, or when an operator says so.
+    let id = shown["id"].as_str().unwrap();
+    let said = command(&["sagas", "retry", id, "--reason", "the keys are the same now"], Some(cars.first().admin_address()));
+    assert!(said.status.success(), "{said:?}");
     let answer = order.settled(cars.first()).await;
     assert_eq!(answer.status, 201, "{}", answer.text());
     cars.shop().books(order.user).assert(Kept, order.amount, "the order");

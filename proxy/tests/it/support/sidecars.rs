@@ -89,6 +89,10 @@ impl Surroundings {
         let max = format!("{}ms", MAX_EXECUTION.as_millis());
         let (orders, notifications) = (self.shop.orders().url(), self.shop.notifications().url());
         let probe = probe("/internal/orders/");
+        let status_probe = format!(
+            "{{call: \"GET ${{request.path}}\", after: {max}, done: \"${{response.body.status == request.body.status}}\", response: {{status: \
+             200, body: \"${{response.body}}\"}}}}"
+        );
         format!(
             "store: {{url: \"{store}\"}}
 sagas: {{files: [\"{saga}\"]{of_sagas}}}
@@ -102,6 +106,9 @@ routes:
   - match: {{path: /internal/orders/, methods: [POST]}}
     access: saga
     idempotency: {{on_unknown: {{probe: {probe}}}}}
+  - match: {{template: \"/internal/orders/{{id}}/\", methods: [PATCH]}}
+    access: saga
+    idempotency: {{on_unknown: {{probe: {status_probe}}}}}
   - match: {{prefix: /internal/}}
     access: saga
 {more}",
