@@ -222,10 +222,10 @@ impl<S: Store + Journal, C: Caller> Driver<S, C> {
     fn count(&self, turn: &Turn, was: SagaState) {
         let metrics = &self.engine.context.metrics;
         for (direction, outcome) in turn.entries.iter().filter_map(|entry| counted(&entry.what)) {
-            metrics.saga_call(direction, outcome);
+            metrics.sagas.called(direction, outcome);
         }
         if turn.state != was {
-            metrics.saga_became(turn.state);
+            metrics.sagas.became(turn.state);
         }
         if turn.state == SagaState::Quarantined && was != turn.state {
             self.alarm(self.machine.reason().unwrap_or_default());
@@ -261,7 +261,7 @@ impl<S: Store + Journal, C: Caller> Driver<S, C> {
     async fn quarantine(&mut self, reason: &str, commands_taken: usize) -> Going {
         let now = self.appender.time.now();
         if self.appender.quarantine(now, reason, commands_taken).await == Write::Kept {
-            self.engine.context.metrics.saga_became(SagaState::Quarantined);
+            self.engine.context.metrics.sagas.became(SagaState::Quarantined);
             self.alarm(reason);
             if let Some(starter) = self.starter.take() {
                 let _gone = starter.send(Settled { state: SagaState::Quarantined, answer: None });

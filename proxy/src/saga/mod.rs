@@ -23,6 +23,7 @@ pub mod input;
 mod judge;
 pub mod leases;
 pub mod machine;
+pub mod operate;
 pub mod plan;
 pub mod prefer;
 pub mod recovery;

@@ -202,7 +202,7 @@ fn process(store: &Store, wakes: Wakes, script: Script, definitions: &[Arc<Saga>
         barrier: Barrier::default(),
     };
     let config = SagasConfig { definitions: definitions.to_vec(), lease, ..SagasConfig::default() };
-    let plan = Arc::new(ArcSwap::from_pointee(Plan::new(&config, None, Arc::new(NoUpstreams))));
+    let plan = Arc::new(ArcSwap::from_pointee(Plan::new(&config, None, None, Arc::new(NoUpstreams))));
     let shared = Shared {
         limits: limits(),
         connections: Arc::default(),

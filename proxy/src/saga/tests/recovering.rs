@@ -57,7 +57,7 @@ async fn what_a_dead_process_left_is_finished_by_another_with_the_same_keys() {
     assert_eq!(script.called(), ["one", "two", "two", "three"]);
     let keys = script.keys_of("two");
     assert_eq!(keys[0], keys[1]);
-    assert_eq!(second.engine.context.metrics.sagas_adopted.get(), 1);
+    assert_eq!(second.engine.context.metrics.sagas.adopted.get(), 1);
 }
 
 #[tokio::test]
@@ -98,7 +98,7 @@ async fn one_bad_saga_never_stops_the_others() {
         second.until_state(id, SagaState::Quarantined).await;
         assert_eq!(second.head(id).await.due_at, None, "it is not tried again and again");
     }
-    assert_eq!(second.engine.context.metrics.sagas_unreadable.get(), 2);
+    assert_eq!(second.engine.context.metrics.sagas.unreadable.get(), 2);
     stop.cancel();
 }
 
@@ -144,7 +144,7 @@ async fn parked_sagas_cost_a_new_one_nothing() {
         matches!(operation, Operation::Create | Operation::Append | Operation::Lease)
     });
     assert_eq!(of_sagas.count(), 4, "{new:?}");
-    assert_eq!(process.engine.context.metrics.sagas_adopted.get(), 0);
+    assert_eq!(process.engine.context.metrics.sagas.adopted.get(), 0);
 }
 
 #[tokio::test]
