@@ -51,6 +51,11 @@ pub const SAGA_SIGNATURE: HeaderName = HeaderName::from_static("saga-signature")
 /// `true`: settle what is in doubt, and forbid what has not begun.
 pub const SAGA_RESOLVE: HeaderName = HeaderName::from_static("saga-resolve");
 
+/// Which trace a request belongs to (W3C Trace Context, section 3.2).
+pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+/// What vendors add to it (section 3.3).
+pub const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+
 const SAGA_PREFIX: &str = "saga-";
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");

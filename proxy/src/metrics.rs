@@ -16,6 +16,21 @@ use prometheus_client::{
 
 use crate::idempotency::marker::Status as IdempotencyStatus;
 
+pub use self::sagas::{CallDirection, CallOutcome, Sagas};
+
+/// Label values as they are shown: lower case, words apart by `_`.
+macro_rules! label_values {
+    ($name:ident { $($variant:ident => $text:literal,)* }) => {
+        impl EncodeLabelValue for $name {
+            fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), std::fmt::Error> {
+                EncodeLabelValue::encode(&match self { $(Self::$variant => $text,)* }, encoder)
+            }
+        }
+    };
+}
+
+mod sagas;
+
 /// Upper bounds of the latency buckets, in seconds.
 const LATENCY_BUCKETS: [f64; 14] = [0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
 
@@ -39,6 +54,9 @@ pub struct Counters {
     pub late_replies: Counter,
     /// Completions that another owner's fence refused.
     pub fenced_completions: Counter,
+    breakers: Family<UpstreamLabel, Gauge>,
+    /// What sagas do.
+    pub sagas: Sagas,
     gauges: Gauges,
 }
 
@@ -73,6 +91,11 @@ struct RequestLabels {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RouteLabel {
     route: Arc<str>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct UpstreamLabel {
+    upstream: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -141,6 +164,8 @@ pub enum ClaimResult {
     InFlight,
     Unknown,
     Probe,
+    /// Of an undo.
+    NothingToUndo,
 }
 
 /// Why an outcome became unknown.
@@ -166,8 +191,16 @@ pub enum StoreOperation {
     Extend,
     Doubt,
     Release,
+    Undo,
     Settle,
     Reserve,
+    Create,
+    Append,
+    ExtendSagas,
+    Lease,
+    Due,
+    Attach,
+    Command,
 }
 
 /// What became of a reload.
@@ -184,17 +217,6 @@ struct StatusClass(u16);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct IdempotencyLabel(Option<IdempotencyStatus>);
-
-/// Label values as they are shown: lower case, words apart by `_`.
-macro_rules! label_values {
-    ($name:ident { $($variant:ident => $text:literal,)* }) => {
-        impl EncodeLabelValue for $name {
-            fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), std::fmt::Error> {
-                EncodeLabelValue::encode(&match self { $(Self::$variant => $text,)* }, encoder)
-            }
-        }
-    };
-}
 
 label_values!(Limit {
     Connections => "connections",
@@ -215,6 +237,7 @@ label_values!(ClaimResult {
     InFlight => "in_flight",
     Unknown => "unknown",
     Probe => "probe",
+    NothingToUndo => "nothing_to_undo",
 });
 label_values!(UnknownCause {
     Broken => "broken",
@@ -229,8 +252,16 @@ label_values!(StoreOperation {
     Extend => "extend",
     Doubt => "doubt",
     Release => "release",
+    Undo => "undo",
     Settle => "settle",
     Reserve => "reserve",
+    Create => "create",
+    Append => "append",
+    ExtendSagas => "extend_sagas",
+    Lease => "lease",
+    Due => "due",
+    Attach => "attach",
+    Command => "command",
 });
 label_values!(ReloadResult {
     Applied => "applied",
@@ -270,6 +301,8 @@ impl Metrics {
             overloaded: Family::default(),
             late_replies: Counter::default(),
             fenced_completions: Counter::default(),
+            breakers: Family::default(),
+            sagas: Sagas::default(),
             gauges: Gauges::default(),
         };
         counters.register();
@@ -303,6 +336,8 @@ impl Counters {
             "Completions refused, for another owner had the record",
             self.fenced_completions.clone(),
         );
+        at.register("upstream_breaker_open", "Whether saga calls leave an upstream alone", self.breakers.clone());
+        self.sagas.register(at);
         let gauges = self.gauges.clone();
         at.register("connections", "Open client connections", gauges.connections);
         at.register("requests_in_flight", "Requests under way", gauges.in_flight);
@@ -340,6 +375,11 @@ impl Counters {
     /// Counts a reload.
     pub fn reloaded(&self, result: ReloadResult) {
         self.reloads.get_or_create(&ReloadLabels { result }).inc();
+    }
+
+    /// Shows whether an upstream's breaker is open.
+    pub fn breaker(&self, upstream: &str, is_open: bool) {
+        self.breakers.get_or_create_owned(&UpstreamLabel { upstream: upstream.to_owned() }).set(i64::from(is_open));
     }
 
     /// Counts a refusal at a bound.

@@ -25,6 +25,8 @@ pub struct Peers {
 pub enum Trust {
     /// A step's call from a trusted peer.
     Step(StepCall),
+    /// A call of a trusted peer's saga that has no effect (`effect: none`, a probe), and so no key: it names its saga only.
+    Reading,
     /// An ordinary request; what it said of sagas is stripped.
     Plain,
     /// It claims to be a step's call and is not believed.
@@ -42,6 +44,9 @@ pub struct StepCall {
     pub resend: bool,
     /// Whether the driver only asks what became of the step (`Saga-Resolve: true`): it is not carried out any more.
     pub resolve: bool,
+    /// When the step was first sent, and for an undo the step that is undone, by the driver's store's clock (`Saga-First-Sent`): what
+    /// tells "it was never sent" from "it was forgotten". `None`: the driver does not say.
+    pub first_sent: Option<Timestamp>,
     /// For an undo: of what.
     pub undo: Option<UndoCall>,
 }
@@ -53,8 +58,6 @@ pub struct UndoCall {
     pub of: Key,
     /// Whether the driver has an answer that says that the step was carried out (`Saga-Undo-Knows: done`).
     pub knows_done: bool,
-    /// When the step was first sent, by the driver's store's clock (`Saga-First-Sent`); `None`: the peer does not say.
-    pub first_sent: Option<Timestamp>,
 }
 
 impl Peers {
@@ -69,11 +72,14 @@ impl Peers {
             return Trust::Plain;
         }
         let step_key = request.headers().get(headers::SAGA_STEP_KEY).map(|value| value.to_str().map(str::to_owned));
+        let is_trusted = self.networks.iter().any(|network| network.contains(&peer)) || self.is_signed(request);
         let Some(step_key) = step_key else {
+            if is_trusted && request.headers().contains_key(headers::SAGA_ID) {
+                return Trust::Reading;
+            }
             headers::strip_saga(request.headers_mut());
             return Trust::Plain;
         };
-        let is_trusted = self.networks.iter().any(|network| network.contains(&peer)) || self.is_signed(request);
         let key = step_key.ok().and_then(|text| as_key(&text));
         match (is_trusted, key) {
             (true, Some(key)) => step_call(key, request.headers()).map_or(Trust::Untrusted, Trust::Step),
@@ -121,10 +127,6 @@ fn step_call(key: Key, headers: &HeaderMap) -> Option<StepCall> {
                 None | Some("unknown") => false,
                 Some(_) => return None,
             },
-            first_sent: match text(headers::SAGA_FIRST_SENT)? {
-                None => None,
-                Some(ms) => Some(Timestamp::from_unix_ms(ms.parse().ok()?)),
-            },
         }),
     };
     Some(StepCall {
@@ -132,6 +134,10 @@ fn step_call(key: Key, headers: &HeaderMap) -> Option<StepCall> {
         saga: text(headers::SAGA_ID)?.unwrap_or_default().to_owned(),
         resend: text(headers::SAGA_IN_DOUBT)? == Some("resend"),
         resolve: text(headers::SAGA_RESOLVE)? == Some("true"),
+        first_sent: match text(headers::SAGA_FIRST_SENT)? {
+            None => None,
+            Some(ms) => Some(Timestamp::from_unix_ms(ms.parse().ok()?)),
+        },
         undo,
     })
 }

@@ -37,6 +37,13 @@ impl Timestamp {
         Self(self.0.saturating_add(whole_ms(by)))
     }
 
+    /// This time plus `by`, in whole milliseconds that have passed; saturates. For what has been measured, as [`Timestamp::plus`] is
+    /// for what is promised.
+    #[must_use]
+    pub fn plus_whole(self, by: Duration) -> Self {
+        Self(self.0.saturating_add(u64::try_from(by.as_millis()).unwrap_or(u64::MAX)))
+    }
+
     /// How long from `self` until `later`; zero if `later` is not later.
     pub fn until(self, later: Self) -> Duration {
         Duration::from_millis(later.0.saturating_sub(self.0))
@@ -65,4 +72,10 @@ pub fn monotonic_now() -> Instant {
 pub fn http_date(at: Timestamp) -> HeaderValue {
     let at = UNIX_EPOCH.checked_add(Duration::from_millis(at.0)).unwrap_or(UNIX_EPOCH);
     HeaderValue::from_str(&httpdate::fmt_http_date(at)).unwrap_or(HeaderValue::from_static("0"))
+}
+
+/// A point in time as HTTP writes it, in any of the three forms (RFC 9110, section 5.6.7); `None`: it is none, or before the epoch.
+pub fn parse_http_date(text: &str) -> Option<Timestamp> {
+    let since = httpdate::parse_http_date(text.trim()).ok()?.duration_since(UNIX_EPOCH).ok()?;
+    u64::try_from(since.as_millis()).ok().map(Timestamp)
 }

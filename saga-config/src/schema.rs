@@ -35,6 +35,7 @@ mod expected;
 mod format;
 mod load;
 mod map;
+mod partly;
 mod rules;
 mod scalar;
 mod supported;
@@ -45,6 +46,7 @@ mod walk;
 
 pub use format::{Format, STANDARD_FORMATS, parse_as};
 pub use load::{Loaded, load, load_with, pointer_along, read, read_with};
+pub use partly::{Partly, blamed, read_partly};
 pub use supported::unsupported_keywords;
 
 use crate::diagnostic::{self, Diagnostic};

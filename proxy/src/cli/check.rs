@@ -18,7 +18,8 @@ pub(super) fn check(file: Option<&Path>, overrides: &Overrides, format: Format) 
                 Format::Human => {
                     let what = file.map_or_else(|| "the configuration".to_owned(), |file| file.display().to_string());
                     let (routes, upstreams) = (config.routes.len(), config.upstreams.len());
-                    print(&format!("{what} is good: {upstreams} upstream(s), {routes} route(s)\n"))
+                    let sagas = config.sagas.definitions.len();
+                    print(&format!("{what} is good: {upstreams} upstream(s), {routes} route(s), {sagas} saga(s)\n"))
                 }
             }
         }

@@ -1,6 +1,9 @@
 //! `refrain run`: configuration → store → serve → signals → drain.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use saga_config::diagnostic::Diagnostic;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -9,11 +12,11 @@ use super::{Format, environment, show};
 use crate::{
     app::App,
     config::{
-        Config, StoreUrl,
+        Config, FilePattern, StoreUrl,
         load::{Loaded, Overrides, load},
     },
     metrics::ReloadResult,
-    reload::Watch,
+    reload::{Watch, Watched},
     telemetry,
 };
 
@@ -61,8 +64,9 @@ async fn serve(file: Option<PathBuf>, overrides: Overrides, config: Config) -> E
         }
     };
     announce(&app);
-    let mut watch = file.as_deref().map(Watch::new);
+    let mut watch = file.as_deref().map(|file| watch(file, &app.config().sagas.files));
     loop {
+        let patterns = app.config().sagas.files.clone();
         let changed = async {
             match &mut watch {
                 Some(watch) => watch.changed().await,
@@ -72,14 +76,30 @@ async fn serve(file: Option<PathBuf>, overrides: Overrides, config: Config) -> E
         tokio::select! {
             said = signals.next() => match said {
                 Said::Stop => break,
-                Said::Reload => reload(&mut app, file.as_deref(), &overrides, "SIGHUP"),
+                Said::Reload => reload(&mut app, file.as_deref(), &overrides, "SIGHUP").await,
             },
-            () = changed => reload(&mut app, file.as_deref(), &overrides, "the file changed"),
+            () = changed => reload(&mut app, file.as_deref(), &overrides, "a file changed").await,
+        }
+        if app.config().sagas.files != patterns {
+            // What changes between this reading of the files and the watching is found by another reading.
+            watch = file.as_deref().map(|file| self::watch(file, &app.config().sagas.files));
+            reload(&mut app, file.as_deref(), &overrides, "the files that sagas are read from are others").await;
         }
     }
     app.drain(async move { signals.stop().await }).await;
     tracing::info!("stopped");
     ExitCode::SUCCESS
+}
+
+/// Watches the configuration and the files of its sagas, those that come later as well.
+fn watch(file: &Path, patterns: &[FilePattern]) -> Watch {
+    let (main, patterns) = (file.to_owned(), patterns.to_vec());
+    Watch::new(move || Watched {
+        main: main.clone(),
+        // A folder that cannot be read has no files: that it could be read before is a change.
+        others: patterns.iter().flat_map(|pattern| pattern.files().unwrap_or_default()).collect(),
+        folders: patterns.iter().map(|pattern| pattern.folder().to_owned()).collect(),
+    })
 }
 
 /// Warnings are part of the log: what is legal and unwise does not stop anything.
@@ -105,19 +125,27 @@ fn announce(app: &App) {
         let endpoints = upstream.endpoints.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         tracing::info!(upstream = %upstream.name, endpoints, local = upstream.local, "upstream");
     }
+    for saga in &config.sagas.definitions {
+        let (method, path) = (&saga.trigger.method, &saga.trigger.path);
+        tracing::info!(saga = %saga.name, version = saga.version, definition = %saga.hash, "started by {method} {path}");
+    }
     for route in config.routes.iter().chain(&config.fallback) {
         let scope = route.policy.as_ref().map_or("off", |policy| policy.scope.as_str());
         tracing::info!(route = route.label, scope, "keyed requests are apart by scope");
     }
 }
 
-fn reload(app: &mut App, file: Option<&std::path::Path>, overrides: &Overrides, why: &str) {
-    let result = match load(file, overrides, &environment) {
-        Err(mistakes) => {
+async fn reload(app: &mut App, file: Option<&Path>, overrides: &Overrides, why: &str) {
+    let (path, given) = (file.map(Path::to_owned), overrides.clone());
+    // Elsewhere, for this thread renews leases: many sagas take their time.
+    let loaded = tokio::task::spawn_blocking(move || load(path.as_deref(), &given, &environment)).await;
+    let result = match loaded {
+        Err(error) => Err(error.to_string()),
+        Ok(Err(mistakes)) => {
             show(&mistakes, Format::Human);
             Err("it has mistakes".to_owned())
         }
-        Ok(Loaded { config, warnings }) => {
+        Ok(Ok(Loaded { config, warnings })) => {
             log(&warnings);
             app.reload(config).map_err(|error| error.to_string())
         }

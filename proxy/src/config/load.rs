@@ -8,12 +8,13 @@ use saga_config::{
 };
 
 use super::{
-    Config, Forwarded, SagaPeers, SagasConfig, Secret,
+    Config, Forwarded, SagaPeers, Secret,
     findings::Findings,
     limits::limits,
     raw::{self, Listen, Listener, Raw, Workers},
     read::read,
-    routes::routes,
+    routes::{Routes, routes},
+    sagas::sagas,
     secrets::{Surroundings, secret},
     store::store,
     together,
@@ -69,8 +70,9 @@ pub(super) fn from_source(
 fn config(raw: &Raw, in_file: Vec<String>, around: Surroundings<'_>, findings: &mut Findings) -> Config {
     let listeners = listeners(raw.listen.as_ref(), findings);
     let admin = admin(raw.admin.as_ref(), &listeners, findings);
-    let upstreams = upstreams(raw, in_file, findings);
-    let (routes, fallback) = routes(raw, &upstreams, findings);
+    let upstreams = upstreams(raw, in_file, around, findings);
+    let Routes { routes, fallback, trigger_policy } = routes(raw, &upstreams, findings);
+    let sagas = sagas(raw, &upstreams, around, findings);
     let limits = limits(raw.limits.as_ref().unwrap_or(&raw::Limits::default()), findings);
     let config = Config {
         listeners,
@@ -79,7 +81,7 @@ fn config(raw: &Raw, in_file: Vec<String>, around: Surroundings<'_>, findings: &
             Some(Workers::Number(number)) => usize::from(number).max(1),
             Some(Workers::Word(raw::Auto::Auto)) | None => workers::auto(),
         },
-        store: store(raw.store.as_ref().unwrap_or(&raw::Store::default()), around, findings),
+        store: store(raw.store.as_ref().unwrap_or(&raw::Store::default()), sagas.partitions, around, findings),
         upstreams: upstreams.sound,
         routes,
         fallback,
@@ -87,8 +89,9 @@ fn config(raw: &Raw, in_file: Vec<String>, around: Surroundings<'_>, findings: &
         forwarded: forwarded(raw.forwarded.as_ref()),
         saga_peers: raw.saga_peers.as_ref().map(|peers| saga_peers(peers, around, findings)).unwrap_or_default(),
         access_log: raw.access_log.unwrap_or(false),
-        sagas: SagasConfig::default(),
-        public_url: None,
+        sagas,
+        trigger_policy,
+        public_url: raw.public_url.as_ref().map(|url| url.0.clone()),
     };
     together::check(&config, findings);
     config

@@ -43,8 +43,15 @@ fn collect(document: &Document, node: &Node, at: &Pointer, spans: &mut Vec<Span>
         }
         Data::Null => {}
         Data::Bool(_) | Data::Number(_) | Data::String(_) => match tokens[..] {
-            ["store", "encryption", "keys", _, "key"] | ["saga_peers", "key"] => spans.push(inside_quotes(document, node)),
-            ["store", "encryption", "keys", _, "key", "env"] | ["saga_peers", "key", "env"] if !is_variable(node) => {
+            ["store", "encryption", "keys", _, "key"]
+            | ["saga_peers", "key"]
+            | ["upstreams", _, "auth"]
+            | ["upstreams", _, "auth", "bearer"] => spans.push(inside_quotes(document, node)),
+            ["store", "encryption", "keys", _, "key", "env"]
+            | ["saga_peers", "key", "env"]
+            | ["upstreams", _, "auth", "bearer", "env"]
+                if !is_variable(node) =>
+            {
                 spans.push(inside_quotes(document, node));
             }
             ["store", "url"] => spans.extend(credentials(document, node, |rest| rest)),

@@ -4,6 +4,7 @@
 //! what would be right. The serde mirror of the file is private to `raw`; `read` fills it, one module for each part of the file checks
 //! it, and `findings` collects what they say. Nothing else reads the file, and no secret of it is ever shown: `masking` sees to that.
 
+pub mod files;
 mod findings;
 mod idempotency;
 mod limits;
@@ -15,6 +16,7 @@ mod raw;
 mod read;
 mod reload;
 mod routes;
+mod sagas;
 mod schema;
 mod secrets;
 mod store;
@@ -30,6 +32,7 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 use http::{Method, Uri};
 use saga_config::{names::UpstreamName, saga::Saga, units::ByteCount};
 
+pub use self::files::FilePattern;
 pub use crate::{headers::Forwarded, idempotency::seal::EncryptionKey};
 
 use crate::idempotency::policy::Policy;
@@ -63,6 +66,8 @@ pub struct Config {
     pub access_log: bool,
     /// The sagas, and how they are run.
     pub sagas: SagasConfig,
+    /// What requests that start a saga are promised where their route has no policy, or there is no route.
+    pub trigger_policy: Arc<Policy>,
     /// Where clients reach this Refrain: the base of `Location`; `None`: locations are paths.
     pub public_url: Option<Uri>,
 }
@@ -78,6 +83,8 @@ pub struct SagasConfig {
     pub partitions: u16,
     /// How long an ended saga is kept.
     pub retention: Duration,
+    /// Where the definitions are read from.
+    pub files: Vec<FilePattern>,
 }
 
 impl Default for SagasConfig {
@@ -88,6 +95,7 @@ impl Default for SagasConfig {
             lease: Duration::from_secs(2),
             partitions: 16,
             retention: Duration::from_secs(7 * 24 * 60 * 60),
+            files: Vec::new(),
         }
     }
 }
@@ -119,6 +127,8 @@ pub struct StoreConfig {
     pub encryption: Vec<EncryptionKey>,
     /// Whether a Redis that may evict records is accepted.
     pub allow_eviction: bool,
+    /// As [`SagasConfig::partitions`].
+    pub saga_partitions: u16,
 }
 
 /// Which backend, and where.
@@ -225,6 +235,15 @@ pub struct RouteMatch {
     pub methods: Vec<Method>,
     /// Which host (without port, lower case); `None`: all.
     pub host: Option<String>,
+}
+
+/// What a saga's trigger matches (see [`saga_config::saga::Trigger::path`]).
+///
+/// # Errors
+///
+/// What is wrong with the path, in words.
+pub fn trigger_path(text: &str) -> Result<PathMatch, String> {
+    paths::trigger(text).map_err(|mistake| format!("{}: {}", mistake.message, mistake.help))
 }
 
 /// Which paths a route matches.

@@ -44,6 +44,15 @@ pub(super) fn template(text: &str) -> Result<PathMatch, Mistake> {
     Ok(PathMatch::Template(segments))
 }
 
+/// The path of a saga's trigger: exact, or with placeholders.
+///
+/// # Errors
+///
+/// What is wrong, and what would be right.
+pub(super) fn trigger(text: &str) -> Result<PathMatch, Mistake> {
+    if text.contains(['{', '}']) { template(text) } else { exact(text) }
+}
+
 fn one_segment(text: &str, earlier: &[Segment]) -> Result<Segment, Mistake> {
     if text.contains('*') {
         return mistake(

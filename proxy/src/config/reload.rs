@@ -1,6 +1,6 @@
 //! What a reload can change, and what it cannot.
 
-use super::{Config, Limits};
+use super::{Config, Limits, SagasConfig};
 
 impl Config {
     /// The settings that differ from `old` and need a restart, as they are called in the file.
@@ -15,6 +15,8 @@ impl Config {
             ("store.timeout", new_store.timeout != old_store.timeout),
             ("store.encryption", new_store.encryption != old_store.encryption),
             ("store.allow_eviction", new_store.allow_eviction != old_store.allow_eviction),
+            ("sagas.lease", self.sagas.lease != old.sagas.lease),
+            ("sagas.partitions", self.sagas.partitions != old.sagas.partitions),
             ("limits.header_bytes", new.header_bytes != before.header_bytes),
             ("limits.headers", new.headers != before.headers),
             ("limits.connections", new.connections != before.connections),
@@ -35,6 +37,7 @@ impl Config {
             workers: old.workers,
             store: old.store.clone(),
             limits: Limits { drain: self.limits.drain, ..old.limits },
+            sagas: SagasConfig { lease: old.sagas.lease, partitions: old.sagas.partitions, ..self.sagas },
             ..self
         }
     }

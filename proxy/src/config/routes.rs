@@ -8,7 +8,7 @@ use saga_config::{
 };
 
 use super::{
-    Access, PathMatch, RouteConfig, RouteMatch, Segment,
+    Access, PathMatch, RouteConfig, RouteMatch, Segment, UpstreamConfig,
     findings::Findings,
     idempotency::{About, Presets, Written, policy},
     paths::{self, Mistake},
@@ -24,12 +24,18 @@ use crate::{idempotency::policy::Policy, router::clash};
 /// The label of the route that takes what no other does.
 const FALLBACK: &str = "*";
 
-/// The routes, and the one of everything else if there is a local upstream.
-pub(super) fn routes(
-    raw: &Raw,
-    upstreams: &Upstreams,
-    findings: &mut Findings,
-) -> (Vec<Arc<RouteConfig>>, Option<Arc<RouteConfig>>) {
+/// Which requests go where.
+#[derive(Debug)]
+pub(super) struct Routes {
+    pub(super) routes: Vec<Arc<RouteConfig>>,
+    /// Of everything else, if there is a local upstream.
+    pub(super) fallback: Option<Arc<RouteConfig>>,
+    /// Of requests that start a saga, where their route has no policy or there is none.
+    pub(super) trigger_policy: Arc<Policy>,
+}
+
+/// Which requests go where.
+pub(super) fn routes(raw: &Raw, upstreams: &Upstreams, findings: &mut Findings) -> Routes {
     let all = &upstreams.sound;
     let mut policies = Policies::new(raw);
     let mut matchers: Vec<(Pointer, RouteMatch)> = Vec::new();
@@ -59,7 +65,9 @@ pub(super) fn routes(
         })),
         Named::Reported | Named::Unknown => None,
     };
-    (routes, fallback)
+    let of_fallback = fallback.as_ref().and_then(|fallback| fallback.policy.clone());
+    let trigger_policy = of_fallback.unwrap_or_else(|| policies.of_triggers(all.first()));
+    Routes { routes, fallback, trigger_policy }
 }
 
 fn check_clash(matcher: &RouteMatch, at: &Pointer, earlier: &[(Pointer, RouteMatch)], findings: &mut Findings) {
@@ -109,6 +117,16 @@ impl<'a> Policies<'a> {
         let presets = &self.presets;
         let shared = self.shared.entry((upstream, about.access == Access::Saga));
         shared.or_insert_with(|| policy(&written, presets, &about, findings).map(Arc::new)).clone()
+    }
+
+    /// By what stands at the top, or by the defaults. What is wrong at the top is told by the routes that go by it.
+    fn of_triggers(&self, upstream: Option<&Arc<UpstreamConfig>>) -> Arc<Policy> {
+        let written = Written { route: None, top: self.top_rules() };
+        let of = |upstream: &Arc<UpstreamConfig>| {
+            policy(&written, &self.presets, &About { upstream, access: Access::Public }, &mut Findings::default())
+        };
+        // Without an upstream there is no configuration.
+        Arc::new(upstream.and_then(of).unwrap_or_else(|| Policy::of_steps(std::time::Duration::ZERO)))
     }
 
     fn top_rules(&self) -> Option<(Pointer, &'a Rules)> {

@@ -1,6 +1,9 @@
 //! What is right alone and wrong together.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::{
+    collections::HashSet,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+};
 
 use http::Uri;
 use saga_config::yaml::Pointer;
@@ -11,6 +14,7 @@ use crate::idempotency::policy::Policy;
 /// Checks the parts of a configuration against each other.
 pub(super) fn check(config: &Config, findings: &mut Findings) {
     check_loops(config, findings);
+    check_signatures(config, findings);
     let routes = config.routes.iter().chain(&config.fallback);
     let policies: Vec<&Policy> = routes.filter_map(|route| route.policy.as_deref()).collect();
     let root = Pointer::root();
@@ -26,7 +30,8 @@ pub(super) fn check(config: &Config, findings: &mut Findings) {
             format!("write at least {largest}"),
         );
     }
-    let lease = policies.iter().map(|policy| policy.lease).min();
+    let of_sagas = (!config.sagas.definitions.is_empty()).then_some(config.sagas.lease);
+    let lease = policies.iter().map(|policy| policy.lease).chain(of_sagas).min();
     if lease.is_some_and(|lease| config.store.timeout >= lease) {
         let message = "an operation may take as long as a lease lasts: a renewal could come too late";
         findings.warning(
@@ -46,6 +51,18 @@ fn check_loops(config: &Config, findings: &mut Findings) {
         if upstream.endpoints.iter().any(own) {
             let at = Pointer::root().child("upstreams").child(upstream.name.as_str()).child("url");
             findings.error("loop", &at, "this Refrain listens at this address itself", "write the address of the service");
+        }
+    }
+}
+
+/// What is signed is the target as the other Refrain gets it.
+fn check_signatures(config: &Config, findings: &mut Findings) {
+    for upstream in config.upstreams.iter().filter(|upstream| upstream.refrain && config.saga_peers.key.is_some()) {
+        let paths: HashSet<&str> = upstream.endpoints.iter().map(|endpoint| endpoint.path().trim_end_matches('/')).collect();
+        if paths.len() > 1 {
+            let at = Pointer::root().child("upstreams").child(upstream.name.as_str()).child("url");
+            let message = "saga calls to a Refrain are signed with their path, which differs between these endpoints";
+            findings.error("different-paths", &at, message, "give all endpoints the same path");
         }
     }
 }

@@ -6,25 +6,29 @@ use saga_config::{
 };
 
 /// Where (`*` is any key or item), and what to do instead.
-const UNSUPPORTED: [(&[&str], &str); 11] = [
-    (&["sagas"], "remove it: this version makes keyed requests happen once, and runs no sagas"),
-    (&["secrets"], "remove it: only sagas and upstream credentials use secrets"),
-    (&["public_url"], "remove it: only sagas have addresses of their own"),
+const UNSUPPORTED: [(&[&str], &str); 6] = [
+    (&["secrets"], "remove it: an upstream's own credentials are its `auth`"),
     (
         &["authentication"],
         "remove it, and let the service verify tokens; `idempotency.scope` can be any expression over the request",
     ),
     (&["saga_peers", "mtls"], "use `key` or `networks`"),
-    (&["upstreams", "*", "auth"], "remove it: clients' own credentials are passed on"),
-    (&["upstreams", "*", "breaker"], "remove it, and bound the requests under way with `max_in_flight`"),
-    (&["upstreams", "*", "idempotency_window"], "remove it: only sagas look at it"),
     (&["listen", "*", "transparent"], "remove it, and send clients to the address itself"),
     (&["listen", "*", "tls"], "remove it, and let what stands in front end TLS"),
     (&["listen", "*", "proxy_protocol"], "remove it: clients' addresses are those of their TCP connections"),
 ];
 
+/// Values of a key that are known and not supported.
+const UNSUPPORTED_DURABILITY: [&str; 2] = ["decisions", "all"];
+
 /// Reports everything in `document` that is not supported yet.
 pub(super) fn find(document: &Document, found: &mut Vec<Diagnostic>) {
+    let durability = Pointer::root().child("sagas").child("durability");
+    if let Some(value) = document.node(&durability).and_then(Node::as_str).filter(|text| UNSUPPORTED_DURABILITY.contains(text)) {
+        let message = format!("`sagas.durability: {value}` is not supported yet");
+        let help = "write `store`: an entry counts as written when the store says so, and how safe that is, its own settings say";
+        found.push(Diagnostic::error("not-supported", document.place(&durability), message).with_help(help));
+    }
     for (path, instead) in UNSUPPORTED {
         for at in places(document.root(), &Pointer::root(), path) {
             let name = path.iter().copied().filter(|token| *token != "*").collect::<Vec<_>>().join(".");

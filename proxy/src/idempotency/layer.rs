@@ -1,42 +1,39 @@
-//! The layer that makes keyed requests happen once: it reads the request, names its record, and starts the exchange.
+//! The layer that makes keyed requests happen once: it names a request's record, and starts the exchange.
 
 use std::{
     convert::Infallible,
     pin::Pin,
     sync::Arc,
     task::{Context as TaskContext, Poll},
+    time::Duration,
 };
 
-use bytes::Bytes;
-use http::{Response, header};
+use http::Response;
 use tokio::sync::oneshot;
 
 use super::{
     answer,
     context::Context,
-    exchange::{self, Keyed, Sender},
-    fingerprint::fingerprint,
-    key::{self, Key, KeyError},
+    exchange::{self, Keyed, OfStep, Purpose, Sender, Undoing},
+    intake::{self, NotRead, Read, Start},
+    key::Key,
     marker::{self, Status},
-    name::{self, ScopeValue},
-    policy::{Dedupe, OnStoreLoss, OverBody, Policy, Scope},
+    name,
+    policy::{Dedupe, OnStoreLoss, Policy},
     verdict::CallKind,
     view::RequestView,
 };
 use crate::{
-    body::{Body, Collected, Share, collect},
+    body::Body,
     ids::HashKey,
-    metrics::{Limit, StoreOperation},
-    pass::{pass, wants_upgrade},
+    metrics::StoreOperation,
+    pass::pass,
     peers::StepCall,
     problem::{Problem, ProblemName},
     server::Shared,
-    store::Store,
+    store::{Absence, FirstSend, Store},
     upstream::Call,
 };
-
-/// Bodies from this size on are fingerprinted on another thread, so that a core's other connections do not wait.
-const LARGE_BODY: usize = 128 * 1024;
 
 /// Wraps a service that sends calls.
 #[derive(Debug)]
@@ -100,25 +97,21 @@ impl<S: Store, U: Sender> tower::Service<Protected> for Idempotency<S, U> {
     }
 }
 
-/// What a request is, before its body is read.
-enum Start {
-    /// Nothing to protect; with what to say of it, if anything.
-    Pass(Option<Status>),
-    /// A key in the headers.
-    Keyed(Key, CallKind),
-    /// The key is in the body, perhaps.
-    KeyFromBody,
-}
-
 impl<S: Store, U: Sender> Idempotency<S, U> {
     async fn handle(self, protected: Protected) -> Response<Body> {
         let Protected { call, policy, step } = protected;
-        let resend = step.as_ref().is_some_and(|step| step.resend);
-        match start(&call, &policy, step) {
+        if let Some(step) = step {
+            let key = step.key.clone();
+            return match contradiction(&step) {
+                Some(detail) => answer::problem(Problem::new(ProblemName::Malformed, detail), policy.dialect),
+                None => self.protect(call, policy, Some(key), Some(step)).await,
+            };
+        }
+        match intake::start(&call.request, &policy) {
             Err(problem) => answer::problem(problem, policy.dialect),
             Ok(Start::Pass(status)) => self.pass(call, status).await,
-            Ok(Start::Keyed(key, kind)) => self.protect(call, policy, Some(key), kind, resend).await,
-            Ok(Start::KeyFromBody) => self.protect(call, policy, None, CallKind::Client, false).await,
+            Ok(Start::Keyed(key)) => self.protect(call, policy, Some(key), None).await,
+            Ok(Start::KeyFromBody) => self.protect(call, policy, None, None).await,
         }
     }
 
@@ -130,14 +123,8 @@ impl<S: Store, U: Sender> Idempotency<S, U> {
         response
     }
 
-    async fn protect(
-        self,
-        mut call: Call,
-        policy: Arc<Policy>,
-        key: Option<Key>,
-        kind: CallKind,
-        resend: bool,
-    ) -> Response<Body> {
+    async fn protect(self, mut call: Call, policy: Arc<Policy>, key: Option<Key>, step: Option<StepCall>) -> Response<Body> {
+        let kind = if step.is_some() { CallKind::Step } else { CallKind::Client };
         let hash_key = match self.context.store.hash_key().await {
             Ok(hash_key) => hash_key,
             Err(error) => {
@@ -146,36 +133,37 @@ impl<S: Store, U: Sender> Idempotency<S, U> {
                 return self.without_store(call, &policy, kind, key.as_ref()).await;
             }
         };
-        let (bytes, trailers, share) = match self.read(&mut call, &policy, kind).await {
+        let Read { bytes, trailers, share } = match intake::read(&mut call.request, &policy, kind, &self.context).await {
             Ok(read) => read,
-            Err(NotRead::Answer(response)) => return *response,
+            Err(NotRead::Refused(problem)) => return answer::problem(problem, policy.dialect),
             Err(NotRead::TooLarge) => return self.pass(call, Some(Status::Unprotected)).await,
         };
         let view = RequestView::new(&call.request, &bytes);
         let key = match key.map_or_else(|| view.key(&policy), |key| Ok(Some(key))) {
             Ok(Some(key)) => key,
-            Ok(None) if policy.key.required => return answer::problem(key_missing(&policy), policy.dialect),
+            Ok(None) if policy.key.required => return answer::problem(intake::key_missing(&policy), policy.dialect),
             Ok(None) => {
                 *call.request.body_mut() = Body::with_trailers(bytes, trailers);
                 return self.pass(call, None).await;
             }
-            Err(error) => return answer::problem(key_invalid(&error, None), policy.dialect),
+            Err(error) => return answer::problem(intake::key_invalid(&error, None), policy.dialect),
         };
-        let scope = match scope(&call, &policy, kind, &view) {
+        let scope = match intake::scope(call.request.headers(), &policy, kind, &view) {
             Ok(scope) => scope,
-            Err(detail) => return answer::problem(Problem::new(ProblemName::KeyInvalid, detail), policy.dialect),
+            Err(problem) => return answer::problem(problem, policy.dialect),
         };
-        let fingerprint = self.fingerprint(hash_key, &call, &policy, &bytes).await;
+        let fingerprint = intake::fingerprint(hash_key, &call.request, &policy, &bytes).await;
         let upstream = call.upstream.config().name.as_str();
-        let name = match kind {
-            CallKind::Client => name::record_name(&hash_key, &scope, upstream, &key),
-            CallKind::Step => name::step_name(&hash_key, upstream, &key),
+        let name = match &step {
+            None => name::record_name(&hash_key, &scope, upstream, &key),
+            Some(step) => name::step_name(&hash_key, &step.saga, upstream, &key),
         };
+        let step = step.map(|step| self.of_step(step, &hash_key, upstream, &policy));
         let by_payload = policy.dedupe == Dedupe::Payload && kind == CallKind::Client;
         let payload = by_payload.then(|| name::payload_name(&hash_key, &scope, upstream, &fingerprint));
         *call.request.body_mut() = Body::with_trailers(bytes.clone(), trailers);
         let dialect = policy.dialect;
-        let keyed = Keyed { name, payload, fingerprint, policy, kind, resend, key, call, body: bytes, share };
+        let keyed = Keyed { name, payload, fingerprint, policy, step, key, call, body: bytes, share };
         let (caller, answer) = oneshot::channel();
         self.shared.tasks.spawn(exchange::run(self.context, self.inner, keyed, caller));
         // The exchange goes on if this is dropped: a client that hangs up cancels only its own waiting.
@@ -184,60 +172,23 @@ impl<S: Store, U: Sender> Idempotency<S, U> {
         })
     }
 
-    /// Reads the request's body whole.
-    async fn read(
-        &self,
-        call: &mut Call,
-        policy: &Policy,
-        kind: CallKind,
-    ) -> Result<(Bytes, Option<http::HeaderMap>, Share), NotRead> {
-        let body = std::mem::take(call.request.body_mut());
-        let cap = policy.max_request_body.get();
-        let until = tokio::time::Instant::now() + policy.max_execution;
-        match collect(body, cap, &self.context.budget, Some(until)).await {
-            Collected::Whole { bytes, trailers, share } => {
-                // The body is here: nobody waits for a "100 Continue" any more.
-                call.request.headers_mut().remove(header::EXPECT);
-                Ok((bytes, trailers, share))
-            }
-            Collected::Over(body) if policy.over_request_body == OverBody::Unprotected && kind == CallKind::Client => {
-                *call.request.body_mut() = body;
-                Err(NotRead::TooLarge)
-            }
-            Collected::Over(_) => {
-                let detail = format!("a protected request's body may have {} at most", policy.max_request_body);
-                Err(NotRead::problem(Problem::new(ProblemName::TooLarge, detail), policy))
-            }
-            Collected::NoBudget(_) => {
-                self.context.metrics.refused_at(Limit::Buffered);
-                let problem = Problem::new(ProblemName::Overloaded, "too many request bodies are held at once");
-                Err(NotRead::problem(problem, policy))
-            }
-            Collected::Broken(error) => {
-                let detail = format!("the request's body broke off: {error}");
-                Err(NotRead::problem(Problem::new(ProblemName::BodyIncomplete, detail), policy))
-            }
-            Collected::TimedOut => {
-                let detail = "the request's body did not end in time";
-                Err(NotRead::problem(Problem::new(ProblemName::BodyIncomplete, detail), policy))
-            }
-        }
-    }
-
-    async fn fingerprint(&self, hash_key: HashKey, call: &Call, policy: &Arc<Policy>, bytes: &Bytes) -> crate::ids::Fingerprint {
-        let request = &call.request;
-        if bytes.len() < LARGE_BODY {
-            return fingerprint(&hash_key, &policy.fingerprint, request.method(), request.uri(), request.headers(), bytes);
-        }
-        let (method, uri, headers) = (request.method().clone(), request.uri().clone(), request.headers().clone());
-        let (for_thread, body) = (Arc::clone(policy), bytes.clone());
-        let computed =
-            tokio::task::spawn_blocking(move || fingerprint(&hash_key, &for_thread.fingerprint, &method, &uri, &headers, &body));
-        match computed.await {
-            Ok(computed) => computed,
-            // The runtime is going down, or the pool's thread died: here, then.
-            Err(_) => fingerprint(&hash_key, &policy.fingerprint, request.method(), request.uri(), request.headers(), bytes),
-        }
+    /// What a saga's driver wants, in the words of the records.
+    fn of_step(&self, step: StepCall, hash_key: &HashKey, upstream: &str, policy: &Policy) -> OfStep {
+        let terms = self.context.barrier.terms(upstream);
+        let kept_for = terms.map_or(Duration::ZERO, |terms| terms.kept_for.min(policy.ttl));
+        let since = step.first_sent.map(|at| Absence::ProofSince(FirstSend { at, kept_for }));
+        let purpose = match step.undo {
+            Some(undo) => Purpose::Undo(Undoing {
+                step: name::step_name(hash_key, &step.saga, upstream, &undo.of),
+                key: undo.of,
+                knows_done: undo.knows_done,
+                absence: since.unwrap_or(Absence::NoProof),
+                step_may_act_for: terms.map_or(policy.max_execution, |terms| terms.may_act_for.max(policy.max_execution)),
+            }),
+            None if step.resolve => Purpose::Ask(since.unwrap_or(Absence::Proof)),
+            None => Purpose::Act,
+        };
+        OfStep { resend: step.resend, purpose }
     }
 
     /// The store has not said how records are named: nothing can be claimed.
@@ -249,60 +200,11 @@ impl<S: Store, U: Sender> Idempotency<S, U> {
     }
 }
 
-/// Why a body was not read.
-enum NotRead {
-    /// It is too large to be protected; it is in the call again.
-    TooLarge,
-    Answer(Box<Response<Body>>),
-}
-
-impl NotRead {
-    fn problem(problem: Problem, policy: &Policy) -> Self {
-        Self::Answer(Box::new(answer::problem(problem, policy.dialect)))
+/// What a driver cannot mean.
+fn contradiction(step: &StepCall) -> Option<&'static str> {
+    let undo = step.undo.as_ref()?;
+    if step.resolve {
+        return Some("an undo is carried out: what became of it is not asked with `Saga-Resolve`");
     }
-}
-
-fn start(call: &Call, policy: &Policy, step: Option<StepCall>) -> Result<Start, Problem> {
-    if let Some(StepCall { key, .. }) = step {
-        return Ok(Start::Keyed(key, CallKind::Step));
-    }
-    let request = &call.request;
-    let sent = headers_have_key(request.headers(), policy);
-    if !policy.methods.contains(request.method()) {
-        return Ok(Start::Pass(sent.then_some(Status::Ignored)));
-    }
-    let cannot_keep = wants_upgrade(request) || crate::headers::is_grpc(request.headers());
-    if cannot_keep {
-        return Ok(Start::Pass(sent.then_some(Status::Unprotected)));
-    }
-    match key::find(request.headers(), &policy.key.headers, &policy.key.form) {
-        Ok(Some(key)) => Ok(Start::Keyed(key, CallKind::Client)),
-        Ok(None) if policy.key.from.is_some() => Ok(Start::KeyFromBody),
-        Ok(None) if policy.key.required => Err(key_missing(policy)),
-        Ok(None) => Ok(Start::Pass(None)),
-        Err(error) => Err(key_invalid(&error, key::as_sent(request.headers(), &policy.key.headers))),
-    }
-}
-
-fn headers_have_key(headers: &http::HeaderMap, policy: &Policy) -> bool {
-    policy.key.headers.iter().any(|name| headers.contains_key(name))
-}
-
-fn key_missing(policy: &Policy) -> Problem {
-    let names = policy.key.headers.iter().map(http::HeaderName::as_str).collect::<Vec<_>>().join(" or ");
-    Problem::new(ProblemName::KeyMissing, format!("this route needs a key in {names}"))
-}
-
-fn key_invalid(error: &KeyError, sent: Option<String>) -> Problem {
-    Problem::new(ProblemName::KeyInvalid, error.to_string()).key_as_sent(sent)
-}
-
-fn scope(call: &Call, policy: &Policy, kind: CallKind, view: &RequestView<'_>) -> Result<ScopeValue, String> {
-    match &policy.scope {
-        // A step's key is unique by itself.
-        _ if kind == CallKind::Step => Ok(ScopeValue::Global),
-        Scope::Authorization => Ok(name::authorization_scope(call.request.headers())),
-        Scope::Global => Ok(ScopeValue::Global),
-        Scope::Expression(template) => view.scope(template),
-    }
+    (undo.of == step.key).then_some("an undo has a key of its own, other than its step's")
 }

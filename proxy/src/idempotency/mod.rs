@@ -1,6 +1,7 @@
 //! Keyed requests happen once.
 //!
-//! Data flows one way: [`layer`] reads a request and names its record ([`mod@key`], [`name`], [`mod@fingerprint`], under a [`policy`]);
+//! Data flows one way: [`intake`] reads a request ([`mod@key`], [`mod@fingerprint`], under a [`policy`]); [`layer`] names its record
+//! ([`name`]);
 //! [`exchange`] claims it, sends it, judges the answer ([`verdict`]), records it ([`response`], [`seal`]) and answers;
 //! [`lease`] and [`heartbeat`] keep claims alive, [`backlog`] makes the writes that could not be made in time, [`probe`] asks a
 //! service what nobody knows.
@@ -10,16 +11,19 @@
 
 mod answer;
 pub mod backlog;
+pub mod barrier;
 pub mod canonical;
 pub mod context;
 pub mod exchange;
 pub mod fingerprint;
 pub mod heartbeat;
+pub mod intake;
 pub mod key;
 pub mod layer;
 pub mod lease;
 pub mod marker;
 pub mod name;
+pub mod note;
 pub mod pointer;
 pub mod policy;
 pub mod probe;

@@ -178,8 +178,6 @@ pub struct SendEffect {
     pub key: String,
     /// The number of the send, from 1, over all starts and askings of this generation as far as this driver knows.
     pub attempt: u32,
-    /// When this call's first send was journalled (`Saga-First-Sent` of a forward call; an undo's is in [`UndoFacts`]).
-    pub first_sent: Timestamp,
     /// The request.
     pub request: FrozenRequest,
     /// Whether the upstream's own credentials go with it.
@@ -190,6 +188,9 @@ pub struct SendEffect {
     pub resend: bool,
     /// `Saga-Resolve`: whether this only asks what became of it (invariant 10).
     pub resolve: bool,
+    /// When this call's first start was journalled, where this is a later send: a participant that is only asked what became of it
+    /// tells by it "never seen" from "forgotten". `None`: it is the first.
+    pub first_sent: Option<Timestamp>,
     /// For an undo.
     pub undo: Option<UndoFacts>,
     /// How long to wait for the answer.

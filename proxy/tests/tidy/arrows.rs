@@ -39,6 +39,7 @@ const MAY_USE: [(&str, &[&str]); 32] = [
             "metrics",
             "peers",
             "problem",
+            "router",
             "server",
             "store",
             "time",
@@ -98,12 +99,12 @@ const HOMES: [(&str, &[&str]); 16] = [
     ("socket2", &["server::listener"]),
     ("tokio_rustls", &["upstream::connect"]),
     ("chacha20poly1305", &["idempotency::seal"]),
-    ("postcard", &["idempotency::response", "store::embedded::codec"]),
+    ("postcard", &["idempotency::response", "store::embedded::codec", "store::embedded::sagas::codec"]),
     ("httpdate", &["time"]),
 ];
 
 /// Pure: what they compute depends on their arguments alone.
-const PURE: [&str; 20] = [
+const PURE: [&str; 25] = [
     "headers",
     "router",
     "idempotency::canonical",
@@ -115,6 +116,9 @@ const PURE: [&str; 20] = [
     "idempotency::policy",
     "idempotency::response",
     "idempotency::verdict",
+    "saga::call::breaker::state",
+    "saga::call::classify",
+    "saga::call::request",
     "saga::backoff",
     "saga::entry",
     "saga::judge",
@@ -122,6 +126,8 @@ const PURE: [&str; 20] = [
     "saga::render",
     "saga::state",
     "saga::turn",
+    "store::journal::rules",
+    "store::journal::rules::checks",
     "store::reservation",
     "store::transition",
 ];

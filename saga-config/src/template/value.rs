@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use super::{RenderError, Template, TemplateError};
 use crate::expr::{Bindings, Expression, Names};
+use crate::yaml::Pointer;
 
 /// Deepest tree.
 const DEPTH: usize = 64;
@@ -72,6 +73,13 @@ impl ValueTemplate {
         expressions
     }
 
+    /// The texts with expressions in them, in the order they stand, and where.
+    pub fn templates(&self) -> Vec<(Pointer, &Template)> {
+        let mut templates = Vec::new();
+        self.0.templates(&Pointer::root(), &mut templates);
+        templates
+    }
+
     /// The value, if there is no expression in it.
     pub fn constant(&self) -> Option<&Value> {
         match &self.0 {
@@ -100,6 +108,15 @@ impl Node {
             Self::Template(template) => expressions.extend(template.expressions().map(|(expression, _)| expression)),
             Self::List(nodes) => nodes.iter().for_each(|node| node.collect(expressions)),
             Self::Map(nodes) => nodes.iter().for_each(|(_, node)| node.collect(expressions)),
+        }
+    }
+
+    fn templates<'t>(&'t self, at: &Pointer, templates: &mut Vec<(Pointer, &'t Template)>) {
+        match self {
+            Self::Constant(_) => {}
+            Self::Template(template) => templates.push((at.clone(), template)),
+            Self::List(nodes) => nodes.iter().enumerate().for_each(|(index, node)| node.templates(&at.child(index), templates)),
+            Self::Map(nodes) => nodes.iter().for_each(|(key, node)| node.templates(&at.child(key), templates)),
         }
     }
 

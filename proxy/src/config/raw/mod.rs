@@ -6,6 +6,7 @@
 
 pub(super) mod idempotency;
 pub(super) mod route;
+pub(super) mod sagas;
 mod store_url;
 pub(super) mod text;
 pub(super) mod upstream;
@@ -50,6 +51,10 @@ pub(super) struct Raw {
     pub(super) forwarded: Option<Forwarded>,
     /// Whose saga calls are believed. Without any, requests that claim to be saga calls are refused or stripped of that claim.
     pub(super) saga_peers: Option<SagaPeers>,
+    /// The sagas, and how they are run.
+    pub(super) sagas: Option<sagas::Sagas>,
+    /// Where clients reach this Refrain: what stands before the addresses of sagas that they are told. Absent: they are told paths.
+    pub(super) public_url: Option<text::Endpoint>,
     /// Whether every request gets a line in the log.
     #[schemars(extend("default" = false))]
     pub(super) access_log: Option<bool>,

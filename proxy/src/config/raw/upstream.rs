@@ -4,7 +4,7 @@ use saga_config::units::DurationText;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::text::Endpoint;
+use super::{Secret, text::Endpoint};
 
 /// A service that requests go to.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -46,6 +46,31 @@ pub(in crate::config) struct Upstream {
     /// Open HTTP/1.1 connections per endpoint, in this process.
     #[schemars(range(min = 1), extend("default" = 1024))]
     pub(in crate::config) max_connections: Option<u32>,
+    /// When calls of sagas leave it alone. Absent: never.
+    pub(in crate::config) breaker: Option<Breaker>,
+    /// How long it remembers the keys of saga calls by itself. A step is not sent again after that.
+    pub(in crate::config) idempotency_window: Option<DurationText>,
+    /// Its own credentials, for steps that say `auth: service`.
+    pub(in crate::config) auth: Option<Auth>,
+}
+
+/// When an upstream is left alone for a while.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct Breaker {
+    /// After so many failures in a row: no connection, no answer in time, or a 5xx.
+    #[schemars(range(min = 1))]
+    pub(in crate::config) failures: Option<u32>,
+    /// For how long; then one call tries.
+    pub(in crate::config) open_for: Option<DurationText>,
+}
+
+/// Credentials.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::config) enum Auth {
+    /// Where the token is that goes out as `Authorization: Bearer TOKEN` (RFC 6750).
+    Bearer(Secret),
 }
 
 /// One endpoint or several.

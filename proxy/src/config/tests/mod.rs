@@ -6,6 +6,7 @@ mod idempotency;
 mod mistakes;
 mod overrides;
 mod properties;
+mod sagas;
 mod secrets;
 mod sound;
 
@@ -25,6 +26,8 @@ fn env(name: &str) -> Option<String> {
     match name {
         "HOME" => Some("/home/shop".to_owned()),
         "SEAL" => Some("0".repeat(64)),
+        "TOKEN" => Some("a-bearer-token".to_owned()),
+        "TWO_WORDS" => Some("Bearer a-bearer-token".to_owned()),
         "PEERS" => Some("a shared key of peers".to_owned()),
         _ => None,
     }

@@ -33,6 +33,12 @@ fn no_secret_of_a_file_is_ever_shown() {
         let shown = shown(&format!("{LOCAL}{text}\n"));
         assert!(!shown.contains("hunter2") && !shown.contains("ter2"), "{shown}");
     }
+    for auth in ["hunter2", "{bearer: hunter2}", "{bearer: {env: hunter2-is-the-token}}", "{bearer: \"hunter2\"}"] {
+        let shown = shown(&format!("upstreams: {{a: {{url: http://h, local: true, auth: {auth}}}}}"));
+        assert!(!shown.contains("hunter2") && shown.contains("error"), "{shown}");
+    }
+    let used = shown("upstreams: {a: {url: http://h, local: true, auth: {bearer: {env: TOKEN}}}}");
+    assert!(!used.contains("a-bearer-token") && used.contains("ServiceAuth"), "{used}");
     let upstream = shown("upstreams: {a: {url: 'http://me:hunter2@h', local: true}}");
     assert!(!upstream.contains("hunter2") && upstream.contains("credentials"), "{upstream}");
 }

@@ -116,7 +116,7 @@ impl Work<'_> {
             of: self.which(leg),
             key: self.key(leg),
             attempt: call.sends,
-            first_sent: call.first_sent.unwrap_or(self.now),
+            first_sent: call.first_sent.filter(|_| call.sends > 1),
             request,
             service_auth: is_service(rules.call.auth),
             effect: rules.effect,

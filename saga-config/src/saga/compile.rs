@@ -1,0 +1,289 @@
+//! Texts with `${…}` in them, compiled for the place they stand at.
+
+use std::ops::Range;
+
+use http::HeaderName;
+use serde_json::Value;
+
+use super::{
+    build::Builder,
+    limits,
+    ordered::Ordered,
+    raw::Status,
+    scope::{EVERYWHERE, Scope},
+};
+use crate::{
+    diagnostic::{Diagnostic, quoted},
+    expr::{Expression, Names},
+    names::VariableName,
+    template::{CallTarget, Template, TemplateError, ValueTemplate},
+    yaml::Pointer,
+};
+
+/// Headers that are Refrain's to set, or the connection's.
+const RESERVED: [&str; 16] = [
+    "connection",
+    "content-length",
+    "host",
+    "idempotency-attempt",
+    "idempotency-expires",
+    "idempotency-key",
+    "idempotency-replayed",
+    "idempotency-status",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "traceparent",
+    "tracestate",
+    "transfer-encoding",
+    "upgrade",
+];
+
+impl Builder<'_, '_> {
+    /// Compiles the one `${…}` that `text`, written at `at`, has to be. `None`: reported.
+    pub(super) fn expression(&mut self, text: &str, at: &Pointer, scope: &Scope) -> Option<Expression> {
+        let template = self.template(text, at, scope)?;
+        let whole = template.whole().cloned();
+        if whole.is_none() {
+            let help = match template.literal() {
+                Some(_) => format!("write ${{{text}}}"),
+                None => "put everything into one ${…}".to_owned(),
+            };
+            self.findings.error("not-an-expression", at, "this has to be one expression, `${…}`, and nothing else", help);
+        }
+        whole
+    }
+
+    /// As [`expression`](Self::expression), for one that may be left out: `Some(None)`.
+    pub(super) fn maybe(&mut self, text: Option<&String>, at: &Pointer, scope: &Scope) -> Option<Option<Expression>> {
+        match text {
+            None => Some(None),
+            Some(text) => self.expression(text, at, scope).map(Some),
+        }
+    }
+
+    /// Compiles a text with `${…}` in it. `None`: reported.
+    pub(super) fn template(&mut self, text: &str, at: &Pointer, scope: &Scope) -> Option<Template> {
+        match Template::parse(text, &scope.names()) {
+            Ok(template) => self.check(template.expressions(), at, 0, scope).then_some(template),
+            Err(error) => {
+                self.not_a_template(text, at, error, scope);
+                None
+            }
+        }
+    }
+
+    /// Compiles JSON with templates in it. `None`: reported.
+    pub(super) fn value(&mut self, value: &Value, at: &Pointer, scope: &Scope) -> Option<ValueTemplate> {
+        match ValueTemplate::parse(value, &scope.names()) {
+            Ok(parsed) => {
+                let mut sound = true;
+                for (inside, template) in parsed.templates() {
+                    sound &= self.check(template.expressions(), &below(at, &inside), 0, scope);
+                }
+                sound.then_some(parsed)
+            }
+            Err(errors) => {
+                for wrong in errors {
+                    let text = value.pointer(&wrong.pointer).and_then(Value::as_str).unwrap_or_default();
+                    let inside = wrong.pointer.parse().unwrap_or_else(|_| Pointer::root());
+                    self.not_a_template(text, &below(at, &inside), wrong.error, scope);
+                }
+                self.check_sound_texts(value, at, scope);
+                None
+            }
+        }
+    }
+
+    /// Checks the texts of a value of which others are wrong. As deep as a file nests at most.
+    fn check_sound_texts(&mut self, value: &Value, at: &Pointer, scope: &Scope) {
+        match value {
+            Value::String(text) => {
+                if let Ok(template) = Template::parse(text, &scope.names()) {
+                    self.check(template.expressions(), at, 0, scope);
+                }
+            }
+            Value::Array(items) => {
+                items.iter().enumerate().for_each(|(index, item)| self.check_sound_texts(item, &at.child(index), scope));
+            }
+            Value::Object(entries) => {
+                entries.iter().for_each(|(key, value)| self.check_sound_texts(value, &at.child(key), scope));
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
+    }
+
+    /// Compiles `[upstream] METHOD target`. `None`: reported.
+    pub(super) fn target(&mut self, text: &str, at: &Pointer, scope: &Scope) -> Option<CallTarget> {
+        match CallTarget::parse(text, &scope.names()) {
+            Ok(call) => self.check(call.template().expressions(), at, call.target_offset(), scope).then_some(call),
+            Err(error) => {
+                self.not_a_template(text, at, error, scope);
+                None
+            }
+        }
+    }
+
+    /// Compiles headers. `None`: reported.
+    pub(super) fn headers(
+        &mut self,
+        written: Option<&Ordered<String>>,
+        at: &Pointer,
+        scope: &Scope,
+    ) -> Option<Vec<(HeaderName, Template)>> {
+        let Some(Ordered(written)) = written else { return Some(Vec::new()) };
+        self.at_most(written.len(), limits::HEADERS, "headers", at);
+        let mut headers: Vec<(HeaderName, Template)> = Vec::new();
+        for (name, text) in written {
+            let at = at.child(name);
+            let name = self.header_name(name, &at);
+            let template = self.template(text, &at, scope);
+            if text.contains(|c: char| c.is_ascii_control()) {
+                self.findings.refuse(
+                    "control-in-header",
+                    &at,
+                    "a header has no line breaks and no control characters",
+                    "leave them out",
+                );
+            }
+            let (Some(name), Some(template)) = (name, template) else { continue };
+            if headers.iter().any(|(known, _)| *known == name) {
+                let place = self.findings.key_place(&at);
+                let message = format!("the header {} is there twice", quoted(name.as_str()));
+                self.findings
+                    .add(Diagnostic::error("duplicate-header", place, message).with_help("headers have no case: leave one out"));
+            }
+            headers.push((name, template));
+        }
+        (headers.len() == written.len()).then_some(headers)
+    }
+
+    fn header_name(&mut self, text: &str, at: &Pointer) -> Option<HeaderName> {
+        let place = self.findings.key_place(at);
+        let Ok(name) = HeaderName::from_bytes(text.as_bytes()) else {
+            let message = format!("{} is not a header's name", quoted(text));
+            let diagnostic =
+                Diagnostic::error("invalid-value", place, message).with_help("use letters, digits and `-`, without a colon");
+            self.findings.add(diagnostic);
+            return None;
+        };
+        let is_ours = RESERVED.contains(&name.as_str()) || ["saga-", "refrain-"].iter().any(|own| name.as_str().starts_with(own));
+        if is_ours {
+            let message = format!("{} is set by Refrain itself", quoted(text));
+            self.findings.prove(Diagnostic::error("reserved-header", place, message).with_help("leave it out"));
+        }
+        Some(name)
+    }
+
+    /// Compiles named values: outputs, and what a step computes. `None`: reported.
+    pub(super) fn named(
+        &mut self,
+        written: Option<&Ordered<Value>>,
+        at: &Pointer,
+        scope: &Scope,
+    ) -> Option<Vec<(VariableName, ValueTemplate)>> {
+        let Some(Ordered(written)) = written else { return Some(Vec::new()) };
+        self.at_most(written.len(), limits::OUTPUTS, "outputs", at);
+        let mut values = Vec::new();
+        for (name, value) in written {
+            let at = at.child(name);
+            let name = self.variable(name, &at);
+            let value = self.value(value, &at, scope);
+            values.extend(name.zip(value));
+        }
+        (values.len() == written.len()).then_some(values)
+    }
+
+    /// A key that names something. `None`: reported.
+    pub(super) fn variable(&mut self, text: &str, at: &Pointer) -> Option<VariableName> {
+        match text.parse::<VariableName>() {
+            Ok(name) => Some(name),
+            Err(error) => {
+                let place = self.findings.key_place(at);
+                let diagnostic = Diagnostic::error("invalid-value", place, error.to_string());
+                self.findings.add(diagnostic.with_help("use lower-case letters, digits and `_`, such as order_id"));
+                None
+            }
+        }
+    }
+
+    /// Compiles a status. `None`: reported.
+    pub(super) fn status(&mut self, written: &Status, at: &Pointer, scope: &Scope) -> Option<ValueTemplate> {
+        match written {
+            Status::Number(number) => self.value(&Value::from(*number), at, scope),
+            Status::Text(text) => {
+                self.expression(text, at, scope)?;
+                self.value(&Value::from(text.as_str()), at, scope)
+            }
+        }
+    }
+
+    pub(super) fn at_most(&mut self, count: usize, limit: usize, what: &str, at: &Pointer) {
+        if count > limit {
+            self.findings.refuse("too-many", at, format!("there are {count} {what}; the limit is {limit}"), "leave some out");
+        }
+    }
+
+    /// Whether every expression uses only what there is; `offset` is where the template begins in the text at `at`.
+    fn check<'e>(
+        &mut self,
+        expressions: impl Iterator<Item = (&'e Expression, Range<usize>)>,
+        at: &Pointer,
+        offset: usize,
+        scope: &Scope,
+    ) -> bool {
+        let mut sound = true;
+        for (expression, span) in expressions {
+            // After the `${`.
+            let start = offset + span.start + 2;
+            if expression.helpers().any(|helper| helper == "secret") {
+                sound = false;
+                let found = expression.source().find("secret").unwrap_or_default();
+                let place = self.findings.place_within(at, start + found..start + found + "secret".len());
+                let diagnostic = Diagnostic::error("not-supported", place, "`secret()` is not supported yet");
+                self.findings.add(diagnostic.with_help("give the upstream its credentials, and write `auth: service`"));
+            }
+            for reference in expression.references() {
+                let Some(wrong) = self.mistake_in(reference, scope) else { continue };
+                let part = match reference.offset_bytes() {
+                    Some(found) => start + found..start + found + reference.root().len(),
+                    None => offset + span.start..offset + span.end,
+                };
+                let place = self.findings.place_within(at, part);
+                self.findings.prove(Diagnostic::error(wrong.code, place, wrong.message).with_help(wrong.help));
+            }
+        }
+        sound
+    }
+
+    /// Reports why `text` is not a template. Names that are there elsewhere are told from those that are not there at all.
+    fn not_a_template(&mut self, text: &str, at: &Pointer, error: TemplateError, scope: &Scope) {
+        let roots: Vec<&'static str> = EVERYWHERE.iter().map(|(name, _)| *name).collect();
+        let everywhere = Names::new(&roots).with_function("secret");
+        // Of a call the method is no expression, and stays as it is.
+        let Some(known) = Template::parse(text, &everywhere).ok().filter(|_| error.offset_bytes.is_some()) else {
+            self.findings.template_error(at, 0, error);
+            return;
+        };
+        let mut told = false;
+        for (expression, span) in known.expressions() {
+            for reference in expression.references().iter().filter(|reference| !scope.roots.contains(&reference.root())) {
+                let (name, help) = EVERYWHERE.iter().find(|(name, _)| *name == reference.root()).unwrap_or(&EVERYWHERE[0]);
+                let start = reference.offset_bytes().map_or(span.start, |found| span.start + 2 + found);
+                let place = self.findings.place_within(at, start..start + name.len());
+                self.findings
+                    .add(Diagnostic::error("invalid-expression", place, format!("there is no `{name}` here")).with_help(*help));
+                told = true;
+            }
+        }
+        if !told {
+            self.findings.template_error(at, 0, error);
+        }
+    }
+}
+
+/// `inside`, which begins at `at`, from the top.
+fn below(at: &Pointer, inside: &Pointer) -> Pointer {
+    inside.tokens().fold(at.clone(), |at, token| at.child(token))
+}
