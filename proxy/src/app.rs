@@ -11,16 +11,20 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use tokio::{net::TcpListener, sync::oneshot};
+use tokio::{
+    net::TcpListener,
+    sync::{mpsc, oneshot},
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     admin,
     body::Budget,
     config::Config,
-    gateway::{Gateway, Table},
+    gateway::{Gateway, Sagas, Table},
     idempotency::{
         backlog::Backlog as Owing,
+        barrier::{Barrier, StepRoute},
         context::{Context, Unknowns},
         heartbeat,
         lease::Leases,
@@ -29,13 +33,20 @@ use crate::{
     metrics::Metrics,
     peers::Peers,
     router::{Route, Router},
+    saga::{
+        call::{directory::Directory, http_caller::HttpCaller},
+        engine::{Common, Engine},
+        leases,
+        plan::Plan,
+        recovery,
+    },
     server::{self, Shared, listener},
     store::{
         Store,
         backend::{self, Backend},
         wakes::Wakes,
     },
-    upstream::{SetUpError, Upstream},
+    upstream::{Send as SendCall, SetUpError, Upstream},
 };
 
 /// Writes that may be owed to the store at once.
@@ -74,9 +85,10 @@ pub struct App {
     store: Backend,
     addresses: Vec<SocketAddr>,
     admin_address: SocketAddr,
-    table: Arc<ArcSwap<Table>>,
+    force: Force,
     shared: Shared,
     leases: Leases,
+    barrier: Barrier,
     stop_control: CancellationToken,
     cores: Vec<oneshot::Receiver<()>>,
     control: TaskTracker,
@@ -97,7 +109,7 @@ impl App {
         let admin_address = address_of(&admin_listener).unwrap_or(config.admin);
         let sealer = Arc::new(Sealer::new(&config.store.encryption)?);
         let metrics = Metrics::new();
-        let table = Arc::new(ArcSwap::from_pointee(table(&config, None, &metrics)?));
+        let force = Force::new(InForce::of(&config, None, &metrics)?);
         let wakes = Wakes::default();
         let store = Backend::open(&config.store, wakes.clone()).await?;
 
@@ -119,22 +131,48 @@ impl App {
             sealer,
             budget: Budget::new(config.limits.buffered.get()),
             unknowns: Unknowns::default(),
+            barrier: Barrier::default(),
             in_flight: Arc::default(),
         };
-        let mut cores = Vec::new();
+        parts.barrier.expect(step_routes(&config));
+        let barrier = parts.barrier.clone();
+        let sagas = Common::default();
+        let (mut cores, mut handing) = (Vec::new(), Vec::new());
         for (core, listeners) in by_core(listeners, config.workers).into_iter().enumerate() {
             let context = Arc::new(parts.context(store.handle(), &metrics));
-            let gateway = Gateway::new(core, Arc::clone(&table), context, shared.clone(), Arc::clone(&parts.in_flight));
-            cores.push(start_core(core, listeners, gateway, Arc::clone(&table), shared.clone())?);
+            let directory = Arc::clone(&force.directory);
+            let caller = HttpCaller::new(core, directory, Arc::clone(&context), shared.clone(), SendCall);
+            let engine = Engine::new(Arc::clone(&context), Arc::clone(&force.plan), sagas.clone(), shared.clone(), caller);
+            let (table, in_flight) = (Arc::clone(&force.table), Arc::clone(&parts.in_flight));
+            let gateway = Gateway::new(core, table, context, engine.clone(), shared.clone(), in_flight);
+            let (hand, handed) = recovery::queue();
+            handing.push(hand);
+            cores.push(start_core(Core {
+                core,
+                listeners,
+                gateway,
+                engine,
+                handed,
+                force: force.clone(),
+                shared: shared.clone(),
+            })?);
         }
         let stop_control = CancellationToken::new();
         let control = TaskTracker::new();
         control.spawn(store.handle().run_background());
         control.spawn(heartbeat::run(store.handle(), leases.clone(), metrics.clone(), stop_control.clone()));
+        let beat =
+            leases::run(store.handle(), sagas.leases.clone(), Arc::clone(&force.plan), metrics.clone(), stop_control.clone());
+        control.spawn(beat);
+        let context = Arc::new(parts.context(store.handle(), &metrics));
+        control.spawn(recovery::run(context, Arc::clone(&force.plan), sagas.clone(), handing, shared.drain.clone()));
         let owed = tokio::spawn(owed.work(store.handle(), LONGEST_RELEASE));
         let state = admin::State {
             context: Arc::new(parts.context(store.handle(), &metrics)),
-            table: Arc::clone(&table),
+            table: Arc::clone(&force.table),
+            directory: Arc::clone(&force.directory),
+            plan: Arc::clone(&force.plan),
+            sagas,
             shared: shared.clone(),
             in_flight: Arc::clone(&parts.in_flight),
         };
@@ -142,7 +180,7 @@ impl App {
             let listener = TcpListener::from_std(listener).map_err(StartError::Thread)?;
             control.spawn(admin::serve(listener, state.clone(), stop_control.clone()));
         }
-        Ok(Self { config, store, addresses, admin_address, table, shared, leases, stop_control, cores, control, owed })
+        Ok(Self { config, store, addresses, admin_address, force, shared, leases, barrier, stop_control, cores, control, owed })
     }
 
     /// Where it listens.
@@ -173,9 +211,10 @@ impl App {
     pub fn reload(&mut self, config: Config) -> Result<Vec<&'static str>, SetUpError> {
         let needs_restart = config.needs_restart(&self.config);
         let config = config.keeping_what_needs_a_restart(&self.config);
-        let old = self.table.load_full();
-        self.table.store(Arc::new(table(&config, Some(&old), &self.shared.metrics)?));
+        let old = self.force.directory.load_full();
+        self.force.put(InForce::of(&config, Some(&old), &self.shared.metrics)?);
         self.leases.expect(shortest_lease(&config));
+        self.barrier.expect(step_routes(&config));
         self.config = config;
         Ok(needs_restart)
     }
@@ -183,7 +222,7 @@ impl App {
     /// Stops: no new connections, then the requests under way are finished, until `hurry` or `limits.drain`; what is left then is
     /// given up, and the store is told.
     pub async fn drain(self, hurry: impl Future<Output = ()>) {
-        let Self { config, store, table, shared, leases, stop_control, cores, control, owed, .. } = self;
+        let Self { config, store, force, shared, leases, stop_control, cores, control, owed, .. } = self;
         let under_way = shared.tasks.len();
         tracing::info!(tasks = under_way, at_most = ?config.limits.drain, "draining");
         shared.drain.cancel();
@@ -202,7 +241,7 @@ impl App {
         }
         stop_control.cancel();
         // The last who can owe a write: when they are gone, the owed writes come to their end.
-        drop((leases, table, shared));
+        drop((leases, force, shared));
         if tokio::time::timeout(LAST_WRITES, owed).await.is_err() {
             tracing::warn!("the store did not take all owed writes in time; their records become unknown");
         }
@@ -222,6 +261,7 @@ struct Parts {
     sealer: Arc<Sealer>,
     budget: Budget,
     unknowns: Unknowns,
+    barrier: Barrier,
     in_flight: Arc<AtomicUsize>,
 }
 
@@ -236,36 +276,85 @@ impl Parts {
             budget: self.budget.clone(),
             metrics: metrics.clone(),
             unknowns: self.unknowns.clone(),
+            barrier: self.barrier.clone(),
         }
     }
 }
 
-/// The routes and upstreams of a configuration. An upstream that has not changed keeps its connections.
-fn table(config: &Config, old: Option<&Table>, metrics: &Metrics) -> Result<Table, SetUpError> {
-    let kept = |wanted: &crate::config::UpstreamConfig| {
-        old.and_then(|old| old.router.routes().find(|route| route.upstream.config() == wanted))
-            .map(|route| Arc::clone(&route.upstream))
-    };
-    let upstreams = config
-        .upstreams
-        .iter()
-        .map(|wanted| match kept(wanted) {
-            Some(upstream) => Ok(upstream),
-            None => Upstream::new(Arc::clone(wanted), config.workers).map(Arc::new),
-        })
-        .collect::<Result<Vec<_>, _>>()?;
-    let route = |route: &Arc<crate::config::RouteConfig>| {
-        let upstream = upstreams.get(route.upstream).map(Arc::clone)?;
-        let metrics = metrics.route(&route.label);
-        Some(Arc::new(Route { config: Arc::clone(route), upstream, metrics }))
-    };
-    let routes = config.routes.iter().filter_map(route).collect();
-    let fallback = config.fallback.as_ref().and_then(route);
-    Ok(Table {
-        router: Router::new(routes, fallback),
-        forwarded: config.forwarded,
-        peers: Peers::new(&config.saga_peers),
-        access_log: config.access_log,
+/// What a reload replaces, as a configuration has it.
+struct InForce {
+    table: Table,
+    directory: Arc<Directory>,
+}
+
+impl InForce {
+    /// The routes, upstreams and sagas of a configuration. An upstream that has not changed keeps its connections.
+    fn of(config: &Config, old: Option<&Directory>, metrics: &Metrics) -> Result<Self, SetUpError> {
+        let kept = |wanted: &crate::config::UpstreamConfig| {
+            old.and_then(|old| old.upstreams().find(|upstream| upstream.config() == wanted)).map(Arc::clone)
+        };
+        let upstreams = config
+            .upstreams
+            .iter()
+            .map(|wanted| match kept(wanted) {
+                Some(upstream) => Ok(upstream),
+                None => Upstream::new(Arc::clone(wanted), config.workers).map(Arc::new),
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        let route = |route: &Arc<crate::config::RouteConfig>| {
+            let upstream = upstreams.get(route.upstream).map(Arc::clone)?;
+            let metrics = metrics.route(&route.label);
+            Some(Arc::new(Route { config: Arc::clone(route), upstream, metrics }))
+        };
+        let routes = config.routes.iter().filter_map(route).collect();
+        let fallback = config.fallback.as_ref().and_then(route);
+        let router = Router::new(routes, fallback);
+        let directory = Directory::new(&upstreams, &router, Peers::new(&config.saga_peers), metrics, old);
+        let directory = Arc::new(directory);
+        let sagas = Plan::new(&config.sagas, config.public_url.as_ref(), Arc::<Directory>::clone(&directory));
+        let table = Table {
+            router,
+            forwarded: config.forwarded,
+            peers: Peers::new(&config.saga_peers),
+            sagas: Arc::new(sagas),
+            trigger_policy: Arc::clone(&config.trigger_policy),
+            access_log: config.access_log,
+        };
+        Ok(Self { table, directory })
+    }
+}
+
+/// What is in force, shared by all threads.
+#[derive(Clone, Debug)]
+struct Force {
+    table: Arc<ArcSwap<Table>>,
+    directory: Arc<ArcSwap<Directory>>,
+    plan: Arc<ArcSwap<Plan>>,
+}
+
+impl Force {
+    fn new(first: InForce) -> Self {
+        Self {
+            plan: Arc::new(ArcSwap::new(Arc::clone(&first.table.sagas))),
+            directory: Arc::new(ArcSwap::new(first.directory)),
+            table: Arc::new(ArcSwap::from_pointee(first.table)),
+        }
+    }
+
+    /// Puts another in force. What is called is there before what calls it.
+    fn put(&self, next: InForce) {
+        self.directory.store(next.directory);
+        self.plan.store(Arc::clone(&next.table.sagas));
+        self.table.store(Arc::new(next.table));
+    }
+}
+
+/// By which ways steps come.
+fn step_routes(config: &Config) -> impl Iterator<Item = StepRoute<'_>> {
+    config.routes.iter().chain(&config.fallback).filter_map(|route| {
+        let upstream = config.upstreams.get(route.upstream)?;
+        let policy = route.policy.as_deref();
+        Some(StepRoute { upstream: upstream.name.as_str(), max_execution: upstream.max_execution, policy })
     })
 }
 
@@ -283,33 +372,34 @@ fn by_core(addresses: Vec<Vec<StdListener>>, cores: usize) -> Vec<Vec<StdListene
     by_core
 }
 
-/// Starts a core's thread. The receiver hears, by its sender's end, that the thread is done.
-fn start_core(
+/// What one core's thread has.
+struct Core {
     core: usize,
     listeners: Vec<StdListener>,
     gateway: Gateway<Backend>,
-    table: Arc<ArcSwap<Table>>,
+    engine: Sagas<Backend>,
+    handed: mpsc::Receiver<recovery::Handed>,
+    force: Force,
     shared: Shared,
-) -> Result<oneshot::Receiver<()>, StartError> {
+}
+
+/// Starts a core's thread. The receiver hears, by its sender's end, that the thread is done.
+fn start_core(core: Core) -> Result<oneshot::Receiver<()>, StartError> {
     let (done, is_done) = oneshot::channel::<()>();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(StartError::Thread)?;
+    let name = format!("refrain-core-{}", core.core);
     let run = move || {
-        runtime.block_on(run_core(core, listeners, gateway, table, shared));
+        runtime.block_on(run_core(core));
         // Dropping the runtime drops what is left of its tasks; their leases give themselves up.
         drop(runtime);
         drop(done);
     };
-    thread::Builder::new().name(format!("refrain-core-{core}")).spawn(run).map_err(StartError::Thread)?;
+    thread::Builder::new().name(name).spawn(run).map_err(StartError::Thread)?;
     Ok(is_done)
 }
 
-async fn run_core(
-    core: usize,
-    listeners: Vec<StdListener>,
-    gateway: Gateway<Backend>,
-    table: Arc<ArcSwap<Table>>,
-    shared: Shared,
-) {
+async fn run_core(core: Core) {
+    let Core { core, listeners, gateway, engine, handed, force, shared } = core;
     for listener in listeners {
         match TcpListener::from_std(listener) {
             Ok(listener) => {
@@ -320,11 +410,14 @@ async fn run_core(
         }
     }
     drop(gateway);
+    // Ends with the drain. What it began is tracked.
+    let take_over = tokio::spawn(recovery::take_over(engine, handed));
     let mut reap = tokio::time::interval(REAP_EVERY);
     loop {
         tokio::select! {
-            () = shared.cut.cancelled() => return,
-            _tick = reap.tick() => table.load().router.routes().for_each(|route| route.upstream.reap(core)),
+            () = shared.cut.cancelled() => break,
+            _tick = reap.tick() => force.directory.load().upstreams().for_each(|upstream| upstream.reap(core)),
         }
     }
+    take_over.abort();
 }

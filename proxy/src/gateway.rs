@@ -1,7 +1,7 @@
 //! What answers a client's request: the stack, in request order.
 //!
-//! in-flight bound → route → access → what the way here adds and takes from the headers → idempotency, or pass-through → the same on
-//! the way back → counted, logged, and done when the answer's last byte is gone.
+//! in-flight bound → route → access → whose saga call it is → a saga's status or trigger → what the way here adds and takes from the
+//! headers → idempotency, or pass-through → the same on the way back → counted, logged, and done when the answer's last byte is gone.
 
 use std::{
     panic::AssertUnwindSafe,
@@ -30,11 +30,12 @@ use crate::{
     },
     metrics::{Limit, RouteMetrics},
     pass::{answer, pass, wants_upgrade},
-    peers::{Peers, Trust},
+    peers::{Peers, StepCall, Trust},
     problem::{Problem, ProblemName},
     router::{Route, Router},
+    saga::{call::http_caller::HttpCaller, engine::Engine, plan::Plan, service::Starting, status::asked_for},
     server::{Busy, Handler, Peer, Shared},
-    store::Store,
+    store::{Store, journal::Journal},
     upstream::{Call, Send as SendCall},
 };
 
@@ -47,9 +48,26 @@ pub struct Table {
     pub forwarded: Forwarded,
     /// Whose saga calls are believed.
     pub peers: Peers,
+    /// What sagas go by.
+    pub sagas: Arc<Plan>,
+    /// What requests that start a saga are promised where their route has no policy, or there is no route.
+    pub trigger_policy: Arc<Policy>,
     /// Whether every request gets a log line.
     pub access_log: bool,
 }
+
+impl Table {
+    /// The route that the trigger of a saga would take: its policy says whose sagas are whose.
+    fn route_of_trigger(&self, saga: &str, host: Option<&str>) -> Option<&Arc<Route>> {
+        let trigger = &self.sagas.named(saga)?.trigger;
+        let path = trigger.path.split('/').map(|segment| if segment.starts_with('{') { "x" } else { segment });
+        let uri = path.collect::<Vec<_>>().join("/").parse().ok()?;
+        self.router.find(&trigger.method, &uri, host)
+    }
+}
+
+/// What runs the sagas of one core.
+pub type Sagas<S> = Engine<S, HttpCaller<S, SendCall>>;
 
 /// Answers the requests of one core.
 #[derive(Debug)]
@@ -57,6 +75,7 @@ pub struct Gateway<S> {
     core: usize,
     table: Arc<ArcSwap<Table>>,
     idempotency: Idempotency<S, SendCall>,
+    sagas: Sagas<S>,
     shared: Shared,
     in_flight: Arc<AtomicUsize>,
 }
@@ -67,50 +86,102 @@ impl<S> Clone for Gateway<S> {
             core: self.core,
             table: Arc::clone(&self.table),
             idempotency: self.idempotency.clone(),
+            sagas: self.sagas.clone(),
             shared: self.shared.clone(),
             in_flight: Arc::clone(&self.in_flight),
         }
     }
 }
 
-impl<S: Store> Gateway<S> {
+impl<S: Store + Journal> Gateway<S> {
     /// The gateway of one core.
     pub fn new(
         core: usize,
         table: Arc<ArcSwap<Table>>,
         context: Arc<Context<S>>,
+        sagas: Sagas<S>,
         shared: Shared,
         in_flight: Arc<AtomicUsize>,
     ) -> Self {
         let idempotency = IdempotencyLayer::new(context, shared.clone()).layer(SendCall);
-        Self { core, table, idempotency, shared, in_flight }
+        Self { core, table, idempotency, sagas, shared, in_flight }
     }
 
-    async fn dispatch(&self, table: &Table, route: &Arc<Route>, request: Request<Body>, peer: Peer) -> Response<Body> {
-        match route.config.access {
-            Access::Deny => return denied("this path is not to be used"),
-            Access::Public | Access::Saga => {}
-        }
-        let mut request = request;
-        let step = match table.peers.trust(&mut request, peer.address.ip()) {
-            Trust::Step(step) => Some(step),
-            Trust::Reading => None,
-            Trust::Plain if route.config.access == Access::Saga => {
-                return denied("this path is for the saga calls of trusted peers");
-            }
-            Trust::Plain => None,
-            Trust::Untrusted => {
-                return answer(Problem::new(
-                    ProblemName::UntrustedPeer,
-                    "this peer is not among those whose saga calls are taken",
-                ));
-            }
+    async fn dispatch(
+        &self,
+        table: &Table,
+        route: Option<&Arc<Route>>,
+        mut request: Request<Body>,
+        peer: Peer,
+    ) -> Response<Body> {
+        let access = route.map_or(Access::Public, |route| route.config.access);
+        let call_of = match self.admit(table, access, &mut request, peer) {
+            Ok(call_of) => call_of,
+            Err(problem) => return answer(problem),
         };
+        if call_of == CallOf::Client
+            && let Some(response) = self.saga(table, route, &mut request).await
+        {
+            return response;
+        }
+        match route {
+            Some(route) => self.forward(table, route, request, call_of, peer).await,
+            None => answer(Problem::new(ProblemName::NotFound, "no route matches, and there is no local upstream")),
+        }
+    }
+
+    /// Whether the request may take its route, and whose call it is.
+    fn admit(&self, table: &Table, access: Access, request: &mut Request<Body>, peer: Peer) -> Result<CallOf, Problem> {
+        if access == Access::Deny {
+            return Err(Problem::new(ProblemName::Denied, "this path is not to be used"));
+        }
+        match table.peers.trust(request, peer.address.ip()) {
+            Trust::Step(step) => Ok(CallOf::Step(Box::new(step))),
+            Trust::Reading => Ok(CallOf::Reading),
+            Trust::Plain if access == Access::Saga => {
+                Err(Problem::new(ProblemName::Denied, "this path is for the saga calls of trusted peers"))
+            }
+            Trust::Plain => Ok(CallOf::Client),
+            Trust::Untrusted => {
+                Err(Problem::new(ProblemName::UntrustedPeer, "this peer is not among those whose saga calls are taken"))
+            }
+        }
+    }
+
+    /// The answer of a saga, if the request starts one or asks how one stands. A saga's own calls never get here.
+    async fn saga(&self, table: &Table, route: Option<&Arc<Route>>, request: &mut Request<Body>) -> Option<Response<Body>> {
+        let policy = |route: Option<&Arc<Route>>| {
+            route.and_then(|route| route.config.policy.clone()).unwrap_or_else(|| Arc::clone(&table.trigger_policy))
+        };
+        if let Some(id) = asked_for(&table.sagas, request.method(), request.uri()) {
+            let host = host_of(request).map(str::to_owned);
+            let of_trigger = |name: &str| policy(table.route_of_trigger(name, host.as_deref()));
+            return Some(self.sagas.status(id, request, of_trigger).await);
+        }
+        let saga = Arc::clone(table.sagas.triggers.find(request.method(), request.uri())?);
+        let starting = Starting { request: std::mem::take(request), saga, policy: policy(route) };
+        Some(self.sagas.answer(starting).await)
+    }
+
+    async fn forward(
+        &self,
+        table: &Table,
+        route: &Arc<Route>,
+        mut request: Request<Body>,
+        call_of: CallOf,
+        peer: Peer,
+    ) -> Response<Body> {
         self.on_the_way_there(table, &mut request, peer);
         let call = Call { upstream: Arc::clone(&route.upstream), core: self.core, request, gate: None };
-        // A trusted saga call is protected, whatever the route says of it.
-        let of_steps = || step.is_some().then(|| Arc::new(Policy::of_steps(route.upstream.config().max_execution)));
-        let mut response = match route.config.policy.clone().or_else(of_steps) {
+        let policy = route.config.policy.clone();
+        // A trusted saga call is protected, whatever the route says of it; one without effect needs no protection.
+        let of_steps = || Arc::new(Policy::of_steps(route.upstream.config().max_execution));
+        let (policy, step) = match call_of {
+            CallOf::Client => (policy, None),
+            CallOf::Step(step) => (Some(policy.unwrap_or_else(of_steps)), Some(*step)),
+            CallOf::Reading => (None, None),
+        };
+        let mut response = match policy {
             None => pass(SendCall, call, &self.shared).await,
             Some(policy) => {
                 let protected = Protected { call, policy, step };
@@ -147,7 +218,7 @@ impl<S: Store> Gateway<S> {
     }
 }
 
-impl<S: Store> Handler for Gateway<S> {
+impl<S: Store + Journal> Handler for Gateway<S> {
     async fn handle(&self, request: Request<Incoming>, peer: Peer, busy: Busy) -> Response<Body> {
         let began = Instant::now();
         let place = Place::take(&self.in_flight);
@@ -162,14 +233,13 @@ impl<S: Store> Handler for Gateway<S> {
         } else if place.number > self.shared.limits.in_flight {
             self.shared.metrics.refused_at(Limit::InFlight);
             answer(Problem::new(ProblemName::Overloaded, "too many requests are under way"))
-        } else if let Some(route) = &route {
-            let answering = AssertUnwindSafe(self.dispatch(&table, route, request, peer)).catch_unwind();
+        } else {
+            let answering = AssertUnwindSafe(self.dispatch(&table, route.as_ref(), request, peer)).catch_unwind();
             answering.await.unwrap_or_else(|_panic| {
-                tracing::error!(route = route.config.label, "a request's task panicked");
+                let route = route.as_ref().map_or("none", |route| route.config.label.as_str());
+                tracing::error!(route, "a request's task panicked");
                 answer(Problem::new(ProblemName::Internal, "the request met a fault of the proxy"))
             })
-        } else {
-            answer(Problem::new(ProblemName::NotFound, "no route matches, and there is no local upstream"))
         };
         let seen = Seen {
             began,
@@ -185,8 +255,15 @@ impl<S: Store> Handler for Gateway<S> {
     }
 }
 
-fn denied(detail: &'static str) -> Response<Body> {
-    answer(Problem::new(ProblemName::Denied, detail))
+/// Whose call a request is.
+#[derive(Debug, PartialEq, Eq)]
+enum CallOf {
+    /// A client's.
+    Client,
+    /// A step's, of a trusted peer.
+    Step(Box<StepCall>),
+    /// Of a trusted peer's saga, without effect.
+    Reading,
 }
 
 /// Whether two readers would find the same host (RFC 9112, section 3.2): HTTP/1.1 needs one line, no version has two.

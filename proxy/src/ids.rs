@@ -120,9 +120,17 @@ impl SagaId {
 }
 
 impl RecordName {
-    /// The first eight hexadecimal digits: enough to find a record in a log.
+    /// How many bytes of a name say with which others it sits together, see [`RecordName::neighbourhood`].
+    pub const NEIGHBOURHOOD: usize = 8;
+
+    /// The first bytes. Names that share them are kept together, so that one operation can be atomic over both.
+    pub fn neighbourhood(&self) -> &[u8] {
+        &self.0[..Self::NEIGHBOURHOOD]
+    }
+
+    /// The first 24 hexadecimal digits: enough to find a record in a log, one of a saga's steps too, whose first 16 are the same.
     pub fn short(&self) -> String {
-        self.0[..4].iter().map(|byte| format!("{byte:02x}")).collect()
+        self.0[..12].iter().map(|byte| format!("{byte:02x}")).collect()
     }
 }
 

@@ -58,6 +58,8 @@ pub enum ProblemName {
     Denied,
     /// The saga waits for an operator.
     Quarantined,
+    /// What the request says is not what the saga needs.
+    InputInvalid,
     /// No route takes the request.
     NotFound,
     /// The request's head can be read in more than one way.
@@ -102,7 +104,7 @@ struct Meaning {
 
 impl ProblemName {
     /// All of them.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::KeyMissing,
         Self::KeyInvalid,
         Self::KeyReused,
@@ -119,6 +121,7 @@ impl ProblemName {
         Self::UntrustedPeer,
         Self::Denied,
         Self::Quarantined,
+        Self::InputInvalid,
         Self::NotFound,
         Self::Malformed,
         Self::HeaderTimeout,
@@ -194,6 +197,12 @@ impl ProblemName {
             }
             Self::Denied => refused("denied", Code::FORBIDDEN, "The route is closed to this caller", Retry::Never),
             Self::Quarantined => later("quarantined", Code::INTERNAL_SERVER_ERROR, "The saga waits for an operator", 60),
+            Self::InputInvalid => refused(
+                "input-invalid",
+                Code::UNPROCESSABLE_ENTITY,
+                "The request does not have what the saga needs",
+                Retry::Never,
+            ),
             Self::NotFound => refused("not-found", Code::NOT_FOUND, "No route takes this request", Retry::Never),
             Self::Malformed => refused("malformed", Code::BAD_REQUEST, "The request is malformed", Retry::Never),
             Self::HeaderTimeout => later("header-timeout", Code::REQUEST_TIMEOUT, "The request's head did not arrive in time", 1),

@@ -88,7 +88,8 @@ fn same_path(a: &PathMatch, b: &PathMatch) -> bool {
     }
 }
 
-fn specificity(a: &RouteMatch, b: &RouteMatch) -> Ordering {
+/// The most specific first.
+pub(crate) fn specificity(a: &RouteMatch, b: &RouteMatch) -> Ordering {
     by_path(&a.path, &b.path)
         .then_with(|| b.host.is_some().cmp(&a.host.is_some()))
         .then_with(|| a.methods.is_empty().cmp(&b.methods.is_empty()))
@@ -114,7 +115,8 @@ fn by_path(a: &PathMatch, b: &PathMatch) -> Ordering {
     }
 }
 
-fn matches_path(pattern: &PathMatch, path: &str) -> bool {
+/// Whether a pattern matches a [canonical] path.
+pub(crate) fn matches_path(pattern: &PathMatch, path: &str) -> bool {
     match pattern {
         PathMatch::Exact(exact) => exact == path,
         PathMatch::Prefix(prefix) => path.starts_with(prefix.as_str()),
@@ -142,7 +144,7 @@ fn without_port(host: &str) -> &str {
 }
 
 /// The path as a service would understand it: percent-decoded, without empty, `.` and `..` segments. Allocates only if it differs.
-fn canonical(path: &str) -> Cow<'_, str> {
+pub(crate) fn canonical(path: &str) -> Cow<'_, str> {
     if !(path.contains('%') || path.contains("//") || path.contains("/.")) {
         return Cow::Borrowed(path);
     }

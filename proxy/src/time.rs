@@ -37,6 +37,13 @@ impl Timestamp {
         Self(self.0.saturating_add(whole_ms(by)))
     }
 
+    /// This time plus `by`, in whole milliseconds that have passed; saturates. For what has been measured, as [`Timestamp::plus`] is
+    /// for what is promised.
+    #[must_use]
+    pub fn plus_whole(self, by: Duration) -> Self {
+        Self(self.0.saturating_add(u64::try_from(by.as_millis()).unwrap_or(u64::MAX)))
+    }
+
     /// How long from `self` until `later`; zero if `later` is not later.
     pub fn until(self, later: Self) -> Duration {
         Duration::from_millis(later.0.saturating_sub(self.0))

@@ -35,7 +35,7 @@ use crate::{
 
 pub use load::{Loaded, StoredError, UpstreamFact, UpstreamFacts};
 
-/// The JSON Schema (2020-12) of a saga's file.
+/// The JSON Schema (2020-12) of a saga's file, for editors.
 pub fn schema() -> schemars::Schema {
     schemars::schema_for!(raw::Raw)
 }

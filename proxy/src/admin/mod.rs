@@ -23,6 +23,7 @@ use crate::{
     gateway::Table,
     idempotency::context::Context,
     metrics::{ConnectionLabels, ConnectionState},
+    saga::{call::directory::Directory, engine::Common, plan::Plan},
     server::Shared,
     store::{Store, backend::Backend},
 };
@@ -34,6 +35,12 @@ pub struct State {
     pub context: Arc<Context<Backend>>,
     /// The routes in force.
     pub table: Arc<ArcSwap<Table>>,
+    /// The upstreams in force.
+    pub directory: Arc<ArcSwap<Directory>>,
+    /// What sagas go by.
+    pub plan: Arc<ArcSwap<Plan>>,
+    /// What the sagas of the process share.
+    pub sagas: Common,
     /// Connections, and whether a drain is on.
     pub shared: Shared,
     /// Requests under way.
@@ -108,10 +115,11 @@ async fn metrics(Shown(state): Shown<State>) -> Response {
     gauges.backlog.set(count(context.backlog.waiting()));
     gauges.store_ready.set(i64::from(health.ready.is_ok()));
     gauges.store_round_trips.set(i64::try_from(health.round_trips).unwrap_or(i64::MAX));
-    for route in state.table.load().router.routes() {
-        let (open, idle) = route.upstream.connections();
+    gauges.sagas_driven.set(count(state.sagas.leases.len()));
+    for upstream in state.directory.load().upstreams() {
+        let (open, idle) = upstream.connections();
         for (state, number) in [(ConnectionState::Busy, open.saturating_sub(idle)), (ConnectionState::Idle, idle)] {
-            let labels = ConnectionLabels { upstream: route.upstream.config().name.to_string(), state };
+            let labels = ConnectionLabels { upstream: upstream.config().name.to_string(), state };
             gauges.upstream_connections.get_or_create(&labels).set(count(number));
         }
     }

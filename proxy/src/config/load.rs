@@ -81,7 +81,7 @@ fn config(raw: &Raw, in_file: Vec<String>, around: Surroundings<'_>, findings: &
             Some(Workers::Number(number)) => usize::from(number).max(1),
             Some(Workers::Word(raw::Auto::Auto)) | None => workers::auto(),
         },
-        store: store(raw.store.as_ref().unwrap_or(&raw::Store::default()), around, findings),
+        store: store(raw.store.as_ref().unwrap_or(&raw::Store::default()), sagas.partitions, around, findings),
         upstreams: upstreams.sound,
         routes,
         fallback,

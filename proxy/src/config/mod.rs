@@ -127,6 +127,8 @@ pub struct StoreConfig {
     pub encryption: Vec<EncryptionKey>,
     /// Whether a Redis that may evict records is accepted.
     pub allow_eviction: bool,
+    /// As [`SagasConfig::partitions`].
+    pub saga_partitions: u16,
 }
 
 /// Which backend, and where.

@@ -20,7 +20,7 @@ use crate::idempotency::seal::{EncryptionKey, parse_key};
 /// The file of an embedded store that is not named.
 const FILE: &str = "refrain.db";
 
-pub(super) fn store(raw: &raw::Store, around: Surroundings<'_>, findings: &mut Findings) -> StoreConfig {
+pub(super) fn store(raw: &raw::Store, saga_partitions: u16, around: Surroundings<'_>, findings: &mut Findings) -> StoreConfig {
     let at = Pointer::root().child("store");
     let url = match raw.url.as_ref().map(|url| &url.0) {
         Some(WrittenStoreUrl::Memory) => StoreUrl::Memory,
@@ -36,6 +36,7 @@ pub(super) fn store(raw: &raw::Store, around: Surroundings<'_>, findings: &mut F
         timeout: positive(raw.timeout, Duration::from_secs(1), &at.child("timeout"), findings),
         encryption: raw.encryption.as_ref().map(|encryption| keys(encryption, &at, around, findings)).unwrap_or_default(),
         allow_eviction: raw.allow_eviction.unwrap_or(false),
+        saga_partitions,
     }
 }
 

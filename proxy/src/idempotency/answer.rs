@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, Response, StatusCode, response::Parts};
+use http::{HeaderValue, Response, StatusCode, header::CACHE_CONTROL, response::Parts};
 use tokio::sync::oneshot;
 
 use super::{
@@ -77,6 +77,22 @@ impl Answerer {
         headers.insert(IDEMPOTENCY_ATTEMPT, HeaderValue::from(done.attempt));
         headers.insert(IDEMPOTENCY_EXPIRES, expires(done.ttl_left));
         self.answer(response);
+    }
+
+    /// There is nothing to undo: nothing was sent, and the step is cancelled.
+    pub(super) fn nothing_to_undo(&mut self, done: &Done) {
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = StatusCode::NO_CONTENT;
+        marker::mark(response.headers_mut(), Status::NothingToUndo);
+        response.headers_mut().insert(IDEMPOTENCY_EXPIRES, expires(done.ttl_left));
+        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        self.answer(response);
+    }
+
+    /// Nobody knows whether the step was carried out that this undoes; the undo was not sent.
+    pub(super) fn step_unknown(&mut self) {
+        let detail = "nobody knows whether the step was carried out that this undoes; the undo was not sent";
+        self.send_problem(Problem::new(ProblemName::OutcomeUnknown, detail));
     }
 
     /// Somebody else is at it, for this long as far as known.

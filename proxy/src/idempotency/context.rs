@@ -10,6 +10,7 @@ use bytes::Bytes;
 
 use super::{
     backlog::Backlog,
+    barrier::Barrier,
     lease::Leases,
     response::{DecodeError, Recorded},
     seal::{self, Sealer},
@@ -44,6 +45,8 @@ pub struct Context<S> {
     pub metrics: Metrics,
     /// Records whose outcome is unknown.
     pub unknowns: Unknowns,
+    /// What undos know of the routes of steps.
+    pub barrier: Barrier,
 }
 
 /// Why a recorded response cannot be read.
@@ -71,6 +74,20 @@ impl<S: Store> Context<S> {
     /// What is stored of a response.
     pub fn seal(&self, name: RecordName, fence: Fence, recorded: &Recorded) -> Bytes {
         self.sealer.seal(&name, fence, |out| recorded.encode_into(out))
+    }
+
+    /// What is stored of a step's note. The record's fence is not known yet; no response is written under fence 0.
+    pub fn seal_note(&self, name: RecordName, note: &[u8]) -> Bytes {
+        self.sealer.seal(&name, Fence(0), |out| out.extend_from_slice(note))
+    }
+
+    /// A step's note.
+    ///
+    /// # Errors
+    ///
+    /// See [`OpenError`].
+    pub fn open_note(&self, name: RecordName, note: &Bytes) -> Result<Bytes, seal::OpenError> {
+        self.sealer.open(&name, Fence(0), note)
     }
 
     /// Whether the store has come back from an outage within the last `lease`.

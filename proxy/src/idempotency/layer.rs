@@ -5,6 +5,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context as TaskContext, Poll},
+    time::Duration,
 };
 
 use http::Response;
@@ -13,7 +14,7 @@ use tokio::sync::oneshot;
 use super::{
     answer,
     context::Context,
-    exchange::{self, Keyed, Sender},
+    exchange::{self, Keyed, OfStep, Purpose, Sender, Undoing},
     intake::{self, NotRead, Read, Start},
     key::Key,
     marker::{self, Status},
@@ -24,12 +25,13 @@ use super::{
 };
 use crate::{
     body::Body,
+    ids::HashKey,
     metrics::StoreOperation,
     pass::pass,
     peers::StepCall,
     problem::{Problem, ProblemName},
     server::Shared,
-    store::Store,
+    store::{Absence, FirstSend, Store},
     upstream::Call,
 };
 
@@ -98,14 +100,18 @@ impl<S: Store, U: Sender> tower::Service<Protected> for Idempotency<S, U> {
 impl<S: Store, U: Sender> Idempotency<S, U> {
     async fn handle(self, protected: Protected) -> Response<Body> {
         let Protected { call, policy, step } = protected;
-        if let Some(StepCall { key, resend, .. }) = step {
-            return self.protect(call, policy, Some(key), CallKind::Step, resend).await;
+        if let Some(step) = step {
+            let key = step.key.clone();
+            return match contradiction(&step) {
+                Some(detail) => answer::problem(Problem::new(ProblemName::Malformed, detail), policy.dialect),
+                None => self.protect(call, policy, Some(key), Some(step)).await,
+            };
         }
         match intake::start(&call.request, &policy) {
             Err(problem) => answer::problem(problem, policy.dialect),
             Ok(Start::Pass(status)) => self.pass(call, status).await,
-            Ok(Start::Keyed(key)) => self.protect(call, policy, Some(key), CallKind::Client, false).await,
-            Ok(Start::KeyFromBody) => self.protect(call, policy, None, CallKind::Client, false).await,
+            Ok(Start::Keyed(key)) => self.protect(call, policy, Some(key), None).await,
+            Ok(Start::KeyFromBody) => self.protect(call, policy, None, None).await,
         }
     }
 
@@ -117,14 +123,8 @@ impl<S: Store, U: Sender> Idempotency<S, U> {
         response
     }
 
-    async fn protect(
-        self,
-        mut call: Call,
-        policy: Arc<Policy>,
-        key: Option<Key>,
-        kind: CallKind,
-        resend: bool,
-    ) -> Response<Body> {
+    async fn protect(self, mut call: Call, policy: Arc<Policy>, key: Option<Key>, step: Option<StepCall>) -> Response<Body> {
+        let kind = if step.is_some() { CallKind::Step } else { CallKind::Client };
         let hash_key = match self.context.store.hash_key().await {
             Ok(hash_key) => hash_key,
             Err(error) => {
@@ -154,21 +154,41 @@ impl<S: Store, U: Sender> Idempotency<S, U> {
         };
         let fingerprint = intake::fingerprint(hash_key, &call.request, &policy, &bytes).await;
         let upstream = call.upstream.config().name.as_str();
-        let name = match kind {
-            CallKind::Client => name::record_name(&hash_key, &scope, upstream, &key),
-            CallKind::Step => name::step_name(&hash_key, upstream, &key),
+        let name = match &step {
+            None => name::record_name(&hash_key, &scope, upstream, &key),
+            Some(step) => name::step_name(&hash_key, &step.saga, upstream, &key),
         };
+        let step = step.map(|step| self.of_step(step, &hash_key, upstream, &policy));
         let by_payload = policy.dedupe == Dedupe::Payload && kind == CallKind::Client;
         let payload = by_payload.then(|| name::payload_name(&hash_key, &scope, upstream, &fingerprint));
         *call.request.body_mut() = Body::with_trailers(bytes.clone(), trailers);
         let dialect = policy.dialect;
-        let keyed = Keyed { name, payload, fingerprint, policy, kind, resend, key, call, body: bytes, share };
+        let keyed = Keyed { name, payload, fingerprint, policy, step, key, call, body: bytes, share };
         let (caller, answer) = oneshot::channel();
         self.shared.tasks.spawn(exchange::run(self.context, self.inner, keyed, caller));
         // The exchange goes on if this is dropped: a client that hangs up cancels only its own waiting.
         answer.await.unwrap_or_else(|_| {
             answer::problem(Problem::new(ProblemName::Internal, "the exchange ended without an answer"), dialect)
         })
+    }
+
+    /// What a saga's driver wants, in the words of the records.
+    fn of_step(&self, step: StepCall, hash_key: &HashKey, upstream: &str, policy: &Policy) -> OfStep {
+        let terms = self.context.barrier.terms(upstream);
+        let kept_for = terms.map_or(Duration::ZERO, |terms| terms.kept_for.min(policy.ttl));
+        let since = step.first_sent.map(|at| Absence::ProofSince(FirstSend { at, kept_for }));
+        let purpose = match step.undo {
+            Some(undo) => Purpose::Undo(Undoing {
+                step: name::step_name(hash_key, &step.saga, upstream, &undo.of),
+                key: undo.of,
+                knows_done: undo.knows_done,
+                absence: since.unwrap_or(Absence::NoProof),
+                step_may_act_for: terms.map_or(policy.max_execution, |terms| terms.may_act_for.max(policy.max_execution)),
+            }),
+            None if step.resolve => Purpose::Ask(since.unwrap_or(Absence::Proof)),
+            None => Purpose::Act,
+        };
+        OfStep { resend: step.resend, purpose }
     }
 
     /// The store has not said how records are named: nothing can be claimed.
@@ -178,4 +198,13 @@ impl<S: Store, U: Sender> Idempotency<S, U> {
         }
         answer::store_lost(policy.dialect, key)
     }
+}
+
+/// What a driver cannot mean.
+fn contradiction(step: &StepCall) -> Option<&'static str> {
+    let undo = step.undo.as_ref()?;
+    if step.resolve {
+        return Some("an undo is carried out: what became of it is not asked with `Saga-Resolve`");
+    }
+    (undo.of == step.key).then_some("an undo has a key of its own, other than its step's")
 }

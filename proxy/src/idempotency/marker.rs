@@ -47,6 +47,8 @@ pub enum Status {
     Pending,
     /// Nobody knows whether the upstream acted.
     OutcomeUnknown,
+    /// The request undoes what never ran and never will: it was not sent.
+    NothingToUndo,
 }
 
 impl Status {
@@ -60,12 +62,13 @@ impl Status {
             Self::Unprotected => "unprotected",
             Self::Pending => "pending",
             Self::OutcomeUnknown => "outcome-unknown",
+            Self::NothingToUndo => "nothing-to-undo",
         }
     }
 
     /// What a header says, if it is one of these.
     pub fn said_by(headers: &HeaderMap) -> Option<Self> {
-        const ALL: [Status; 7] = [
+        const ALL: [Status; 8] = [
             Status::Executed,
             Status::Replayed,
             Status::Joined,
@@ -73,6 +76,7 @@ impl Status {
             Status::Unprotected,
             Status::Pending,
             Status::OutcomeUnknown,
+            Status::NothingToUndo,
         ];
         let said = headers.get(IDEMPOTENCY_STATUS)?;
         ALL.into_iter().find(|status| said == status.as_str())

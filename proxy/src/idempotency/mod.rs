@@ -11,6 +11,7 @@
 
 mod answer;
 pub mod backlog;
+pub mod barrier;
 pub mod canonical;
 pub mod context;
 pub mod exchange;
@@ -22,6 +23,7 @@ pub mod layer;
 pub mod lease;
 pub mod marker;
 pub mod name;
+pub mod note;
 pub mod pointer;
 pub mod policy;
 pub mod probe;

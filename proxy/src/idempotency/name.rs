@@ -8,7 +8,7 @@ use std::fmt;
 use http::{HeaderMap, header::AUTHORIZATION};
 
 use super::key::Key;
-use crate::ids::{Fingerprint, HashKey, RecordName};
+use crate::ids::{Fingerprint, HashKey, RecordName, SagaId};
 
 /// Whose keys are apart from whose: the value for one request. `Debug` hides what tells one caller from another.
 #[derive(Clone, PartialEq, Eq)]
@@ -72,12 +72,36 @@ pub fn payload_name(hash_key: &HashKey, scope: &ScopeValue, upstream: &str, payl
     RecordName::from_bytes(parts.finish())
 }
 
-/// The name of the record of a trusted saga call. Saga calls have a scope of their own that no client's request can reach.
-pub fn step_name(hash_key: &HashKey, upstream: &str, step_key: &Key) -> RecordName {
+/// The name of the record of a trusted saga call. Saga calls have a scope of their own that no client's request can reach. All of
+/// one saga are in one neighbourhood (see [`RecordName::neighbourhood`]), so that a step and its undo are decided on together.
+pub fn step_name(hash_key: &HashKey, saga: &str, upstream: &str, step_key: &Key) -> RecordName {
     let mut parts = Parts::keyed(hash_key, b"refrain step v1");
     parts.add(upstream.as_bytes());
     parts.add(step_key.as_str().as_bytes());
-    RecordName::from_bytes(parts.finish())
+    let mut name = parts.finish();
+    let mut parts = Parts::keyed(hash_key, b"refrain neighbourhood v1");
+    parts.add(saga.as_bytes());
+    let (neighbourhood, _) = name.split_at_mut(RecordName::NEIGHBOURHOOD);
+    neighbourhood.copy_from_slice(&parts.finish()[..RecordName::NEIGHBOURHOOD]);
+    RecordName::from_bytes(name)
+}
+
+/// The id of the saga that a key starts.
+pub fn saga_id(hash_key: &HashKey, scope: &ScopeValue, saga: &str, key: &Key) -> SagaId {
+    let mut parts = Parts::keyed(hash_key, b"refrain saga v1");
+    parts.add_scope(scope);
+    parts.add(saga.as_bytes());
+    parts.add(key.as_str().as_bytes());
+    let hash = parts.finish();
+    let (id, _) = hash.split_first_chunk().expect("a hash is longer than an id");
+    SagaId::from_bytes(*id)
+}
+
+/// Who started a saga: what tells its starter's scope from others.
+pub fn saga_starter(hash_key: &HashKey, scope: &ScopeValue) -> Fingerprint {
+    let mut parts = Parts::keyed(hash_key, b"refrain saga starter v1");
+    parts.add_scope(scope);
+    Fingerprint::from_bytes(parts.finish())
 }
 
 /// A hash over parts, each preceded by its length.
@@ -170,7 +194,9 @@ mod tests {
             record_name(&HASH_KEY, &ScopeValue::Anonymous, "u", &key("k")),
             record_name(&HASH_KEY, &text("global"), "u", &key("k")),
             record_name(&HASH_KEY, &text("saga"), "u", &key("k")),
-            step_name(&HASH_KEY, "u", &key("k")),
+            step_name(&HASH_KEY, "s", "u", &key("k")),
+            step_name(&HASH_KEY, "t", "u", &key("k")),
+            step_name(&HASH_KEY, "s", "v", &key("k")),
             payload_name(&HASH_KEY, &ScopeValue::Global, "u", &Fingerprint::from_bytes([b'k'; 32])),
             record_name(&HASH_KEY, &ScopeValue::Global, "u", &key(&"k".repeat(32))),
             record_name(&HashKey::from_bytes([8; 32]), &ScopeValue::Global, "u", &key("k")),
@@ -192,13 +218,20 @@ mod tests {
         assert_eq!(authorization_scope(&HeaderMap::new()), ScopeValue::Anonymous);
     }
 
+    #[test]
+    fn the_steps_of_a_saga_are_neighbours_and_those_of_another_are_not() {
+        let near = |saga, text| step_name(&HASH_KEY, saga, "u", &key(text)).neighbourhood().to_vec();
+        assert_eq!(near("s", "step"), near("s", "undo"));
+        assert_ne!(near("s", "step"), near("t", "step"));
+    }
+
     /// A record written by an earlier version must be found by this one.
     #[test]
     fn names_are_the_same_in_every_version() {
         let names = [
             record_name(&HASH_KEY, &text("s"), "orders", &key("k")),
             record_name(&HASH_KEY, &ScopeValue::Global, "orders", &key("k")),
-            step_name(&HASH_KEY, "orders", &key("k")),
+            step_name(&HASH_KEY, "s", "orders", &key("k")),
             payload_name(&HASH_KEY, &ScopeValue::Global, "orders", &Fingerprint::from_bytes([1; 32])),
         ];
         assert_eq!(

@@ -59,14 +59,27 @@ pub struct Policy {
 impl Policy {
     /// The policy of trusted saga calls on a route where idempotency is off: they are protected all the same.
     pub fn of_steps(max_execution: Duration) -> Self {
+        let key = KeyRules { headers: Vec::new(), from: None, required: false, form: KeyForm::default() };
+        Self::plain(max_execution, Scope::Global, key)
+    }
+
+    /// The policy of a saga's trigger where no route has one: the rules that a file begins with.
+    pub fn of_triggers() -> Self {
+        const MAX_EXECUTION: Duration = Duration::from_secs(60);
+        let headers = vec![crate::headers::IDEMPOTENCY_KEY, crate::headers::X_IDEMPOTENCY_KEY];
+        let key = KeyRules { headers, from: None, required: false, form: KeyForm::default() };
+        Self::plain(MAX_EXECUTION, Scope::Authorization, key)
+    }
+
+    fn plain(max_execution: Duration, scope: Scope, key: KeyRules) -> Self {
         const LEASE: Duration = Duration::from_secs(3);
         const DAY: Duration = Duration::from_secs(24 * 60 * 60);
         const BODY: ByteCount = ByteCount::new(1024 * 1024).expect("a MiB is within the bounds");
         Self {
             dialect: Dialect::Ietf,
             methods: Vec::new(),
-            key: KeyRules { headers: Vec::new(), from: None, required: false, form: KeyForm::default() },
-            scope: Scope::Global,
+            key,
+            scope,
             fingerprint: FingerprintRules::default(),
             dedupe: Dedupe::Key,
             ttl: DAY.max(max_execution.saturating_mul(2).saturating_add(LEASE)),

@@ -2,15 +2,14 @@
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
-use saga_config::expr::Bindings;
+use saga_config::expr::{Bindings, Expression};
 use serde_json::Value;
 
 use super::{
     exchange::Sender,
-    key::Key,
     policy::{Probe, ProbeResponse},
     response::{Recorded, record},
-    view::{RequestView, body_value, headers_value},
+    view::{body_value, headers_value},
 };
 use crate::{
     body::{Body, Budget, Collected, collect},
@@ -31,27 +30,50 @@ pub enum Finding {
     CannotTell(String),
 }
 
-/// Asks. `call` is the request in doubt, which is not sent; `body` is its body. Bounded by [`Probe::timeout`].
-pub async fn ask<U: Sender>(probe: &Probe, inner: U, call: &Call, body: &Bytes, key: &Key, budget: &Budget) -> Finding {
-    let request = RequestView::new(&call.request, body).value();
-    let key = Value::String(key.as_str().to_owned());
+/// What to ask of a request in doubt.
+#[derive(Debug)]
+pub struct Question {
+    /// Path and query.
+    pub target: Uri,
+    /// The request in doubt, as expressions see it.
+    pub request: Value,
+    /// Its key.
+    pub key: Value,
+}
+
+/// The question by which a probe asks for a request with this key.
+///
+/// # Errors
+///
+/// Why the probe cannot tell for this request.
+pub fn question(probe: &Probe, request: Value, key: &str) -> Result<Question, String> {
+    let key = Value::String(key.to_owned());
     let known = Bindings::new().with("request", &request).with("key", &key);
     if let Some(when) = &probe.when {
         match when.eval_bool(&known) {
             Ok(true) => {}
-            Ok(false) => return Finding::CannotTell("`when` says that the probe cannot tell for this request".to_owned()),
-            Err(error) => return Finding::CannotTell(format!("`when`: {error}")),
+            Ok(false) => return Err("`when` says that the probe cannot tell for this request".to_owned()),
+            Err(error) => return Err(format!("`when`: {error}")),
         }
     }
-    let target = match probe.call.render(&known, &[]).map(Uri::try_from) {
-        Ok(Ok(uri)) => uri,
-        Ok(Err(error)) => return Finding::CannotTell(format!("the probe's path: {error}")),
-        Err(error) => return Finding::CannotTell(format!("the probe's path: {error}")),
-    };
-    match tokio::time::timeout(probe.timeout, send(probe, inner, call, target, budget)).await {
+    let target = probe.call.render(&known, &[]).map_err(|error| format!("the probe's path: {error}"))?;
+    let target = Uri::try_from(target).map_err(|error| format!("the probe's path: {error}"))?;
+    drop(known);
+    Ok(Question { target, request, key })
+}
+
+/// The expressions that judge the answer and build the response from it.
+pub fn expressions_of_answer(probe: &Probe) -> impl Iterator<Item = &Expression> {
+    let response = probe.response.iter().flat_map(|response| [&response.status, &response.body]);
+    std::iter::once(&probe.done).chain(response.flat_map(|template| template.expressions()))
+}
+
+/// Asks. `call` is the request on whose behalf it is asked, which is not sent. Bounded by [`Probe::timeout`].
+pub async fn ask<U: Sender>(probe: &Probe, question: &Question, inner: U, call: &Call, budget: &Budget) -> Finding {
+    match tokio::time::timeout(probe.timeout, send(probe, inner, call, question.target.clone(), budget)).await {
         Err(_) => Finding::CannotTell(format!("no answer within {:?}", probe.timeout)),
         Ok(Err(reason)) => Finding::CannotTell(reason),
-        Ok(Ok((parts, body))) => judge(probe, &request, &key, parts, body),
+        Ok(Ok((parts, body))) => judge(probe, &question.request, &question.key, parts, body),
     }
 }
 

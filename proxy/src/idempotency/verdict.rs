@@ -94,6 +94,7 @@ fn judge_problem(name: ProblemName) -> Option<Verdict> {
         | Name::StepCancelled
         | Name::UntrustedPeer
         | Name::Denied
+        | Name::InputInvalid
         | Name::NotFound
         | Name::Malformed
         | Name::HeaderTimeout

@@ -84,12 +84,16 @@ pub fn headers_value(headers: &HeaderMap) -> Value {
 
 /// A body as a value: JSON where it is JSON, a text where it is UTF-8, else null.
 pub fn body_value(headers: &HeaderMap, body: &[u8]) -> Value {
-    let is_json = headers.get(header::CONTENT_TYPE).is_some_and(|value| {
-        let essence = value.as_bytes().split(|c| *c == b';').next().unwrap_or_default().trim_ascii();
-        essence.eq_ignore_ascii_case(b"application/json") || essence.to_ascii_lowercase().ends_with(b"+json")
-    });
-    match (is_json, serde_json::from_slice(body)) {
+    match (is_json(headers), serde_json::from_slice(body)) {
         (true, Ok(value)) => value,
         _ => std::str::from_utf8(body).map_or(Value::Null, |text| Value::String(text.to_owned())),
     }
+}
+
+/// Whether a message says that its body is JSON: `application/json`, or a type with the suffix `+json` (RFC 6839, section 3.1).
+pub fn is_json(headers: &HeaderMap) -> bool {
+    headers.get(header::CONTENT_TYPE).is_some_and(|value| {
+        let essence = value.as_bytes().split(|c| *c == b';').next().unwrap_or_default().trim_ascii();
+        essence.eq_ignore_ascii_case(b"application/json") || essence.to_ascii_lowercase().ends_with(b"+json")
+    })
 }

@@ -38,9 +38,17 @@ pub enum What {
         of: Which,
         /// The number of the start, from 1, within the generation.
         start: u32,
-        /// The undo's request, where it can be rendered before the step is done (invariant 5). Forward calls only.
+        /// The undo's request, where it can be rendered before the step is done (invariant 5). Of a call back: its own request, where
+        /// an operator said "run again", since a new generation has a new key.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         undo: Option<FrozenRequest>,
+    },
+    /// The intent to ask again for an answer, with the same key, after [`What::Waiting`]. No start: it spends time only. It is
+    /// journalled all the same (invariant 1), so that a saga that was parked is told from one whose driver was lost while it asked.
+    Asking {
+        /// Which call.
+        #[serde(flatten)]
+        of: Which,
     },
     /// A start came to nothing: it was proved that no byte left. It does not count against the budget.
     NotSent {
@@ -62,6 +70,12 @@ pub enum What {
         /// When the doubt is worked on next: a new start, or a probe; `None`: the policy says to leave it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         again_at: Option<Timestamp>,
+        /// Whether only an operator can work on it: the saga is quarantined for it.
+        #[serde(default, skip_serializing_if = "is_false")]
+        needs_operator: bool,
+        /// Until when the participant remembers the key, where it said so.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        remembered_until: Option<Timestamp>,
     },
     /// Not an answer yet: asked again with the same key at this time. No start.
     Waiting {
@@ -72,6 +86,15 @@ pub enum What {
         reason: String,
         /// When.
         again_at: Timestamp,
+        /// Until when the participant remembers the key, where it said so.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        remembered_until: Option<Timestamp>,
+    },
+    /// A probe found that none of the sends so far was carried out. It may be sent again.
+    NotDone {
+        /// Which call.
+        #[serde(flatten)]
+        of: Which,
     },
     /// A step is done.
     Done {
@@ -86,6 +109,10 @@ pub enum What {
         /// Who says so.
         #[serde(default)]
         by: By,
+        /// Why the step counts as failed all the same: it was carried out (and is undone), but its answer does not give what is
+        /// needed of it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        fault: Option<String>,
     },
     /// A step was definitely not carried out.
     Refused {
@@ -162,6 +189,9 @@ pub enum What {
         reason: String,
         /// Tells the command's own repeat.
         nonce: String,
+        /// Why it had no effect, if it had none: it does not apply as the saga stands.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        refused: Option<String>,
     },
 }
 
@@ -207,6 +237,11 @@ const fn one() -> u32 {
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
 const fn is_one(generation: &u32) -> bool {
     *generation == 1
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+const fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 /// Forward, or back.

@@ -13,9 +13,11 @@ use std::{
     time::Duration,
 };
 
+use arc_swap::ArcSwap;
 use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
 
+use super::plan::Plan;
 use crate::{
     metrics::{Metrics, StoreOperation},
     store::journal::{Journal, SagaHeld, SagaRenewal, SagaToken},
@@ -164,9 +166,12 @@ impl SagaLease {
         self.state.lost.cancel();
     }
 
-    /// Somebody has spoken: [`SagaLease::commands`] resolves.
-    pub fn hear(&self) {
-        self.state.hear();
+    /// The store said whether commands wait: if so, [`SagaLease::commands`] resolves.
+    pub fn told(&self, commands: bool) {
+        match commands {
+            true => self.state.hear(),
+            false => self.state.commands.store(false, Ordering::Release),
+        }
     }
 
     /// Resolves when commands wait for the driver that it has not been told of. Cancel-safe.
@@ -214,11 +219,11 @@ impl Gate for State {
     }
 }
 
-/// Renews what is due until `stop`. `lease` is the length that leases have.
-pub async fn run<S: Journal>(store: S, leases: SagaLeases, lease: Duration, metrics: Metrics, stop: CancellationToken) {
-    // A lease is due at a third; looked at twice as often, it is renewed before half is over.
-    let every = (lease / 6).max(Duration::from_millis(5));
+/// Renews what is due until `stop`.
+pub async fn run<S: Journal>(store: S, leases: SagaLeases, plan: Arc<ArcSwap<Plan>>, metrics: Metrics, stop: CancellationToken) {
     loop {
+        // A lease is due at a third; looked at twice as often, it is renewed before half is over.
+        let every = (plan.load().lease / 6).max(Duration::from_millis(5));
         tokio::select! {
             () = tokio::time::sleep(every) => beat(&store, &leases, every, &metrics).await,
             () = stop.cancelled() => return,

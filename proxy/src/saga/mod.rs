@@ -10,6 +10,25 @@
 //! `machine` decides, and knows no socket, clock or store: it folds a journal into a state, and turns an event into entries to append
 //! and effects to perform. The driver appends first and performs then.
 
+mod appender;
+mod backoff;
 pub mod call;
+pub mod clock;
+pub mod codec;
+pub mod definitions;
+mod driver;
+pub mod engine;
 pub mod entry;
+pub mod input;
+mod judge;
+pub mod leases;
+pub mod machine;
+pub mod plan;
+pub mod prefer;
+pub mod recovery;
+mod render;
+pub mod service;
+mod state;
+pub mod status;
+pub mod triggers;
 pub mod turn;

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     Claim, Claimed, Complete, Completed, Health, Held, Inspection, Renewal, Reserved, Resolution, Resolved, Settle, Settled,
-    Store, StoreError, Token,
+    Store, StoreError, Token, Undo, Undone,
     embedded::{self, EmbeddedStore},
     memory::MemoryStore,
     redis::{self, RedisConfig, RedisStore},
@@ -51,6 +51,7 @@ impl Backend {
                 let mut settings = RedisConfig::new(url.expose());
                 settings.timeout = config.timeout;
                 settings.allow_eviction = config.allow_eviction;
+                settings.saga_partitions = config.saga_partitions;
                 Self::Redis(RedisStore::open(&settings, wakes).await?)
             }
         })
@@ -108,6 +109,10 @@ impl Store for Backend {
         each!(self, store => store.release(name, owner, fence).await)
     }
 
+    async fn undo(&self, undo: Undo) -> Result<Undone, StoreError> {
+        each!(self, store => store.undo(undo).await)
+    }
+
     async fn settle(&self, settle: Settle) -> Result<Settled, StoreError> {
         each!(self, store => store.settle(settle).await)
     }
@@ -140,3 +145,5 @@ impl Store for Backend {
         each!(self, store => store.close().await);
     }
 }
+
+mod sagas;

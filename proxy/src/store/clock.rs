@@ -65,6 +65,11 @@ impl ManualClock {
     pub fn advance(&self, by: Duration) {
         self.0.fetch_add(whole_ms(by), Ordering::AcqRel);
     }
+
+    /// The time that it shows.
+    pub fn now(&self) -> Timestamp {
+        Timestamp::from_unix_ms(self.0.load(Ordering::Acquire))
+    }
 }
 
 #[cfg(test)]

@@ -29,9 +29,11 @@ use tokio::sync::watch;
 
 use super::{
     Claim, Claimed, Complete, Completed, Health, Held, Inspection, Renewal, Reserved, Resolution, Resolved, Settle, Settled,
-    Store, StoreError, Token,
+    Store, StoreError, Token, Undo, Undone,
 };
 use crate::ids::{Fence, HashKey, Owner, RecordName};
+
+mod sagas;
 
 /// How many operations [`Faulty::operations`] remembers: the first ones.
 const REMEMBERED: usize = 10_000;
@@ -78,7 +80,7 @@ impl Gate {
     }
 }
 
-/// The methods of [`Store`] that are counted as calls.
+/// The methods of [`Store`] and of [`super::journal::Journal`] that are counted as calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[allow(missing_docs)]
 pub enum Operation {
@@ -88,12 +90,26 @@ pub enum Operation {
     Extend,
     Doubt,
     Release,
+    Undo,
     Settle,
     Reserve,
     Unreserve,
     Resolve,
     Forget,
     Inspect,
+    Create,
+    Append,
+    ExtendSagas,
+    Lease,
+    Due,
+    Command,
+    Commands,
+    Attach,
+    Load,
+    List,
+    Count,
+    Pin,
+    Definition,
 }
 
 /// A store that fails by plan. Clones and handles share the plan and the count.
@@ -235,6 +251,10 @@ impl<S: Store> Store for Faulty<S> {
 
     async fn release(&self, name: RecordName, owner: Owner, fence: Option<Fence>) -> Result<Held, StoreError> {
         self.call(Operation::Release, self.store.release(name, owner, fence)).await
+    }
+
+    async fn undo(&self, undo: Undo) -> Result<Undone, StoreError> {
+        self.call(Operation::Undo, self.store.undo(undo)).await
     }
 
     async fn settle(&self, settle: Settle) -> Result<Settled, StoreError> {

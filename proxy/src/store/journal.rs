@@ -10,6 +10,9 @@
 //! operator ([`Journal::command`]) becomes due at once.
 //!
 //! An open saga never expires. Retention starts at its end.
+//!
+//! The rules are [`rules`]; the memory and the embedded store call them, and the Redis scripts mirror them. What is beyond the bounds
+//! below, or would leave an open saga in nobody's hands, is [refused](StoreError::Refused) before anything is written.
 
 use std::{future::Future, time::Duration};
 
@@ -23,7 +26,9 @@ use crate::{
     time::Timestamp,
 };
 
-/// The largest entry, and the largest final answer, in bytes.
+pub mod rules;
+
+/// The largest entry, command and definition, and the largest final answer, in bytes.
 pub const MAX_ENTRY_BYTES: usize = 4 * 1024 * 1024;
 /// The most entries of one append.
 pub const MAX_ENTRIES_AT_ONCE: usize = 256;
@@ -118,7 +123,7 @@ pub struct Head {
 }
 
 /// What the caller gets, as the engine encoded (and perhaps sealed) it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Answer {
     /// The bytes. Opaque to the store.
     pub bytes: Bytes,
@@ -363,10 +368,12 @@ pub trait Journal: Clone + Send + Sync + 'static {
     /// A saga as it stands, without a lease. `None`: there is no such saga.
     fn load(&self, id: SagaId) -> impl Future<Output = Result<Option<Loaded>, StoreError>> + Send;
 
-    /// Sagas, the newest change first.
+    /// Sagas, the newest change first: a create or an append, not a lease or a command. Their answers are left out: see
+    /// [`Journal::attach`].
     fn list(&self, listing: Listing) -> impl Future<Output = Result<Vec<(SagaId, Head)>, StoreError>> + Send;
 
-    /// How many sagas are in each state, in the order of [`SagaState::ALL`].
+    /// How many sagas are in each state, in the order of [`SagaState::ALL`]. Those that have ended may count for a while after
+    /// their retention.
     fn count(&self) -> impl Future<Output = Result<[u64; 5], StoreError>> + Send;
 
     /// Keeps a definition for good. Repeating it changes nothing.

@@ -1,7 +1,7 @@
 //! The store in memory: the reference of the protocol, and good for runs that may forget.
 //!
-//! Nothing survives the process. Memory is bounded by [`Limits`]: a claim or a reservation that would need a new entry beyond them
-//! is refused, while every write by the owner of a claim is taken, so the bound can be passed by what is in flight. Expired entries
+//! Nothing survives the process. Memory is bounded by [`Limits`]: a claim, a reservation or a saga that would need a new entry
+//! beyond them is refused, while every write by the owner of a claim or a saga is taken, so the bound can be passed by what is open. Expired entries
 //! are dropped in small bites, a few at each write.
 
 use std::{
@@ -15,7 +15,7 @@ use std::{
 
 use super::{
     Claim, Claimed, Complete, Completed, Health, Held, Inspection, Renewal, Reserved, Resolution, Resolved, Settle, Settled,
-    Store, StoreError, Token,
+    Store, StoreError, Token, Undo, Undone,
     clock::StoreClock,
     reservation::{self, Reservation},
     transition::{self, Record, State, Step, Write},
@@ -25,6 +25,8 @@ use crate::{
     ids::{Fence, HashKey, Owner, RecordName},
     time::Timestamp,
 };
+
+mod sagas;
 
 /// How many independent locks there are. Names are keyed hashes, so their first byte spreads them evenly.
 const SHARDS: usize = 16;
@@ -38,9 +40,9 @@ const ENTRY_BYTES: u64 = 320;
 /// How much a [`MemoryStore`] keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Records and reservations together.
+    /// Records, reservations, sagas and definitions together.
     pub entries: usize,
-    /// Bytes of all entries: the stored responses and 320 bytes for each entry.
+    /// Bytes of all entries: what is stored and 320 bytes for each entry (and 32 for each entry of a journal).
     pub bytes: u64,
 }
 
@@ -60,9 +62,12 @@ pub struct MemoryStore {
 #[derive(Debug)]
 struct Inner {
     shards: [Mutex<Shard>; SHARDS],
+    sagas: Mutex<sagas::Sagas>,
     limits: Limits,
     usage: Usage,
     clock: StoreClock,
+    /// All that was before is forgotten.
+    began: Timestamp,
     wakes: Wakes,
     hash_key: HashKey,
     round_trips: AtomicU64,
@@ -98,8 +103,10 @@ impl MemoryStore {
     pub fn with(wakes: Wakes, clock: StoreClock, limits: Limits) -> Self {
         let inner = Inner {
             shards: Default::default(),
+            sagas: Mutex::default(),
             limits,
             usage: Usage::default(),
+            began: clock.now(),
             clock,
             wakes,
             hash_key: HashKey::random(),
@@ -148,17 +155,31 @@ impl MemoryStore {
     }
 
     fn room(&self, shard: &mut Shard, now: Timestamp) -> Result<(), StoreError> {
-        let limits = self.inner.limits;
-        if self.entries() >= limits.entries || self.bytes() >= limits.bytes {
+        if self.is_full() {
             shard.drop_expired(now, LARGE_BITE, &self.inner.usage);
         }
+        self.refusal().map_or(Ok(()), Err)
+    }
+
+    fn is_full(&self) -> bool {
+        let limits = self.inner.limits;
+        self.entries() >= limits.entries || self.bytes() >= limits.bytes
+    }
+
+    /// Why a new entry is refused now, if it is.
+    fn refusal(&self) -> Option<StoreError> {
+        let limits = self.inner.limits;
         if self.entries() >= limits.entries {
-            return Err(StoreError::Refused(format!("it holds {} entries, and {} is the limit", self.entries(), limits.entries)));
+            return Some(StoreError::Refused(format!(
+                "it holds {} entries, and {} is the limit",
+                self.entries(),
+                limits.entries
+            )));
         }
         if self.bytes() >= limits.bytes {
-            return Err(StoreError::Refused(format!("it holds {} bytes, and {} is the limit", self.bytes(), limits.bytes)));
+            return Some(StoreError::Refused(format!("it holds {} bytes, and {} is the limit", self.bytes(), limits.bytes)));
         }
-        Ok(())
+        None
     }
 }
 
@@ -181,9 +202,13 @@ impl Store for MemoryStore {
         if shard.live(claim.name, now).is_none() {
             self.room(&mut shard, now)?;
         }
-        let step = transition::claim(shard.live(claim.name, now), &claim, now);
-        shard.apply(claim.name, step.write, &self.inner.usage);
-        Ok(step.outcome)
+        let Step { outcome, write, wake } = transition::claim(shard.live(claim.name, now), &claim, self.inner.began, now);
+        shard.apply(claim.name, write, &self.inner.usage);
+        drop(shard);
+        if !wake.is_empty() {
+            self.inner.wakes.wake(claim.name);
+        }
+        Ok(outcome)
     }
 
     async fn complete(&self, complete: Complete) -> Result<Completed, StoreError> {
@@ -205,6 +230,27 @@ impl Store for MemoryStore {
     async fn release(&self, name: RecordName, owner: Owner, fence: Option<Fence>) -> Result<Held, StoreError> {
         let now = self.begin()?;
         Ok(self.step(name, now, |record| transition::release(record, owner, fence, now)))
+    }
+
+    async fn undo(&self, undo: Undo) -> Result<Undone, StoreError> {
+        let now = self.begin()?;
+        let (step, own) = (undo.step, undo.claim.name);
+        let (outcome, wake) = {
+            // Neighbours share their first bytes, and so their shard: one lock for both.
+            let mut shard = self.shard(own);
+            shard.drop_expired(now, BITE, &self.inner.usage);
+            if shard.live(own, now).is_none() {
+                self.room(&mut shard, now)?;
+            }
+            let both = transition::undo(shard.live(step, now), shard.live(own, now), &undo, self.inner.began, now);
+            shard.apply(step, both.step, &self.inner.usage);
+            shard.apply(own, both.own, &self.inner.usage);
+            (both.outcome, both.wake)
+        };
+        if !wake.is_empty() {
+            self.inner.wakes.wake(step);
+        }
+        Ok(outcome)
     }
 
     async fn settle(&self, settle: Settle) -> Result<Settled, StoreError> {
@@ -257,6 +303,7 @@ impl Store for MemoryStore {
             warnings: Vec::new(),
             recovered_at: None,
             writes_may_be_lost_since: None,
+            remembers_since: Some(self.inner.began),
             round_trips: self.inner.round_trips.load(Ordering::Relaxed),
         })
     }
@@ -329,24 +376,39 @@ impl Usage {
 }
 
 fn cost(record: &Record) -> u64 {
-    match &record.state {
-        State::Done(response) => ENTRY_BYTES.saturating_add(u64::try_from(response.len()).unwrap_or(u64::MAX)),
-        State::Open(_) | State::Sealed => ENTRY_BYTES,
-    }
+    let kept = match &record.state {
+        State::Done(response) => response.len(),
+        State::Open(open) => open.note.len(),
+        State::Sealed => 0,
+    };
+    ENTRY_BYTES.saturating_add(u64::try_from(kept).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::{ids::Fingerprint, store::OnUnknown};
+    use crate::{
+        ids::Fingerprint,
+        store::{OnAbsent, OnUnknown},
+    };
 
     const TTL: Duration = Duration::from_secs(60);
 
     fn claim(n: u8) -> Claim {
         let (fingerprint, owner) = (Fingerprint::from_bytes([1; 32]), Owner::random());
         let name = RecordName::from_bytes([n; 32]);
-        Claim { name, fingerprint, owner, lease: TTL, ttl: TTL, mailbox: None, on_unknown: OnUnknown::Hold }
+        Claim {
+            name,
+            fingerprint,
+            owner,
+            lease: TTL,
+            ttl: TTL,
+            mailbox: None,
+            on_unknown: OnUnknown::Hold,
+            on_absent: OnAbsent::Begin,
+            note: bytes::Bytes::new(),
+        }
     }
 
     #[tokio::test]

@@ -15,6 +15,7 @@ use std::{future::Future, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 
+pub use self::undo::{Absence, FirstSend, OnStepUnknown, Undo, Undone};
 use crate::{
     ids::{Fence, Fingerprint, HashKey, Mailbox, Owner, RecordName},
     time::Timestamp,
@@ -29,6 +30,7 @@ pub mod memory;
 pub mod redis;
 pub mod reservation;
 pub mod transition;
+pub mod undo;
 pub mod wakes;
 
 /// What a claim asks for.
@@ -48,6 +50,21 @@ pub struct Claim {
     pub mailbox: Option<Mailbox>,
     /// What to do with a record whose outcome is unknown.
     pub on_unknown: OnUnknown,
+    /// What to do where there is no record.
+    pub on_absent: OnAbsent,
+    /// What a prober needs who does not have the request: an undo's. Kept while nobody knows the outcome; opaque to the store. Empty:
+    /// nothing is kept.
+    pub note: Bytes,
+}
+
+/// What a claim does where there is no record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnAbsent {
+    /// It begins one: [`Claimed::Fresh`].
+    Begin,
+    /// It seals the name: [`Claimed::Sealed`], or, where that is no proof that nothing was sent, [`Claimed::Unknown`]. With this the
+    /// claim never begins and never retakes anything: where it would, it seals.
+    Seal(Absence),
 }
 
 /// What a claim does with a record whose outcome is unknown.
@@ -84,7 +101,7 @@ pub enum Claimed {
     Replay(Done),
     /// The key was used with something else.
     Mismatch,
-    /// An undo has forbidden this key for ever.
+    /// An undo, or a driver that asked what became of it, has forbidden this key.
     Sealed,
     /// Somebody is at it, and has the lease for this long.
     InFlight {
@@ -110,7 +127,8 @@ pub enum Claimed {
 /// A finished record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Done {
-    /// The response, as [`crate::idempotency::response`] encoded (and perhaps sealed) it. Opaque to the store.
+    /// The response, as [`crate::idempotency::response`] encoded (and perhaps sealed) it. Opaque to the store. Empty for an undo with
+    /// nothing to undo.
     pub response: Bytes,
     /// The fence under which it was written.
     pub fence: Fence,
@@ -208,6 +226,11 @@ pub enum ProbeVerdict {
         /// As in [`Claim::ttl`].
         ttl: Duration,
     },
+    /// The upstream had not acted, and is not to act any more.
+    Seal {
+        /// As in [`Claim::ttl`].
+        ttl: Duration,
+    },
     /// Still nobody knows: the probe lease is given back.
     Undecided,
 }
@@ -219,6 +242,8 @@ pub enum Settled {
     Done(Done),
     /// The prober owns the record and may send.
     Retake(Grant),
+    /// Nothing was done, and nothing will be: by this probe, or by an undo that came first.
+    Sealed,
     /// The probe lease is free again.
     Freed,
     /// The probe lease was not the caller's any more. Nothing was changed.
@@ -325,6 +350,8 @@ pub struct Health {
     pub recovered_at: Option<std::time::Instant>,
     /// Since when acknowledged writes may have been lost (a failover, a restart without persistence), by the store's clock.
     pub writes_may_be_lost_since: Option<Timestamp>,
+    /// What was acknowledged from this time on is not lost, as far as can be told, by the store's clock. `None`: nothing is known.
+    pub remembers_since: Option<Timestamp>,
     /// Round trips made so far by all handles of this process.
     pub round_trips: u64,
 }
@@ -361,6 +388,10 @@ pub trait Store: Clone + Send + Sync + 'static {
         owner: Owner,
         fence: Option<Fence>,
     ) -> impl Future<Output = Result<Held, StoreError>> + Send;
+
+    /// The barrier: decides, on the records of a step and of its undo together, whether the undo is sent. If the process dies just
+    /// after, a granted undo's own record is as after [`Store::claim`]; a sealed step stays sealed, and no later claim of it begins.
+    fn undo(&self, undo: Undo) -> impl Future<Output = Result<Undone, StoreError>> + Send;
 
     /// Ends a probe.
     fn settle(&self, settle: Settle) -> impl Future<Output = Result<Settled, StoreError>> + Send;

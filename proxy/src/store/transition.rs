@@ -9,14 +9,17 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+pub use self::undo::{Both, undo};
 use super::{
-    Claim, Claimed, Complete, Completed, Done, Grant, Held, Inspection, OnUnknown, ProbeVerdict, Renewal, Resolution, Resolved,
-    Settle, Settled, Standing, Token,
+    Claim, Claimed, Complete, Completed, Done, Grant, Held, Inspection, OnAbsent, OnUnknown, ProbeVerdict, Renewal, Resolution,
+    Resolved, Settle, Settled, Standing, Token,
 };
 use crate::{
     ids::{Fence, Fingerprint, Mailbox, Owner},
     time::{Timestamp, whole_ms},
 };
+
+mod undo;
 
 /// How many processes can wait for one record; word to further ones is not sent, and their timers find out.
 pub const MAX_MAILBOXES: usize = 64;
@@ -30,7 +33,7 @@ pub struct Record {
     pub owner: Owner,
     /// The last fence.
     pub fence: Fence,
-    /// The number of the last send; 0 where an operator has disproved all sends.
+    /// The number of the last send; 0 where all sends are disproved, or there was none.
     pub attempt: u32,
     /// When the record ends.
     pub expires_at: Timestamp,
@@ -45,7 +48,7 @@ pub enum State {
     Open(Open),
     /// Done: the response.
     Done(Bytes),
-    /// Forbidden by an undo.
+    /// Forbidden. Attempt 0: nothing was done under this key; otherwise something may have been.
     Sealed,
 }
 
@@ -62,6 +65,9 @@ pub struct Open {
     pub mailboxes: Vec<Mailbox>,
     /// Who asks the service, and until when.
     pub probe: Option<ProbeLease>,
+    /// [`Claim::note`].
+    #[serde(skip)]
+    pub note: Bytes,
 }
 
 /// The lease of a prober.
@@ -143,12 +149,36 @@ impl Record {
     fn with(&self, open: Open) -> Self {
         Self { state: State::Open(open), ..self.clone() }
     }
+
+    /// This record, forbidden from now on. `attempt` 0: nothing was done.
+    fn sealed(&self, attempt: u32, ttl: Duration, now: Timestamp) -> Self {
+        Self { state: State::Sealed, attempt, expires_at: self.expires_at.max(now.plus(ttl)), ..self.clone() }
+    }
+
+    /// A record that forbids a name under which there is none.
+    fn seal(owner: Owner, attempt: u32, ttl: Duration, now: Timestamp) -> Self {
+        Self {
+            fingerprint: Fingerprint::from_bytes([0; Fingerprint::LEN]),
+            owner,
+            fence: Fence(now.as_unix_us()),
+            attempt,
+            expires_at: now.plus(ttl),
+            state: State::Sealed,
+        }
+    }
+
+    fn mailboxes(&self) -> &[Mailbox] {
+        match &self.state {
+            State::Open(open) => &open.mailboxes,
+            State::Done(_) | State::Sealed => &[],
+        }
+    }
 }
 
 impl Open {
     fn begin(now: Timestamp, lease: Duration, mailboxes: Vec<Mailbox>) -> Self {
         let until = now.plus(lease);
-        Self { lease_until: until, lease_ms: whole_ms(lease), sent_by: until, mailboxes, probe: None }
+        Self { lease_until: until, lease_ms: whole_ms(lease), sent_by: until, mailboxes, probe: None, note: Bytes::new() }
     }
 
     /// The time left on the lease; `None` if it has lapsed.
@@ -171,31 +201,29 @@ impl Open {
         }
     }
 
+    fn is_probed_by_another(&self, nonce: Owner, now: Timestamp) -> bool {
+        self.probe.as_ref().is_some_and(|probe| probe.until > now && probe.prober != nonce)
+    }
+
     fn lapse(&mut self, now: Timestamp) {
         self.lease_until = self.lease_until.min(now);
     }
 }
 
-/// [`super::Store::claim`].
-pub fn claim(record: Option<&Record>, claim: &Claim, now: Timestamp) -> Step<Claimed> {
-    let Some(record) = record else {
-        let record = Record {
-            fingerprint: claim.fingerprint,
-            owner: claim.owner,
-            fence: Fence(now.as_unix_us()),
-            attempt: 1,
-            expires_at: now.plus(claim.ttl),
-            state: State::Open(Open::begin(now, claim.lease, Vec::new())),
-        };
-        return Step::put(Claimed::Fresh(record.grant()), record);
-    };
+/// [`super::Store::claim`]. `remembers_since`: see [`super::Health::remembers_since`].
+pub fn claim(record: Option<&Record>, claim: &Claim, remembers_since: Timestamp, now: Timestamp) -> Step<Claimed> {
+    let Some(record) = record else { return claim_absent(claim, remembers_since, now) };
     match &record.state {
+        // Who asks what became of it is not told that nothing did.
+        State::Sealed if record.attempt > 0 && claim.on_absent != OnAbsent::Begin => {
+            Step::nothing(Claimed::Unknown { probing: false })
+        }
         State::Sealed => Step::nothing(Claimed::Sealed),
         _ if record.fingerprint != claim.fingerprint => Step::nothing(Claimed::Mismatch),
         State::Done(response) => Step::nothing(Claimed::Replay(record.done(response, now))),
         // Attempt 0: an operator has disproved this owner's send, and its claim with it.
         State::Open(open) if record.owner == claim.owner && record.attempt > 0 => {
-            let again = Open { mailboxes: open.mailboxes.clone(), ..Open::begin(now, claim.lease, Vec::new()) };
+            let again = Open { note: claim.note.clone(), ..Open::begin(now, claim.lease, open.mailboxes.clone()) };
             Step::put(Claimed::Fresh(record.grant()), record.with(again))
         }
         State::Open(open) => match open.left(now) {
@@ -210,24 +238,52 @@ pub fn claim(record: Option<&Record>, claim: &Claim, now: Timestamp) -> Step<Cla
     }
 }
 
+fn claim_absent(claim: &Claim, remembers_since: Timestamp, now: Timestamp) -> Step<Claimed> {
+    let absence = match claim.on_absent {
+        OnAbsent::Begin => {
+            let record = Record {
+                fingerprint: claim.fingerprint,
+                owner: claim.owner,
+                fence: Fence(now.as_unix_us()),
+                attempt: 1,
+                expires_at: now.plus(claim.ttl),
+                state: State::Open(Open { note: claim.note.clone(), ..Open::begin(now, claim.lease, Vec::new()) }),
+            };
+            return Step::put(Claimed::Fresh(record.grant()), record);
+        }
+        OnAbsent::Seal(absence) => absence,
+    };
+    if absence.is_proof(remembers_since, now) {
+        Step::put(Claimed::Sealed, Record::seal(claim.owner, 0, claim.ttl, now))
+    } else {
+        Step::put(Claimed::Unknown { probing: false }, Record::seal(claim.owner, 1, claim.ttl, now))
+    }
+}
+
 fn claim_unknown(record: &Record, open: &Open, claim: &Claim, now: Timestamp) -> Step<Claimed> {
+    let only_asks = claim.on_absent != OnAbsent::Begin;
     let retake = || {
-        let taken = take(record, claim.owner, record.attempt.saturating_add(1), claim.lease, claim.ttl, now);
+        let mut taken = take(record, claim.owner, record.attempt.saturating_add(1), claim.lease, claim.ttl, now);
+        if let State::Open(open) = &mut taken.state {
+            open.note = claim.note.clone();
+        }
         Step::put(Claimed::Retake(taken.grant()), taken)
     };
-    if record.attempt == 0 {
-        return retake();
+    match record.attempt {
+        0 if only_asks => return Step::put(Claimed::Sealed, record.sealed(0, claim.ttl, now)).waking(&open.mailboxes),
+        0 => return retake(),
+        _ => {}
     }
-    let probing = open.probe.as_ref().is_some_and(|probe| probe.until > now && probe.prober != claim.owner);
+    let probing = open.is_probed_by_another(claim.owner, now);
     match claim.on_unknown {
-        OnUnknown::Resend => retake(),
+        OnUnknown::Resend if !only_asks => retake(),
         OnUnknown::Probe { lease } if !probing => {
             let probe = ProbeLease { prober: claim.owner, until: now.plus(lease) };
             let sent_ago = open.sent_by.until(now);
             let outcome = Claimed::Probe { fence: record.fence, attempt: record.attempt, sent_ago };
             Step::put(outcome, record.with(Open { probe: Some(probe), ..open.clone() }))
         }
-        OnUnknown::Hold | OnUnknown::Probe { .. } => {
+        OnUnknown::Hold | OnUnknown::Resend | OnUnknown::Probe { .. } => {
             let mut waiting = open.clone();
             waiting.register(claim.mailbox);
             write_if_changed(Claimed::Unknown { probing }, record, waiting)
@@ -237,16 +293,16 @@ fn claim_unknown(record: &Record, open: &Open, claim: &Claim, now: Timestamp) ->
 
 /// The record under a new owner.
 fn take(record: &Record, owner: Owner, attempt: u32, lease: Duration, ttl: Duration, now: Timestamp) -> Record {
-    let mailboxes = match &record.state {
-        State::Open(open) => open.mailboxes.clone(),
-        State::Done(_) | State::Sealed => Vec::new(),
+    let note = match &record.state {
+        State::Open(open) => open.note.clone(),
+        State::Done(_) | State::Sealed => Bytes::new(),
     };
     Record {
         owner,
         fence: record.next_fence(now),
         attempt,
         expires_at: now.plus(ttl),
-        state: State::Open(Open::begin(now, lease, mailboxes)),
+        state: State::Open(Open { note, ..Open::begin(now, lease, record.mailboxes().to_vec()) }),
         ..record.clone()
     }
 }
@@ -335,6 +391,7 @@ pub fn settle(record: Option<&Record>, settle: &Settle, now: Timestamp) -> Step<
     let Some(record) = record else { return Step::nothing(Settled::Lost) };
     let open = match &record.state {
         State::Done(response) => return Step::nothing(Settled::Done(record.done(response, now))),
+        State::Sealed if record.attempt == 0 => return Step::nothing(Settled::Sealed),
         State::Sealed => return Step::nothing(Settled::Lost),
         State::Open(open) => open,
     };
@@ -351,6 +408,7 @@ pub fn settle(record: Option<&Record>, settle: &Settle, now: Timestamp) -> Step<
             let taken = take(record, settle.prober, 1, *lease, *ttl, now);
             Step::put(Settled::Retake(taken.grant()), taken)
         }
+        ProbeVerdict::Seal { ttl } => Step::put(Settled::Sealed, record.sealed(0, *ttl, now)).waking(&open.mailboxes),
         ProbeVerdict::Undecided => {
             let freed = Open { probe: None, mailboxes: Vec::new(), ..open.clone() };
             Step::put(Settled::Freed, record.with(freed)).waking(&open.mailboxes)
@@ -381,13 +439,7 @@ pub fn resolve(record: Option<&Record>, resolution: &Resolution, now: Timestamp)
 pub fn forget(record: Option<&Record>) -> Step<bool> {
     match record {
         None => Step::nothing(false),
-        Some(record) => {
-            let wake: &[Mailbox] = match &record.state {
-                State::Open(open) => &open.mailboxes,
-                State::Done(_) | State::Sealed => &[],
-            };
-            Step { outcome: true, write: Write::Delete, wake: wake.to_vec() }
-        }
+        Some(record) => Step { outcome: true, write: Write::Delete, wake: record.mailboxes().to_vec() },
     }
 }
 

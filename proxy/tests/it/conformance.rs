@@ -9,7 +9,7 @@ use bytes::Bytes;
 use refrain::{
     ids::{Fence, Fingerprint, Owner, RecordName},
     store::{
-        Claim, Claimed, Complete, Done, Grant, OnUnknown, Renewal, Standing, Store, Token,
+        Claim, Claimed, Complete, Done, Grant, OnAbsent, OnUnknown, Renewal, Standing, Store, Token,
         clock::StoreClock,
         embedded::EmbeddedStore,
         memory::{Limits, MemoryStore},
@@ -17,10 +17,13 @@ use refrain::{
     },
 };
 
+pub(crate) mod asking;
+pub(crate) mod barrier;
 pub(crate) mod claims;
 pub(crate) mod endings;
 pub(crate) mod ownership;
 pub(crate) mod probes;
+pub(crate) mod sagas;
 pub(crate) mod waiting;
 
 /// Longer than any test.
@@ -86,6 +89,29 @@ macro_rules! every_rule {
             ownership::a_done_record_cannot_be_given_up,
             ownership::a_reservation_is_its_first_holders,
             ownership::a_reservation_ends_with_its_time,
+            asking::asking_for_a_step_that_never_came_cancels_it,
+            asking::asking_for_a_step_that_may_be_forgotten_cancels_it_and_tells_that_nobody_knows,
+            asking::asking_changes_nothing_of_a_step_in_flight_done_or_unknown,
+            asking::asking_where_an_operator_said_not_done_cancels_the_step,
+            asking::asking_where_the_service_says_not_done_cancels_the_step,
+            asking::who_asks_is_not_told_that_nothing_was_done_when_the_step_is_being_undone,
+            barrier::an_undo_before_its_step_has_nothing_to_undo_and_the_step_is_cancelled,
+            barrier::another_undo_of_a_step_that_never_ran_has_nothing_to_undo_either,
+            barrier::a_step_that_may_be_forgotten_is_undone_and_cancelled,
+            barrier::an_undo_waits_for_a_step_in_flight_and_is_sent_when_it_is_done,
+            barrier::an_unknown_step_is_held_until_its_time_has_passed,
+            barrier::a_step_that_its_driver_knows_to_be_done_is_undone_though_its_record_is_unknown,
+            barrier::an_operators_word_that_a_step_was_not_done_is_believed,
+            barrier::one_undo_at_a_time_asks_for_its_step,
+            barrier::a_step_that_is_found_done_is_undone,
+            barrier::a_step_that_is_found_not_done_is_cancelled_and_there_is_nothing_to_undo,
+            barrier::an_undecided_question_leaves_the_step_unknown_and_the_note_in_place,
+            barrier::a_step_without_a_note_cannot_be_asked_for,
+            barrier::a_repeat_of_an_undo_whose_answer_was_lost_gets_the_same_fence,
+            barrier::an_undo_that_sent_nothing_is_sent_by_the_next_one,
+            barrier::an_undo_is_done_unknown_or_sent_again_as_any_request,
+            barrier::a_seal_ends_with_its_retention_and_not_before,
+            barrier::the_barrier_wakes_whoever_waits_for_the_step,
             probes::one_prober_at_a_time,
             probes::a_lapsed_probe_lease_frees_the_probe,
             probes::a_probe_that_finds_it_done_keeps_that_response,
@@ -199,6 +225,8 @@ pub(crate) fn claim() -> Claim {
         ttl: LONG,
         mailbox: None,
         on_unknown: OnUnknown::Hold,
+        on_absent: OnAbsent::Begin,
+        note: Bytes::new(),
     }
 }
 

@@ -10,12 +10,14 @@ use bytes::Bytes;
 use refrain::{
     ids::{Fence, Fingerprint, Owner, RecordName},
     store::{
-        Claim, Claimed, Complete, Completed, Held, OnUnknown, ProbeVerdict, Renewal, Settle, Settled, Token,
+        Claim, Claimed, Complete, Completed, Held, OnAbsent, OnUnknown, ProbeVerdict, Renewal, Settle, Settled, Token,
         transition::{self, Record, State, Write},
     },
     time::Timestamp,
 };
 use stateright::{Checker, Model, Property};
+
+mod sagas;
 
 const NAME: RecordName = RecordName::from_bytes([0; 32]);
 const FINGERPRINT: Fingerprint = Fingerprint::from_bytes([0; 32]);
@@ -143,8 +145,10 @@ impl World {
             ttl: TTL,
             mailbox: None,
             on_unknown,
+            on_absent: OnAbsent::Begin,
+            note: Bytes::new(),
         };
-        let claimed = self.store(|record, now| transition::claim(record, &claim, now));
+        let claimed = self.store(|record, now| transition::claim(record, &claim, Timestamp::ZERO, now));
         if answer_lost {
             return;
         }
@@ -202,7 +206,7 @@ impl World {
                 Settled::Retake(grant) => {
                     Client::Holding { fence: grant.fence, attempt: grant.attempt, until: self.now + LEASE, sent: false }
                 }
-                Settled::Freed | Settled::Lost => Client::Idle,
+                Settled::Sealed | Settled::Freed | Settled::Lost => Client::Idle,
             };
         }
     }

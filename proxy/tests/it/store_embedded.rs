@@ -22,6 +22,8 @@ use refrain::{
 
 use crate::conformance::{LONG, again, claim, completion, fresh, name, replayed, token};
 
+mod sagas;
+
 const FILE: &str = "store.redb";
 
 fn open(dir: &Path) -> EmbeddedStore {

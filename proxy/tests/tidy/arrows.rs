@@ -6,7 +6,7 @@ use crate::{
 };
 
 /// What each module of the library may name of it, beside itself. The longest entry that fits counts. From the top to the ground.
-const MAY_USE: [(&str, &[&str]); 27] = [
+const MAY_USE: [(&str, &[&str]); 32] = [
     ("cli", &["app", "config", "metrics", "reload", "telemetry"]),
     ("app", &["admin", "body", "config", "gateway", "idempotency", "metrics", "peers", "router", "server", "store", "upstream"]),
     ("admin", &["gateway", "idempotency", "ids", "metrics", "server", "store", "time"]),
@@ -46,7 +46,12 @@ const MAY_USE: [(&str, &[&str]); 27] = [
             "upstream",
         ],
     ),
+    ("saga::backoff", &[]),
     ("saga::entry", &["time"]),
+    ("saga::judge", &["saga::turn"]),
+    ("saga::machine", &["ids", "saga", "store::journal", "time"]),
+    ("saga::render", &["ids", "saga", "time"]),
+    ("saga::state", &["saga::entry", "store::journal", "time"]),
     ("saga::turn", &["saga", "store::journal", "time"]),
     ("pass", &["body", "idempotency::exchange", "idempotency::marker", "metrics", "problem", "server", "upstream"]),
     ("peers", &["config", "headers", "idempotency::key", "ids", "time"]),
@@ -94,12 +99,12 @@ const HOMES: [(&str, &[&str]); 16] = [
     ("socket2", &["server::listener"]),
     ("tokio_rustls", &["upstream::connect"]),
     ("chacha20poly1305", &["idempotency::seal"]),
-    ("postcard", &["idempotency::response", "store::embedded::codec"]),
+    ("postcard", &["idempotency::response", "store::embedded::codec", "store::embedded::sagas::codec"]),
     ("httpdate", &["time"]),
 ];
 
 /// Pure: what they compute depends on their arguments alone.
-const PURE: [&str; 18] = [
+const PURE: [&str; 25] = [
     "headers",
     "router",
     "idempotency::canonical",
@@ -114,8 +119,15 @@ const PURE: [&str; 18] = [
     "saga::call::breaker::state",
     "saga::call::classify",
     "saga::call::request",
+    "saga::backoff",
     "saga::entry",
+    "saga::judge",
+    "saga::machine",
+    "saga::render",
+    "saga::state",
     "saga::turn",
+    "store::journal::rules",
+    "store::journal::rules::checks",
     "store::reservation",
     "store::transition",
 ];

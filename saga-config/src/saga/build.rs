@@ -102,15 +102,6 @@ impl Builder<'_, '_> {
         let members: Vec<StepIndex> = plan.members.iter().copied().map(StepIndex).collect();
         let cancel_others = plan.raw.on_failure != Some(raw::GroupOnFailure::WaitForAll);
         let max = plan.raw.max.map_or(members.len(), |max| max as usize);
-        if max > members.len() && plan.raw.max.is_some() && !members.is_empty() {
-            let at = plan.at.child("parallel").child("max");
-            self.findings.warning(
-                "max-too-large",
-                &at,
-                format!("there are {} steps in the group", members.len()),
-                "leave `max` out",
-            );
-        }
         Some(Group { id: plan.id.clone()?, members, max, cancel_others })
     }
 
@@ -135,11 +126,11 @@ impl Builder<'_, '_> {
     /// Reports something about a key that is written and means nothing.
     pub(super) fn means_nothing(&mut self, at: &Pointer, message: impl Into<String>, help: impl Into<String>) {
         let place = self.findings.key_place(at);
-        self.findings.add(Diagnostic::error("means-nothing", place, message).with_help(help));
+        self.findings.prove(Diagnostic::error("means-nothing", place, message).with_help(help));
     }
 }
 
-/// A time between nothing and `limit`, reported if it is neither; what is too long is cut.
+/// A time of which there is some, and no more than `limit`; reported if it is not.
 pub(super) fn within(written: DurationText, limit: Duration, at: &Pointer, findings: &mut Findings) -> Option<Duration> {
     let duration = written.get();
     if duration.is_zero() {
@@ -148,7 +139,7 @@ pub(super) fn within(written: DurationText, limit: Duration, at: &Pointer, findi
     }
     if duration > limit {
         let longest = DurationText::new(limit).map_or_else(String::new, |limit| limit.to_string());
-        findings.error("too-long", at, format!("this is at most {longest}"), format!("write {longest} or less"));
+        findings.refuse("too-long", at, format!("this is at most {longest}"), format!("write {longest} or less"));
     }
-    Some(duration.min(limit))
+    Some(duration)
 }

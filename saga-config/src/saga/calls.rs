@@ -44,6 +44,7 @@ impl Builder<'_, '_> {
         let timeout = timeout(written.timeout, self.defaults.timeout, &at.child("timeout"), self.findings);
         let retry = retry(written.retry, retries, &at.child("retry"), self.findings);
         let auth = auth(written.auth);
+        self.compare_with_credentials(headers.as_deref().unwrap_or_default(), auth, &at.child("auth"));
         let target = target?;
         self.know_upstream(&target, &at.child("call"));
         self.know_credentials(&target, auth, &at.child("auth"));
@@ -73,6 +74,7 @@ impl Builder<'_, '_> {
         });
         let timeout = timeout(written.timeout, self.defaults.timeout, &at.child("timeout"), self.findings);
         let auth = auth(written.auth);
+        self.compare_with_credentials(headers.as_deref().unwrap_or_default(), auth, &at.child("auth"));
         let target = target?;
         if !matches!(target.method(), Method::Get | Method::Head) {
             let message = format!("a probe only asks, it does not act: {} could", target.method());

@@ -90,8 +90,27 @@ impl Builder<'_, '_> {
                     let inside = wrong.pointer.parse().unwrap_or_else(|_| Pointer::root());
                     self.not_a_template(text, &below(at, &inside), wrong.error, scope);
                 }
+                self.check_sound_texts(value, at, scope);
                 None
             }
+        }
+    }
+
+    /// Checks the texts of a value of which others are wrong. As deep as a file nests at most.
+    fn check_sound_texts(&mut self, value: &Value, at: &Pointer, scope: &Scope) {
+        match value {
+            Value::String(text) => {
+                if let Ok(template) = Template::parse(text, &scope.names()) {
+                    self.check(template.expressions(), at, 0, scope);
+                }
+            }
+            Value::Array(items) => {
+                items.iter().enumerate().for_each(|(index, item)| self.check_sound_texts(item, &at.child(index), scope));
+            }
+            Value::Object(entries) => {
+                entries.iter().for_each(|(key, value)| self.check_sound_texts(value, &at.child(key), scope));
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
         }
     }
 
@@ -121,7 +140,7 @@ impl Builder<'_, '_> {
             let name = self.header_name(name, &at);
             let template = self.template(text, &at, scope);
             if text.contains(|c: char| c.is_ascii_control()) {
-                self.findings.error(
+                self.findings.refuse(
                     "control-in-header",
                     &at,
                     "a header has no line breaks and no control characters",
@@ -202,7 +221,7 @@ impl Builder<'_, '_> {
 
     pub(super) fn at_most(&mut self, count: usize, limit: usize, what: &str, at: &Pointer) {
         if count > limit {
-            self.findings.error("too-many", at, format!("there are {count} {what}; the limit is {limit}"), "leave some out");
+            self.findings.refuse("too-many", at, format!("there are {count} {what}; the limit is {limit}"), "leave some out");
         }
     }
 

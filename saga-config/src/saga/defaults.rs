@@ -100,11 +100,12 @@ pub(super) fn retry(written: Option<&raw::Retry>, default: Retry, at: &Pointer, 
     };
     let initial = time(written.initial, limits::DELAY, "initial").unwrap_or(default.initial);
     let max_delay = time(written.max_delay, limits::DELAY, "max_delay").unwrap_or(default.max_delay);
-    if initial > max_delay {
+    let writes_delays = written.initial.is_some() || written.max_delay.is_some();
+    if initial > max_delay && writes_delays {
         let shown = |time| DurationText::new(time).map_or_else(String::new, |time| time.to_string());
         let key = if written.initial.is_some() { "initial" } else { "max_delay" };
         let message = format!("`initial` ({}) is longer than `max_delay` ({})", shown(initial), shown(max_delay));
-        findings.error(
+        findings.refuse(
             "delays",
             &at.child(key),
             message,

@@ -4,11 +4,16 @@ use std::{sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Saga, build, canonical, findings::Findings, raw::Raw, unsupported};
+use super::{
+    Saga, build, canonical,
+    findings::Findings,
+    raw::{Raw, formats},
+    unsupported,
+};
 use crate::{
     diagnostic::{Diagnostic, Source, has_errors, sort},
     names::UpstreamName,
-    schema::{STANDARD_FORMATS, blamed, check_with, read_partly},
+    schema::{blamed, check_with, read_partly},
     yaml::{Document, Pointer},
 };
 
@@ -107,12 +112,10 @@ fn read(source: &Arc<Source>) -> Result<(Raw, Findings), Vec<Diagnostic>> {
         let at = blamed(&document, mistake);
         at.is_some_and(|at| left_out.iter().any(|left_out| is_at_or_below(&at, left_out)))
     };
-    for mistake in check_with(&document, &schema, STANDARD_FORMATS) {
-        // What is wrong as YAML, or known and not supported, would only be reported again.
-        if found.iter().all(|known| known.place() != mistake.place()) && !is_left_out(&mistake) {
-            found.push(mistake);
-        }
-    }
+    let mut mistakes = check_with(&document, &schema, &formats());
+    // What is wrong as YAML, or known and not supported, would only be reported again.
+    mistakes.retain(|mistake| found.iter().all(|known| known.place() != mistake.place()) && !is_left_out(mistake));
+    found.extend(mistakes);
     sort(&mut found);
     let partly = read_partly::<Raw>(&document, left_out, found)?;
     Ok((partly.value, Findings::of_file(document, partly.left_out, partly.found)))
@@ -121,4 +124,15 @@ fn read(source: &Arc<Source>) -> Result<(Raw, Findings), Vec<Diagnostic>> {
 fn is_at_or_below(at: &Pointer, above: &Pointer) -> bool {
     let mut tokens = at.tokens();
     above.tokens().all(|token| tokens.next() == Some(token))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::unsupported_keywords;
+
+    #[test]
+    fn the_check_understands_the_whole_schema() {
+        assert_eq!(unsupported_keywords(&schemars::schema_for!(Raw), &formats()), [""; 0]);
+    }
 }

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     diagnostic::{Diagnostic, did_you_mean, quoted},
-    template::{CallTarget, Method},
+    template::{CallTarget, Method, Template},
     units::DurationText,
     yaml::Pointer,
 };
@@ -57,6 +57,15 @@ impl Builder<'_, '_> {
         }
     }
 
+    /// Two credentials would go with one call.
+    pub(super) fn compare_with_credentials(&mut self, headers: &[(http::HeaderName, Template)], auth: Auth, at: &Pointer) {
+        if auth == Auth::Service && headers.iter().any(|(name, _)| name == http::header::AUTHORIZATION) {
+            let place = self.findings.key_place(at);
+            let message = "`auth: service` brings the upstream's own credentials, and `headers` bring others";
+            self.findings.prove(Diagnostic::error("two-credentials", place, message).with_help("leave one of them out"));
+        }
+    }
+
     pub(super) fn compare_with_execution(&mut self, after: Option<Duration>, max_execution: Duration, at: &Pointer) {
         if after.is_some_and(|after| after < max_execution) {
             let longest = shown(max_execution);
@@ -70,12 +79,20 @@ impl Builder<'_, '_> {
     /// What must hold of a step that calls.
     pub(super) fn prove_step(&mut self, index: usize, step: &CallStep) {
         let node = &self.plan.nodes[index];
+        if !node.is_whole {
+            // What is missing may be what was meant.
+            return;
+        }
         self.prove_compensation(index, node, step);
         self.prove_doubt(node, step);
         self.prove_resending(node, &step.call, step.effect, &step.in_doubt, &node.at);
         if let Some(undo) = &step.compensate {
             let at = node.at.child("compensate");
             self.prove_resending(node, &undo.call, undo.effect, &undo.in_doubt, &at);
+            if matches!(undo.call.target.method(), Method::Get | Method::Head | Method::Options) {
+                let message = format!("an undo acts, and a {} only reads", undo.call.target.method());
+                self.findings.warning("undo-reads", &at.child("call"), message, "write the call that undoes the step");
+            }
         }
         let method = step.call.target.method();
         if step.effect == Effect::None && !matches!(method, Method::Get | Method::Head | Method::Options) {
@@ -88,9 +105,9 @@ impl Builder<'_, '_> {
 
     fn prove_compensation(&mut self, index: usize, node: &Node<'_>, step: &CallStep) {
         let at = node.at.child("compensate");
-        let written = node.raw.compensate.is_some() || !self.findings.is_whole(&at);
+        let position_is_known = self.plan.order_is_known || self.plan.pivot().is_none();
         let name = node.id.as_ref().map_or_else(|| "this step".to_owned(), |id| quoted(id.as_str()));
-        if self.must_be_undone(index, step.effect) && !written {
+        if self.must_be_undone(index, step.effect) && position_is_known && node.raw.compensate.is_none() {
             let help = match step.call.target.method() {
                 Method::Get | Method::Head | Method::Options => "if it only reads, write `effect: none`",
                 _ => "write the call that undoes it, or `compensate: none` if nothing has to be undone",
@@ -106,7 +123,7 @@ impl Builder<'_, '_> {
         if step.effect == Effect::None {
             let message = format!("{name} only reads (`effect: none`): there is nothing to undo");
             self.findings.prove(Diagnostic::error("nothing-to-undo", place, message).with_help("leave `compensate` out"));
-        } else if self.position(index) != Position::Before && self.plan.order_is_known {
+        } else if self.position(index) != Position::Before && position_is_known {
             let message = match self.position(index) {
                 Position::Pivot => format!("{name} is the pivot: once it is done, the saga never turns back"),
                 _ => format!("{name} comes after the pivot: the saga does not turn back any more"),
@@ -152,13 +169,27 @@ impl Builder<'_, '_> {
             let message = format!("`in_doubt: {word}`{inherited} turns the saga back, and `on_failure: continue` goes on");
             self.findings.refuse("blind-undo", &at, message, "leave one of them out");
         }
-        let upstream = self.upstreams.and_then(|upstreams| upstreams.find(step.call.target.upstream()));
-        if matches!(step.in_doubt, InDoubt::Barrier) && upstream.is_some_and(|upstream| !upstream.has_refrain) {
+        if matches!(step.in_doubt, InDoubt::Barrier) {
+            self.prove_barrier(step, inherited, &at);
+        }
+    }
+
+    /// The barrier is one Refrain, which sees the step and its undo.
+    fn prove_barrier(&mut self, step: &CallStep, inherited: &str, at: &Pointer) {
+        let forward = step.call.target.upstream();
+        let undo = step.compensate.as_ref();
+        if undo.is_some_and(|undo| undo.call.target.upstream() != forward) {
+            let message =
+                format!("`in_doubt: barrier`{inherited} asks the Refrain that saw the step, and the undo goes to another");
+            self.findings.refuse("barrier", at, message, "name the same upstream in both calls, or write `in_doubt: check`");
+        }
+        let upstream = self.upstreams.and_then(|upstreams| upstreams.find(forward));
+        if upstream.is_some_and(|upstream| !upstream.has_refrain) {
             let message =
                 format!("`in_doubt: barrier`{inherited} needs a Refrain beside the service, and this upstream has none");
             self.findings.refuse(
                 "barrier",
-                &at,
+                at,
                 message,
                 "write `refrain: true` at the upstream if there is one, or `in_doubt: check`",
             );

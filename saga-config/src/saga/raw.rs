@@ -2,12 +2,26 @@
 //!
 //! The order of members is that of the canonical form: it is never changed.
 
+mod either;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 use super::ordered::Ordered;
-use crate::{names::SagaName, units::DurationText};
+use crate::{
+    names::SagaName,
+    schema::{Format, STANDARD_FORMATS, parse_as},
+    units::DurationText,
+};
+
+const SAGA_FORMAT: &str = "refrain-saga";
+
+/// The grammars of texts in this file.
+pub(super) fn formats() -> Vec<Format> {
+    let saga = Format { name: SAGA_FORMAT, expected: "a name such as create-order", parse: parse_as::<SagaName> };
+    [STANDARD_FORMATS, &[saga]].concat()
+}
 
 /// A map of the file with fixed keys. Every value is optional here; what has to be there is `required` in the schema.
 macro_rules! part {
@@ -37,7 +51,7 @@ part! {
     /// A saga: steps across services, undone where they cannot all be done.
     Raw {
         /// Its name: lower-case words joined by `-` or `_`.
-        #[schemars(required)]
+        #[schemars(required, extend("format" = SAGA_FORMAT))]
         saga: SagaName,
         /// Its version, for people. What tells definitions apart is their content.
         #[schemars(required, range(min = 1))]
@@ -356,7 +370,7 @@ part! {
 }
 
 /// A status, known or computed.
-#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub(super) enum Status {
     Number(#[schemars(range(min = 200, max = 599))] u16),
@@ -364,7 +378,7 @@ pub(super) enum Status {
 }
 
 /// How a step is undone.
-#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub(super) enum Compensate {
     None(NotAtAll),

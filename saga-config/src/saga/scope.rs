@@ -72,7 +72,7 @@ impl Scope {
 }
 
 /// All names, and where each is there.
-pub(super) const EVERYWHERE: [(&str, &str); 9] = [
+pub(super) const EVERYWHERE: [(&str, &str); 10] = [
     ("request", "`request` is there in `input` only: take what steps need as an input"),
     ("claims", "`claims` is there in `input` only: take what steps need as an input"),
     ("input", "inputs are there for steps and answers"),
@@ -81,6 +81,7 @@ pub(super) const EVERYWHERE: [(&str, &str); 9] = [
     ("step", "`step` is there in the calls of steps"),
     ("response", "`response` is there in `output`, `outcome` and `done`: keep what is needed later as an output"),
     ("failure", "`failure` is there in `response.compensated` and `response.quarantined`"),
+    ("callback", "waiting for a callback is not supported yet"),
     ("self", "`self` is there in an input's `check`"),
 ];
 
@@ -148,8 +149,9 @@ impl Builder<'_, '_> {
             let help = format!("read its steps: {}", members.join(", "));
             return mistake("unknown-step", format!("{} is a group, it has no outputs of its own", quoted(id)), help);
         }
-        if !self.plan.order_is_known {
-            // It may be what could not be read.
+        let is_whole = self.plan.order_is_known && self.plan.nodes.iter().all(|node| node.is_whole);
+        if !is_whole && did_you_mean(id, self.plan.ids()).is_none() {
+            // It may be in what could not be read.
             return None;
         }
         let help = there_are(id, self.plan.ids(), "the saga has no steps");
@@ -211,6 +213,8 @@ impl Builder<'_, '_> {
     fn absent(&self, node: &Node<'_>, id: &str, rest: &[Segment], scope: &Scope) -> Option<Mistake> {
         let why = match scope.steps {
             Steps::Whatever => format!("{} may not have run when this is answered", quoted(id)),
+            // An undo runs only if its step did.
+            Steps::BeforeAndOwn(reader) if self.plan.find(id) == Some(reader) => return None,
             _ if !node.may_be_absent() => return None,
             _ if node.raw.when.is_some() => format!("{} is skipped where its `when` says no", quoted(id)),
             _ => format!("{} may fail, and the saga goes on without its outputs", quoted(id)),
@@ -219,7 +223,7 @@ impl Builder<'_, '_> {
             Key::Field(name) => name.as_str(),
             Key::Index(_) => "OUTPUT",
         });
-        mistake("may-be-absent", why, format!("say what stands for it: `steps.{id}.?{name}.orValue(null)`"))
+        mistake("may-be-absent", why, format!("say what stands for it: `{}.?{name}.orValue(null)`", spelled(id)))
     }
 }
 
@@ -227,6 +231,11 @@ impl Builder<'_, '_> {
 pub(super) fn outputs_of<'n>(node: &Node<'n>) -> impl Iterator<Item = &'n str> + Clone {
     let outputs = node.raw.output.iter().chain(&node.raw.set);
     outputs.flat_map(|outputs| &outputs.0).map(|(name, _)| name.as_str())
+}
+
+/// A step as expressions spell it.
+fn spelled(id: &str) -> String {
+    if id.contains('-') { format!("steps['{id}']") } else { format!("steps.{id}") }
 }
 
 /// Whether a path of these segments below a step is read so that the output need not be there.
@@ -241,8 +250,12 @@ fn provides_for_absence(reading: Reading, rest: &[Segment]) -> bool {
 /// `has(steps.x)` says nothing.
 fn presence_of_a_step(reference: &Reference, rest: &[Segment], id: &str) -> Option<Mistake> {
     if reference.reading() == Reading::Presence && rest.is_empty() {
-        let help = format!("ask for an output: `has(steps.{id}.OUTPUT)`");
-        return mistake("always-there", format!("`has(steps.{id})` is always true"), help);
+        let step = spelled(id);
+        return mistake(
+            "always-there",
+            format!("`has({step})` is always true"),
+            format!("ask for an output: `has({step}.OUTPUT)`"),
+        );
     }
     None
 }

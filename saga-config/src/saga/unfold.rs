@@ -129,7 +129,7 @@ impl Unfolder<'_> {
         };
         if let Some(first) = self.taken.get(text) {
             let diagnostic =
-                Diagnostic::error("duplicate-id", self.findings.place(&at), format!("there are two steps {}", quoted(text)))
+                Diagnostic::error("duplicate-id", self.findings.place(&at), format!("the id {} is there twice", quoted(text)))
                     .with_label(self.findings.place(first), "the first is here")
                     .with_help("steps and groups share one namespace: give each its own id");
             self.findings.add(diagnostic);
@@ -176,19 +176,34 @@ impl Unfolder<'_> {
         self.count += 1;
         if self.count == limits::STEPS + 1 {
             let message = format!("a saga has at most {} steps, those of groups counted", limits::STEPS);
-            self.findings.error("too-many-steps", &entry.at, message, "let a service do several things in one call");
+            self.findings.refuse("too-many-steps", &entry.at, message, "let a service do several things in one call");
         }
     }
 
     /// Fills in what each entry waits for: what it needs, or in a list without any `needs` the entry before.
     fn predecessors(&mut self, entries: &mut [Entry<'_>]) {
         let is_graph = entries.iter().any(|entry| entry.raw.needs.is_some());
+        for entry in entries.iter().skip(1).filter(|entry| is_graph && entry.raw.needs.is_none()) {
+            self.no_needs(entry);
+        }
         for index in 0..entries.len() {
             entries[index].needs = match is_graph {
                 true => self.needs(entries, index),
                 false => index.checked_sub(1).into_iter().collect(),
             };
         }
+    }
+
+    /// In a graph the place in the list says nothing, which is easily overlooked.
+    fn no_needs(&mut self, entry: &Entry<'_>) {
+        if !self.findings.is_whole(&entry.at.child("needs")) {
+            return;
+        }
+        let place = self.findings.place(&entry.at.child("id"));
+        let name = entry.id.as_ref().map_or_else(|| "this step".to_owned(), |id| quoted(id.as_str()));
+        let message = format!("another step `needs` some, so the list is a graph, and {name} would start at once");
+        let help = "write what it needs, or `needs: []` if it is to start at once";
+        self.findings.prove(Diagnostic::error("missing-needs", place, message).with_help(help));
     }
 
     fn needs(&mut self, entries: &[Entry<'_>], index: usize) -> Vec<usize> {

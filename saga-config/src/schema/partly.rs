@@ -45,12 +45,14 @@ pub fn read_partly<T: DeserializeOwned>(
         partly.leave_out(at);
     }
     for _ in 0..MAX_LEFT_OUT {
-        match serde_path_to_error::deserialize(&partly.value) {
+        // As text: a `Value` gives numbers beyond 64 bits in a way that a `Value` does not take.
+        let text = partly.value.to_string();
+        match serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_str(&text)) {
             Ok(value) => return Ok(Partly { value, left_out: partly.left_out, found: partly.found }),
             Err(error) => {
                 let at = pointer_along(document, error.path());
                 if !partly.left_out.iter().any(|known| is_within(known, &at)) {
-                    partly.found.push(Diagnostic::error("invalid-value", document.place(&at), error.inner().to_string()));
+                    partly.found.push(Diagnostic::error("invalid-value", document.place(&at), without_place(error.inner())));
                 }
                 if at.is_root() {
                     break;
@@ -61,6 +63,13 @@ pub fn read_partly<T: DeserializeOwned>(
     }
     debug_assert!(has_errors(&partly.found), "what cannot be read has a mistake");
     Err(partly.found)
+}
+
+/// The message without the place in the text that was made up here.
+fn without_place(error: &serde_json::Error) -> String {
+    let place = format!(" at line {} column {}", error.line(), error.column());
+    let message = error.to_string();
+    message.strip_suffix(&place).map(str::to_owned).unwrap_or(message)
 }
 
 fn is_about_a_value(mistake: &Diagnostic) -> bool {

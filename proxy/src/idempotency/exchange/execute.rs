@@ -111,7 +111,7 @@ impl<S: Store, U: Sender> Exchange<S, U> {
     async fn replied(&mut self, claimant: Claimant, mut parts: Parts, reply: Reply) {
         let from_refrain = self.about.upstream.config().refrain;
         let attempt = claimant.grant.attempt;
-        match verdict::judge(&self.about.policy.statuses, self.about.kind, from_refrain, parts.status, &parts.headers) {
+        match verdict::judge(&self.about.policy.statuses, self.about.kind(), from_refrain, parts.status, &parts.headers) {
             Verdict::Keep => self.keep(claimant, parts, reply).await,
             Verdict::Release => {
                 self.release(claimant).await;

@@ -6,6 +6,7 @@
 
 mod execute;
 mod probing;
+mod undoing;
 
 use std::{sync::Arc, time::Duration};
 
@@ -21,15 +22,18 @@ use super::{
     key::Key,
     lease::Lease,
     marker::Status,
+    note,
     policy::{OnInFlight, OnStoreLoss, Policy, UnknownPolicy},
+    probe,
     verdict::CallKind,
+    view::RequestView,
 };
 use crate::{
     body::{Body, Share},
     ids::{Fingerprint, Owner, RecordName},
     metrics::{ClaimResult, StoreOperation},
     problem::ProblemName,
-    store::{Claim, Claimed, Done, Grant, OnUnknown, Store, StoreError, Token},
+    store::{Absence, Claim, Claimed, Done, Grant, OnAbsent, OnUnknown, Store, StoreError, Token, Undone, wakes::Listener},
     upstream::{Call, SendError},
 };
 
@@ -37,6 +41,9 @@ use crate::{
 const MAX_RENEWALS: u32 = 16;
 /// The longest time between two looks at a record that somebody else works on, should the word of its completion be lost.
 const LONGEST_LOOK: Duration = Duration::from_secs(1);
+
+/// How long a saga's call waits for one that is under way, before its driver is told to ask again.
+const DRIVERS_PATIENCE: Duration = Duration::from_secs(2);
 
 /// What sends a call to its upstream.
 pub trait Sender:
@@ -57,15 +64,46 @@ pub(super) struct Keyed {
     pub(super) payload: Option<RecordName>,
     pub(super) fingerprint: Fingerprint,
     pub(super) policy: Arc<Policy>,
-    pub(super) kind: CallKind,
-    /// For a step: whether an unknown attempt is sent again.
-    pub(super) resend: bool,
+    /// For a saga's call: what its driver wants.
+    pub(super) step: Option<OfStep>,
     pub(super) key: Key,
     /// With the body below.
     pub(super) call: Call,
     pub(super) body: Bytes,
     /// What the body takes of the budget, until the exchange ends.
     pub(super) share: Share,
+}
+
+/// What a saga's driver wants.
+#[derive(Clone, Debug)]
+pub(super) struct OfStep {
+    /// Whether an unknown attempt is sent again; for an undo also whether it is sent where nobody knows whether its step was done.
+    pub(super) resend: bool,
+    pub(super) purpose: Purpose,
+}
+
+/// What for.
+#[derive(Clone, Debug)]
+pub(super) enum Purpose {
+    /// It is carried out.
+    Act,
+    /// Only what became of it: where it would be carried out, it is cancelled.
+    Ask(Absence),
+    /// It is the undo of another.
+    Undo(Undoing),
+}
+
+/// What is undone.
+#[derive(Clone, Debug)]
+pub(super) struct Undoing {
+    /// The record of the step.
+    pub(super) step: RecordName,
+    /// The step's key.
+    pub(super) key: Key,
+    pub(super) knows_done: bool,
+    pub(super) absence: Absence,
+    /// How long the step may act once it was sent.
+    pub(super) step_may_act_for: Duration,
 }
 
 /// Runs the exchange. The answer goes to `caller`, who may have gone.
@@ -75,10 +113,12 @@ pub(super) async fn run<S: Store, U: Sender>(
     keyed: Keyed,
     caller: oneshot::Sender<Response<Body>>,
 ) {
-    let Keyed { name, payload, fingerprint, policy, kind, resend, key, call, body, share } = keyed;
+    let Keyed { name, payload, fingerprint, policy, step, key, call, body, share } = keyed;
     let answerer = Answerer::new(caller, policy.dialect, key.clone());
     let upstream = Arc::clone(&call.upstream);
-    let about = About { name, payload, fingerprint, policy, kind, resend, key, body, upstream };
+    let note = note_of(step.as_ref(), &policy, &call, &body, &key);
+    let note = note.map_or_else(Bytes::new, |note| context.seal_note(name, &note));
+    let about = About { name, payload, fingerprint, policy, step, note, key, body, upstream };
     Exchange { context, about, inner, call: Some(call), answerer }.run().await;
     drop(share);
 }
@@ -88,11 +128,55 @@ struct About {
     payload: Option<RecordName>,
     fingerprint: Fingerprint,
     policy: Arc<Policy>,
-    kind: CallKind,
-    resend: bool,
+    step: Option<OfStep>,
+    /// What a step leaves for its undo; empty: nothing.
+    note: Bytes,
     key: Key,
     body: Bytes,
     upstream: Arc<crate::upstream::Upstream>,
+}
+
+impl About {
+    const fn kind(&self) -> CallKind {
+        if self.step.is_some() { CallKind::Step } else { CallKind::Client }
+    }
+
+    fn resends(&self) -> bool {
+        self.step.as_ref().is_some_and(|step| step.resend)
+    }
+
+    fn undoing(&self) -> Option<&Undoing> {
+        match &self.step {
+            Some(OfStep { purpose: Purpose::Undo(undoing), .. }) => Some(undoing),
+            _ => None,
+        }
+    }
+
+    /// What is done where there is no record; for a driver that only asks, never a send.
+    fn on_absent(&self) -> OnAbsent {
+        match &self.step {
+            Some(OfStep { purpose: Purpose::Ask(absence), .. }) => OnAbsent::Seal(*absence),
+            _ => OnAbsent::Begin,
+        }
+    }
+
+    /// How long a duplicate waits for the one that is under way. A driver asks again when it is told to, and has no long patience.
+    fn patience(&self) -> Option<Duration> {
+        match (&self.step, self.policy.on_in_flight) {
+            (Some(_), _) => Some(DRIVERS_PATIENCE),
+            (None, OnInFlight::Wait(limit)) => Some(limit),
+            (None, OnInFlight::Conflict) => None,
+        }
+    }
+}
+
+/// The note that a step leaves with its record, if its route has a probe that can tell for it.
+fn note_of(step: Option<&OfStep>, policy: &Policy, call: &Call, body: &Bytes, key: &Key) -> Option<Vec<u8>> {
+    let (Some(OfStep { purpose: Purpose::Act, .. }), UnknownPolicy::Probe(probe)) = (step, &policy.on_unknown) else {
+        return None;
+    };
+    let request = RequestView::new(&call.request, body).value();
+    note::write(probe, &probe::question(probe, request, key.as_str()).ok()?)
 }
 
 struct Exchange<S: Store, U> {
@@ -118,21 +202,38 @@ enum Next {
     Renew(Claimant),
     /// Somebody else is at it, for this long as far as known.
     Wait(Duration),
+    /// What stood in the way is decided: look again.
+    Again,
+}
+
+/// Who listens for word of a record, and an undo also for word of its step's.
+struct Ears {
+    own: Listener,
+    step: Option<Listener>,
+}
+
+impl Ears {
+    async fn woken(&mut self) {
+        match &mut self.step {
+            None => self.own.woken().await,
+            Some(step) => tokio::select! {
+                () = self.own.woken() => {}
+                () = step.woken() => {}
+            },
+        }
+    }
 }
 
 impl<S: Store, U: Sender> Exchange<S, U> {
     async fn run(mut self) {
-        let until = match self.about.policy.on_in_flight {
-            OnInFlight::Wait(limit) => Some(Instant::now() + limit),
-            OnInFlight::Conflict => None,
-        };
+        let until = self.about.patience().map(|patience| Instant::now() + patience);
         let mut held: Option<Claimant> = None;
         let mut seen = Seen::default();
         let mut renewals = 0;
         // Bounded twice: what is renewed by a count, what waits by its time.
         loop {
             // Before the claim, so that no completion slips between the claim and the waiting.
-            let mut listener = until.map(|_| self.context.wakes.listen(self.about.name));
+            let mut listener = until.map(|_| self.listen());
             let next = self.claim_and_go_on(held.take(), &mut seen).await;
             match (next, until, &mut listener) {
                 (Next::Finished, ..) => return,
@@ -140,8 +241,9 @@ impl<S: Store, U: Sender> Exchange<S, U> {
                     renewals += 1;
                     held = Some(claimant);
                 }
+                (Next::Again, ..) if renewals < MAX_RENEWALS => renewals += 1,
                 // Never unprotected, never for ever: the claim, which has sent nothing, is given up.
-                (Next::Renew(_), ..) => return self.answerer.in_flight(LONGEST_LOOK),
+                (Next::Renew(_) | Next::Again, ..) => return self.answerer.in_flight(LONGEST_LOOK),
                 (Next::Wait(left), Some(until), Some(listener)) => {
                     if !self.wait(listener, left, until, &mut seen).await {
                         return;
@@ -155,7 +257,15 @@ impl<S: Store, U: Sender> Exchange<S, U> {
     async fn claim_and_go_on(&mut self, held: Option<Claimant>, seen: &mut Seen) -> Next {
         let owner = held.as_ref().map_or_else(Owner::random, |claimant| claimant.lease.token().owner);
         let claimed_at = Instant::now();
-        let claimed = match self.claim(owner, seen).await {
+        let claimed = match self.about.undoing().cloned() {
+            None => self.context.store.claim(self.claim(owner, seen)).await,
+            Some(undoing) => match self.undo(&undoing, owner, seen).await {
+                Ok(Undone::Own(claimed)) => Ok(claimed),
+                Ok(of_step) => return self.step_stands(&undoing, of_step, owner, claimed_at, seen).await,
+                Err(error) => Err(error),
+            },
+        };
+        let claimed = match claimed {
             Ok(claimed) => claimed,
             Err(error) => {
                 self.store_lost(owner, held, &error).await;
@@ -185,28 +295,33 @@ impl<S: Store, U: Sender> Exchange<S, U> {
         Next::Finished
     }
 
-    async fn claim(&self, owner: Owner, seen: &Seen) -> Result<Claimed, StoreError> {
+    fn claim(&self, owner: Owner, seen: &Seen) -> Claim {
         let policy = &self.about.policy;
         let on_unknown = match &policy.on_unknown {
             // What the route says counts for its clients; a step's driver says it itself, but for what a probe can tell.
-            UnknownPolicy::Hold if !self.about.resend => OnUnknown::Hold,
-            UnknownPolicy::Resend if self.about.kind == CallKind::Step && !self.about.resend => OnUnknown::Hold,
+            UnknownPolicy::Hold if !self.about.resends() => OnUnknown::Hold,
+            UnknownPolicy::Resend if self.about.kind() == CallKind::Step && !self.about.resends() => OnUnknown::Hold,
             // After an outage owners renew first: for one lease, a lapsed record is nobody's to take.
             _ if seen.a_probe || self.context.is_just_back(policy.lease) => OnUnknown::Hold,
             UnknownPolicy::Hold | UnknownPolicy::Resend => OnUnknown::Resend,
             UnknownPolicy::Probe(probe) => OnUnknown::Probe { lease: policy.lease.max(probe.timeout + LONGEST_LOOK) },
         };
-        let waits = matches!(policy.on_in_flight, OnInFlight::Wait(_));
-        let claim = Claim {
+        Claim {
             name: self.about.name,
             fingerprint: self.about.fingerprint,
             owner,
             lease: policy.lease,
             ttl: policy.ttl,
-            mailbox: waits.then(|| self.context.wakes.mailbox()),
+            mailbox: self.about.patience().map(|_| self.context.wakes.mailbox()),
             on_unknown,
-        };
-        self.context.store.claim(claim).await
+            on_absent: self.about.on_absent(),
+            note: self.about.note.clone(),
+        }
+    }
+
+    fn listen(&self) -> Ears {
+        let step = self.about.undoing().map(|undoing| self.context.wakes.listen(undoing.step));
+        Ears { own: self.context.wakes.listen(self.about.name), step }
     }
 
     fn claimant(&self, held: Option<Claimant>, owner: Owner, grant: Grant, claimed_at: Instant) -> Claimant {
@@ -225,13 +340,7 @@ impl<S: Store, U: Sender> Exchange<S, U> {
 
     /// Waits for word of the record; `false` if the exchange is over. A waiter that gives up, or whose client hangs up, stops its
     /// own waiting and changes nobody's record.
-    async fn wait(
-        &mut self,
-        listener: &mut crate::store::wakes::Listener,
-        left: Duration,
-        until: Instant,
-        seen: &mut Seen,
-    ) -> bool {
+    async fn wait(&mut self, listener: &mut Ears, left: Duration, until: Instant, seen: &mut Seen) -> bool {
         seen.waited = true;
         if Instant::now() >= until {
             self.answerer.in_flight(left);
@@ -247,6 +356,9 @@ impl<S: Store, U: Sender> Exchange<S, U> {
 
     fn replay(&mut self, done: &Done, waited: bool) {
         self.context.unknowns.resolved(self.about.name);
+        if self.about.undoing().is_some() && done.is_nothing_to_undo() {
+            return self.answerer.nothing_to_undo(done);
+        }
         let how = if waited { Status::Joined } else { Status::Replayed };
         match self.context.open(self.about.name, done) {
             Ok(recorded) => self.answerer.replay(recorded, done, how),
@@ -264,14 +376,19 @@ impl<S: Store, U: Sender> Exchange<S, U> {
 
     /// The store did not answer a claim: nothing was sent. By policy, nothing is, or it is sent unprotected.
     async fn store_lost(&mut self, owner: Owner, held: Option<Claimant>, error: &StoreError) {
-        self.context.metrics.store_failed(StoreOperation::Claim);
+        let operation = if self.about.undoing().is_some() { StoreOperation::Undo } else { StoreOperation::Claim };
+        self.context.metrics.store_failed(operation);
         tracing::warn!(record = %self.about.name.short(), %error, "a claim failed");
         if held.is_none() && error.may_have_applied() {
             self.context.backlog.push(Deferred::release_unseen(self.about.name, owner));
+            if let Some(undoing) = self.about.undoing() {
+                // It may have become the step's prober.
+                self.context.backlog.push(Deferred::release_unseen(undoing.step, owner));
+            }
         }
         drop(held);
         match (self.about.policy.on_store_loss, self.call.take()) {
-            (OnStoreLoss::Open, Some(call)) if self.about.kind == CallKind::Client => self.execute_unprotected(call).await,
+            (OnStoreLoss::Open, Some(call)) if self.about.kind() == CallKind::Client => self.execute_unprotected(call).await,
             _ => self.answerer.problem(ProblemName::StoreLost),
         }
     }
@@ -284,12 +401,15 @@ struct Seen {
     waited: bool,
     /// The service was asked, by it or while it waited: it does not ask again.
     a_probe: bool,
+    /// What an undo has found out of its step by asking.
+    of_step: undoing::Asked,
 }
 
-const fn result(claimed: &Claimed) -> ClaimResult {
+fn result(claimed: &Claimed) -> ClaimResult {
     match claimed {
         Claimed::Fresh(_) => ClaimResult::Fresh,
         Claimed::Retake(_) => ClaimResult::Retake,
+        Claimed::Replay(done) if done.is_nothing_to_undo() => ClaimResult::NothingToUndo,
         Claimed::Replay(_) => ClaimResult::Replay,
         Claimed::Mismatch => ClaimResult::Mismatch,
         Claimed::Sealed => ClaimResult::Sealed,

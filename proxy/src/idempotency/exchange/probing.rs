@@ -10,10 +10,12 @@ use crate::{
         backlog::Deferred,
         policy::UnknownPolicy,
         probe::{self, Finding},
+        view::RequestView,
     },
     ids::{Fence, Owner},
     metrics::StoreOperation,
-    store::{ProbeVerdict, Settle, Settled, Store, Token},
+    problem::ProblemName,
+    store::{OnAbsent, ProbeVerdict, Settle, Settled, Store, Token},
 };
 
 impl<S: Store, U: Sender> Exchange<S, U> {
@@ -24,11 +26,18 @@ impl<S: Store, U: Sender> Exchange<S, U> {
             self.unknown();
             return Next::Finished;
         };
-        let finding = probe::ask(probe, self.inner.clone(), call, &self.about.body, &self.about.key, &self.context.budget).await;
+        let request = RequestView::new(&call.request, &self.about.body).value();
+        let finding = match probe::question(probe, request, self.about.key.as_str()) {
+            Ok(question) => probe::ask(probe, &question, self.inner.clone(), call, &self.context.budget).await,
+            Err(reason) => Finding::CannotTell(reason),
+        };
         let is_late_enough = sent_ago + claimed_at.elapsed() >= probe.after;
         let verdict = match finding {
             Finding::Done(recorded) => {
                 ProbeVerdict::Done { response: self.context.seal(self.about.name, fence, &recorded), ttl: self.about.policy.ttl }
+            }
+            Finding::NotDone if is_late_enough && self.about.on_absent() != OnAbsent::Begin => {
+                ProbeVerdict::Seal { ttl: self.about.policy.ttl }
             }
             Finding::NotDone if is_late_enough => {
                 ProbeVerdict::NotDone { lease: self.about.policy.lease, ttl: self.about.policy.ttl }
@@ -48,6 +57,7 @@ impl<S: Store, U: Sender> Exchange<S, U> {
                 let lease = self.context.leases.hold(token, self.about.policy.lease, settled_at);
                 return self.execute(Claimant { grant, lease }).await;
             }
+            Ok(Settled::Sealed) => self.answerer.problem(ProblemName::StepCancelled),
             Ok(Settled::Freed) => self.unknown(),
             Ok(Settled::Lost) => return Next::Wait(super::LONGEST_LOOK),
             Err(error) => {
@@ -56,7 +66,7 @@ impl<S: Store, U: Sender> Exchange<S, U> {
                 if error.may_have_applied() {
                     self.context.backlog.push(Deferred::release_unseen(self.about.name, prober));
                 }
-                self.answerer.problem(crate::problem::ProblemName::StoreLost);
+                self.answerer.problem(ProblemName::StoreLost);
             }
         }
         Next::Finished

@@ -5,13 +5,14 @@ use redb::{ReadableTable, Table, WriteTransaction};
 use super::{
     codec::{self, CodecError, ExpiryKey, Kind, Life},
     file::{EXPIRY, RECORDS, RESERVATIONS},
+    sagas,
 };
 use crate::{
     ids::RecordName,
     store::{
-        StoreError,
+        StoreError, Undo, Undone,
         reservation::Reservation,
-        transition::{Record, Step, Write},
+        transition::{self, Record, State, Step, Write},
     },
     time::Timestamp,
 };
@@ -62,6 +63,9 @@ pub(super) struct Batch<'txn> {
     records: Table<'txn, &'static [u8; RecordName::LEN], &'static [u8]>,
     reservations: Table<'txn, &'static [u8; RecordName::LEN], &'static [u8]>,
     expiry: Table<'txn, &'static [u8; ExpiryKey::LEN], ()>,
+    txn: &'txn WriteTransaction,
+    /// Opened when a saga is first touched: most batches have none.
+    sagas: Option<sagas::Tables<'txn>>,
     /// The time of every operation in the batch.
     pub(super) now: Timestamp,
     life: Life,
@@ -85,6 +89,8 @@ impl<'txn> Batch<'txn> {
             records: txn.open_table(RECORDS)?,
             reservations: txn.open_table(RESERVATIONS)?,
             expiry: txn.open_table(EXPIRY)?,
+            txn,
+            sagas: None,
             now,
             life,
             effects: Effects::default(),
@@ -93,7 +99,22 @@ impl<'txn> Batch<'txn> {
 
     /// Closes the tables, so that the transaction can be committed.
     pub(super) fn finish(self) -> Effects {
-        self.effects
+        let mut effects = self.effects;
+        if let Some(sagas) = self.sagas.map(sagas::Tables::finish) {
+            effects.written |= sagas.written;
+            effects.wake.extend(sagas.wake);
+            effects.swept += sagas.swept;
+        }
+        effects
+    }
+
+    /// The tables of sagas.
+    pub(super) fn sagas(&mut self) -> Result<&mut sagas::Tables<'txn>, ApplyError> {
+        let opened = match self.sagas.take() {
+            Some(opened) => opened,
+            None => sagas::Tables::open(self.txn, self.life, self.now)?,
+        };
+        Ok(self.sagas.insert(opened))
     }
 
     /// One transition of one record.
@@ -115,6 +136,27 @@ impl<'txn> Batch<'txn> {
             self.effects.wake.push(name);
         }
         Ok(step.outcome)
+    }
+
+    /// [`transition::undo`]: one transition of two records.
+    pub(super) fn undo(&mut self, undo: &Undo, remembers_since: Timestamp) -> Result<Undone, ApplyError> {
+        let names = [undo.step, undo.claim.name];
+        let stored = [self.record(names[0])?, self.record(names[1])?];
+        let [step, own] = [0, 1].map(|at| stored[at].as_ref().and_then(|record| record.live(self.now)));
+        let both = transition::undo(step, own, undo, remembers_since, self.now);
+        // Waiters are not registered here: whoever waits for the step is woken when it is sealed.
+        if matches!(&both.step, Write::Put(record) if record.state == State::Sealed) {
+            self.effects.wake.push(undo.step);
+        }
+        for (at, write) in [both.step, both.own].into_iter().enumerate() {
+            let indexed = stored[at].as_ref().map(|record| record.expires_at);
+            match write {
+                Write::Nothing => {}
+                Write::Put(record) => self.put(names[at], &record, indexed)?,
+                Write::Delete => self.delete(names[at], indexed)?,
+            }
+        }
+        Ok(both.outcome)
     }
 
     /// Deletes a record, even one that cannot be read; `false` if there is none.
@@ -155,7 +197,7 @@ impl<'txn> Batch<'txn> {
         self.index(name, Kind::Reservation, Some(expires_at), None)
     }
 
-    /// Deletes up to `at_most` expired entries; whether there may be more.
+    /// Deletes up to `at_most` expired entries, and as many ended sagas and entries of their journals; whether there may be more.
     pub(super) fn sweep(&mut self, at_most: usize) -> Result<bool, ApplyError> {
         let end = codec::bucket(self.now).to_be_bytes();
         let mut bound = [0; ExpiryKey::LEN];
@@ -169,7 +211,7 @@ impl<'txn> Batch<'txn> {
                 self.sweep_entry(key)?;
             }
         }
-        Ok(due.len() == at_most)
+        Ok(self.sagas()?.sweep(at_most)? || due.len() == at_most)
     }
 
     fn sweep_entry(&mut self, key: ExpiryKey) -> Result<(), ApplyError> {

@@ -1,10 +1,12 @@
 //! How records lie in the file.
 //!
-//! A value is a version byte, then postcard: of the *life* it was written in and the [`Record`], or of a [`Reservation`]. A life is
+//! A value is a version byte, then postcard: of the *life* it was written in and the [`Record`], or of a [`Reservation`]. In version 2 a
+//! record's note follows, to the value's end; what has no note is written as version 1. A life is
 //! one opening of the file by one process. What an earlier life left in flight is unknown now, see [`Life::adopt`]; so opening the
 //! file rewrites nothing, however many records are in flight. Decoding never panics. A new layout takes a new version byte, and
 //! the old one stays readable.
 
+use bytes::Bytes;
 use postcard::{take_from_bytes, to_extend};
 use serde::{Deserialize, Serialize};
 
@@ -17,8 +19,10 @@ use crate::{
     time::Timestamp,
 };
 
-/// The layout written now.
+/// The layout of all that has no note.
 pub(super) const VERSION: u8 = 1;
+/// The layout of an open record with a note.
+const WITH_NOTE: u8 = 2;
 
 /// The name of the encoded hash key, life and clock in the meta table.
 pub(super) mod meta {
@@ -30,6 +34,8 @@ pub(super) mod meta {
     pub(in super::super) const LIFE: &str = "life";
     /// The store's clock, at most a few seconds old: milliseconds, eight bytes, big-endian.
     pub(in super::super) const CLOCK: &str = "clock";
+    /// Since when nothing that was acknowledged is lost: milliseconds, eight bytes, big-endian.
+    pub(in super::super) const REMEMBERS_SINCE: &str = "remembers-since";
 }
 
 /// One opening of the file.
@@ -61,7 +67,7 @@ impl Life {
 pub(super) enum CodecError {
     #[error("the value is empty")]
     Empty,
-    #[error("the value has layout {0}, and this program reads layout {VERSION}")]
+    #[error("the value has layout {0}, and this program reads layouts {VERSION} and {WITH_NOTE}")]
     Version(u8),
     #[error("the value is malformed: {0}")]
     Malformed(postcard::Error),
@@ -71,29 +77,41 @@ pub(super) enum CodecError {
 
 /// A record's value, written in life `life`.
 pub(super) fn encode_record(life: u64, record: &Record) -> Result<Vec<u8>, CodecError> {
-    let room = match &record.state {
-        State::Done(response) => 128 + response.len(),
-        State::Open(_) | State::Sealed => 256,
+    let (note, room): (&[u8], _) = match &record.state {
+        State::Done(response) => (&[], 128 + response.len()),
+        State::Open(open) => (&open.note, 256 + open.note.len()),
+        State::Sealed => (&[], 256),
     };
-    encode(&(life, record), room)
+    if note.is_empty() {
+        return encode(VERSION, &(life, record), room);
+    }
+    let mut value = encode(WITH_NOTE, &(life, record), room)?;
+    value.extend_from_slice(note);
+    Ok(value)
 }
 
 /// The life a record was written in, and the record as it was written.
 pub(super) fn decode_record(value: &[u8]) -> Result<(u64, Record), CodecError> {
-    decode(value)
+    let ((life, mut record), rest): ((u64, Record), &[u8]) = take_from_bytes(of_record(value)?).map_err(CodecError::Malformed)?;
+    match &mut record.state {
+        State::Open(open) if value.first() == Some(&WITH_NOTE) => open.note = Bytes::copy_from_slice(rest),
+        _ if rest.is_empty() => {}
+        _ => return Err(CodecError::Trailing(rest.len())),
+    }
+    Ok((life, record))
 }
 
 /// When a record ends, read without its response.
 pub(super) fn decode_record_expiry(value: &[u8]) -> Result<Timestamp, CodecError> {
     // The fields before the state, in the order of `Record`.
     type Head = (u64, Fingerprint, Owner, Fence, u32, Timestamp);
-    let head: (Head, &[u8]) = take_from_bytes(versioned(value)?).map_err(CodecError::Malformed)?;
+    let head: (Head, &[u8]) = take_from_bytes(of_record(value)?).map_err(CodecError::Malformed)?;
     Ok(head.0.5)
 }
 
 /// A reservation's value.
 pub(super) fn encode_reservation(reservation: &Reservation) -> Result<Vec<u8>, CodecError> {
-    encode(reservation, 64)
+    encode(VERSION, reservation, 64)
 }
 
 /// A reservation.
@@ -101,15 +119,23 @@ pub(super) fn decode_reservation(value: &[u8]) -> Result<Reservation, CodecError
     decode(value)
 }
 
-fn encode<T: Serialize>(content: &T, room: usize) -> Result<Vec<u8>, CodecError> {
+fn encode<T: Serialize>(version: u8, content: &T, room: usize) -> Result<Vec<u8>, CodecError> {
     let mut value = Vec::with_capacity(room);
-    value.push(VERSION);
+    value.push(version);
     to_extend(content, value).map_err(CodecError::Malformed)
 }
 
 fn decode<'a, T: Deserialize<'a>>(value: &'a [u8]) -> Result<T, CodecError> {
     let (content, rest) = take_from_bytes(versioned(value)?).map_err(CodecError::Malformed)?;
     if rest.is_empty() { Ok(content) } else { Err(CodecError::Trailing(rest.len())) }
+}
+
+/// A record's content, of either version.
+fn of_record(value: &[u8]) -> Result<&[u8], CodecError> {
+    match value.split_first() {
+        Some((&WITH_NOTE, rest)) => Ok(rest),
+        _ => versioned(value),
+    }
 }
 
 fn versioned(value: &[u8]) -> Result<&[u8], CodecError> {
@@ -203,6 +229,7 @@ mod tests {
             sent_by: Timestamp::from_unix_ms(1_700_000_002_000),
             mailboxes: vec![Mailbox::from_bytes([0x33; 16])],
             probe: Some(ProbeLease { prober: Owner::from_bytes([0x44; 16]), until: Timestamp::from_unix_ms(1_700_000_009_000) }),
+            note: Bytes::new(),
         }
     }
 
@@ -215,7 +242,7 @@ mod tests {
 
     /// These strings are what files in the field hold: a change here is a new [`VERSION`], and the old one must stay readable.
     #[test]
-    fn the_layout_of_version_1_stays_as_it_is() {
+    fn the_layouts_of_versions_1_and_2_stay_as_they_are() {
         let head = format!("0107{}{}8080f9c0c1c482030380f39affbc31", "11".repeat(32), "22".repeat(16));
         let done = record(State::Done(Bytes::from_static(b"\x00\xffok")));
         assert_eq!(hex(&encode_record(7, &done).unwrap()), format!("{head}010400ff6f6b"));
@@ -223,6 +250,8 @@ mod tests {
         let (mailbox, prober) = ("33".repeat(16), "44".repeat(16));
         let flight = format!("{head}00b8e795ffbc31b817d0df95ffbc3101{mailbox}01{prober}a89696ffbc31");
         assert_eq!(hex(&encode_record(7, &record(State::Open(open()))).unwrap()), flight);
+        let noted = record(State::Open(Open { note: Bytes::from_static(b"ask"), ..open() }));
+        assert_eq!(hex(&encode_record(7, &noted).unwrap()), format!("02{}61736b", &flight[2..]));
         let holder = RecordName::from_bytes([0x55; 32]);
         let reservation = Reservation { holder, expires_at: Timestamp::from_unix_ms(1_700_000_086_400) };
         assert_eq!(hex(&encode_reservation(&reservation).unwrap()), format!("01{}80f39affbc31", "55".repeat(32)));
@@ -230,7 +259,8 @@ mod tests {
 
     #[test]
     fn what_is_encoded_is_decoded() {
-        for state in [State::Open(open()), State::Done(Bytes::from(vec![0xAB; 1 << 20])), State::Sealed] {
+        let noted = Open { note: Bytes::from_static(b"\x01ask"), ..open() };
+        for state in [State::Open(open()), State::Open(noted), State::Done(Bytes::from(vec![0xAB; 1 << 20])), State::Sealed] {
             let record = record(state);
             let value = encode_record(u64::MAX, &record).unwrap();
             assert_eq!(decode_record_expiry(&value).unwrap(), record.expires_at);
@@ -261,18 +291,20 @@ mod tests {
 
     #[test]
     fn an_unknown_layout_is_named() {
-        assert_eq!(decode_record(&[2, 0]).unwrap_err(), CodecError::Version(2));
+        assert_eq!(decode_record(&[3, 0]).unwrap_err(), CodecError::Version(3));
         assert_eq!(decode_record(&[]).unwrap_err(), CodecError::Empty);
         let mut long = encode_record(1, &record(State::Sealed)).unwrap();
         long.push(0);
         assert_eq!(decode_record(&long).unwrap_err(), CodecError::Trailing(1));
+        long[0] = WITH_NOTE;
+        assert_eq!(decode_record(&long).unwrap_err(), CodecError::Trailing(1), "only an open record has a note");
     }
 
     proptest! {
         #[test]
         fn decoding_arbitrary_bytes_never_panics(mut value in proptest::collection::vec(any::<u8>(), 0..300), versioned in any::<bool>()) {
             if versioned && !value.is_empty() {
-                value[0] = VERSION;
+                value[0] = VERSION + value[0] % 2;
             }
             let _ = (decode_record(&value), decode_record_expiry(&value), decode_reservation(&value));
         }

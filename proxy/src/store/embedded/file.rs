@@ -1,7 +1,7 @@
 //! The file: how it is opened, what it holds, and how it is read.
 //!
 //! Four tables: `records` and `reservations` by name, `expiry` (an index, see [`ExpiryKey`]), and `meta` (layout, hash key, life,
-//! clock).
+//! clock). And those of the sagas, see [`sagas`].
 
 use std::{
     fs::{DirBuilder, File, OpenOptions},
@@ -12,11 +12,14 @@ use std::{
 };
 
 use redb::{
-    Builder, Database, DatabaseError, ReadOnlyTable, ReadableDatabase, ReadableTable, ReadableTableMetadata, StorageError,
-    TableDefinition, TableHandle, WriteTransaction,
+    Builder, Database, DatabaseError, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata,
+    StorageError, TableDefinition, TableHandle, WriteTransaction,
 };
 
-use super::codec::{self, CodecError, ExpiryKey, Life, meta};
+use super::{
+    codec::{self, CodecError, ExpiryKey, Life, meta},
+    sagas,
+};
 use crate::{
     ids::{HashKey, RecordName},
     store::{clock::StoreClock, reservation::Reservation, transition::Record},
@@ -34,7 +37,7 @@ const LAYOUT: u32 = 1;
 const CACHE_BYTES: usize = 64 << 20;
 /// A file is compacted at open only above this length, in bytes…
 const COMPACT_ABOVE_BYTES: u64 = 64 << 20;
-/// …with at most this many records, so that looking and moving take a bounded time…
+/// …with at most this many records and entries of journals, so that looking and moving take a bounded time…
 const COMPACT_RECORDS: u64 = 20_000;
 /// …and if it is more than this many times as long as what it holds.
 const COMPACT_RATIO: u64 = 4;
@@ -113,6 +116,8 @@ pub(super) struct Opened {
     pub(super) life: Life,
     /// The clock, set forward to what the file remembers.
     pub(super) clock: StoreClock,
+    /// Since when nothing that was acknowledged is lost: as far as is known, since the file was made.
+    pub(super) remembers_since: Timestamp,
     /// What an operator should know.
     pub(super) warnings: Vec<String>,
 }
@@ -131,10 +136,9 @@ pub(super) fn open(path: &Path, clock: StoreClock) -> Result<Opened, OpenError> 
         if !is_new {
             compact_if_worth_it(&mut db, path).map_err(|error| damaged(path, error))?;
         }
-        let (hash_key, life, clock) = begin_life(&db, clock).map_err(|error| damaged(path, error))?;
-        Ok((hash_key, life, clock))
+        begin_life(&db, clock).map_err(|error| damaged(path, error))
     })
-    .map(|(hash_key, life, clock)| Opened { db, hash_key, life, clock, warnings })
+    .map(|(hash_key, life, clock, remembers_since)| Opened { db, hash_key, life, clock, remembers_since, warnings })
 }
 
 /// Opens the file again after a failure in this process. The life goes on, unless another process had the file in between.
@@ -162,6 +166,13 @@ pub(super) fn persist_clock(txn: &WriteTransaction, now: Timestamp) -> Result<()
     Ok(())
 }
 
+/// Writes that what was acknowledged before `since` may be lost.
+pub(super) fn persist_loss(db: &Database, since: Timestamp) -> Result<(), redb::Error> {
+    let txn = db.begin_write()?;
+    txn.open_table(META)?.insert(meta::REMEMBERS_SINCE, since.as_unix_ms().to_be_bytes().as_slice())?;
+    Ok(txn.commit()?)
+}
+
 /// Why a read failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ReadError {
@@ -175,13 +186,20 @@ pub(super) enum ReadError {
 pub(super) struct Snapshot {
     records: ReadOnlyTable<&'static [u8; RecordName::LEN], &'static [u8]>,
     reservations: ReadOnlyTable<&'static [u8; RecordName::LEN], &'static [u8]>,
+    /// For what is read more seldom.
+    txn: ReadTransaction,
     life: Life,
 }
 
 impl Snapshot {
     pub(super) fn take(db: &Database, life: Life) -> Result<Self, redb::Error> {
         let txn = db.begin_read()?;
-        Ok(Self { records: txn.open_table(RECORDS)?, reservations: txn.open_table(RESERVATIONS)?, life })
+        Ok(Self { records: txn.open_table(RECORDS)?, reservations: txn.open_table(RESERVATIONS)?, txn, life })
+    }
+
+    /// The commit itself, and the life it is read in.
+    pub(super) fn transaction(&self) -> (&ReadTransaction, Life) {
+        (&self.txn, self.life)
     }
 
     /// The record, expired or not.
@@ -288,7 +306,14 @@ fn check_layout(db: &Database, path: &Path) -> Result<bool, OpenError> {
 /// and takes a bounded time.
 fn compact_if_worth_it(db: &mut Database, path: &Path) -> Result<(), redb::Error> {
     let length = std::fs::metadata(path).map_err(redb::Error::Io)?.len();
-    if length <= COMPACT_ABOVE_BYTES || db.begin_read()?.open_table(RECORDS)?.len()? > COMPACT_RECORDS {
+    if length <= COMPACT_ABOVE_BYTES {
+        return Ok(());
+    }
+    let txn = db.begin_read()?;
+    let entries = txn.open_table(RECORDS)?.len()?.saturating_add(sagas::journal_entries(&txn)?);
+    // Compacting needs the database for itself.
+    txn.close().map_err(redb::Error::from)?;
+    if entries > COMPACT_RECORDS {
         return Ok(());
     }
     let txn = db.begin_write()?;
@@ -301,12 +326,13 @@ fn compact_if_worth_it(db: &mut Database, path: &Path) -> Result<(), redb::Error
     Ok(())
 }
 
-fn begin_life(db: &Database, clock: StoreClock) -> Result<(HashKey, Life, StoreClock), redb::Error> {
+fn begin_life(db: &Database, clock: StoreClock) -> Result<(HashKey, Life, StoreClock, Timestamp), redb::Error> {
     let txn = db.begin_write()?;
-    let (hash_key, life, clock) = {
+    let begun = {
         txn.open_table(RECORDS)?;
         txn.open_table(RESERVATIONS)?;
         txn.open_table(EXPIRY)?;
+        sagas::create_tables(&txn)?;
         let mut table = txn.open_table(META)?;
         let clock = match number(&table, meta::CLOCK)? {
             Some(ms) => clock.not_before(Timestamp::from_unix_ms(ms)),
@@ -315,14 +341,16 @@ fn begin_life(db: &Database, clock: StoreClock) -> Result<(HashKey, Life, StoreC
         let hash_key = stored_hash_key(&table)?.unwrap_or_else(HashKey::random);
         let number = number(&table, meta::LIFE)?.unwrap_or(0).saturating_add(1);
         let life = Life { number, since: clock.now() };
+        let since = self::number(&table, meta::REMEMBERS_SINCE)?.map_or(life.since, Timestamp::from_unix_ms);
+        table.insert(meta::REMEMBERS_SINCE, since.as_unix_ms().to_be_bytes().as_slice())?;
         table.insert(meta::LAYOUT, LAYOUT.to_be_bytes().as_slice())?;
         table.insert(meta::HASH_KEY, hash_key.as_bytes().as_slice())?;
         table.insert(meta::LIFE, life.number.to_be_bytes().as_slice())?;
         table.insert(meta::CLOCK, life.since.as_unix_ms().to_be_bytes().as_slice())?;
-        (hash_key, life, clock)
+        (hash_key, life, clock, since)
     };
     txn.commit()?;
-    Ok((hash_key, life, clock))
+    Ok(begun)
 }
 
 fn write_life(db: &Database, life: Life) -> Result<(), redb::Error> {

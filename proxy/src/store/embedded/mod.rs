@@ -32,8 +32,8 @@ use self::{
     writer::Writer,
 };
 use super::{
-    Claim, Claimed, Complete, Completed, Health, Held, Inspection, ProbeVerdict, Renewal, Reserved, Resolution, Resolved, Settle,
-    Settled, Store, StoreError, Token,
+    Claim, Claimed, Complete, Completed, Health, Held, Inspection, OnAbsent, ProbeVerdict, Renewal, Reserved, Resolution,
+    Resolved, Settle, Settled, Store, StoreError, Token, Undo, Undone,
     clock::StoreClock,
     reservation,
     transition::{self, Step, Write},
@@ -48,6 +48,7 @@ mod batch;
 mod codec;
 mod file;
 mod queue;
+mod sagas;
 mod writer;
 
 /// A store in a file. Clones share it.
@@ -74,6 +75,8 @@ pub struct EmbeddedStats {
 struct Shared {
     path: PathBuf,
     clock: StoreClock,
+    /// Unix milliseconds, see [`Health::remembers_since`].
+    remembers_since_ms: AtomicU64,
     wakes: Wakes,
     hash_key: HashKey,
     warnings: Vec<String>,
@@ -123,12 +126,13 @@ impl EmbeddedStore {
     }
 
     fn start(path: &Path, wakes: Wakes, opened: Opened) -> Result<Self, OpenError> {
-        let Opened { db, hash_key, life, clock, warnings } = opened;
+        let Opened { db, hash_key, life, clock, remembers_since, warnings } = opened;
         let snapshot =
             Snapshot::take(&db, life).map_err(|error| OpenError::Damaged { path: path.to_owned(), reason: error.to_string() })?;
         let shared = Arc::new(Shared {
             path: path.to_owned(),
             clock,
+            remembers_since_ms: AtomicU64::new(remembers_since.as_unix_ms()),
             wakes,
             hash_key,
             warnings,
@@ -153,7 +157,7 @@ impl EmbeddedStore {
         EmbeddedStats { commits, reads, swept }
     }
 
-    fn count(&self) {
+    fn count_trip(&self) {
         self.shared.counters.round_trips.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -185,7 +189,7 @@ impl EmbeddedStore {
         T: Send + 'static,
         F: FnOnce(Option<&transition::Record>, Timestamp) -> Step<T> + Send + 'static,
     {
-        self.count();
+        self.count_trip();
         self.queue.run(bytes, move |batch| batch.step(name, wake, rule)).await
     }
 }
@@ -203,16 +207,36 @@ impl Store for EmbeddedStore {
     async fn claim(&self, mut claim: Claim) -> Result<Claimed, StoreError> {
         // Every waiter is in this process and is woken anyway: registering it would cost a commit.
         claim.mailbox = None;
+        let since = self.shared.remembers_since();
         let answered = self.read(|snapshot, now| {
             let record = snapshot.record(claim.name)?;
-            let step = transition::claim(record.as_ref().and_then(|record| record.live(now)), &claim, now);
+            let step = transition::claim(record.as_ref().and_then(|record| record.live(now)), &claim, since, now);
             Ok((step.write == Write::Nothing).then_some(step.outcome))
         })?;
         if let Some(outcome) = answered {
-            self.count();
+            self.count_trip();
             return Ok(outcome);
         }
-        self.step(claim.name, Wake::Nobody, 0, move |record, now| transition::claim(record, &claim, now)).await
+        // A claim that seals ends the waiting of others.
+        let wake = if claim.on_absent == OnAbsent::Begin { Wake::Nobody } else { Wake::Waiters };
+        let bytes = claim.note.len();
+        self.step(claim.name, wake, bytes, move |record, now| transition::claim(record, &claim, since, now)).await
+    }
+
+    async fn undo(&self, mut undo: Undo) -> Result<Undone, StoreError> {
+        undo.claim.mailbox = None;
+        self.count_trip();
+        let since = self.shared.remembers_since();
+        let answered = self.read(|snapshot, now| {
+            let (step, own) = (snapshot.record(undo.step)?, snapshot.record(undo.claim.name)?);
+            let [step, own] = [&step, &own].map(|record| record.as_ref().and_then(|record| record.live(now)));
+            let both = transition::undo(step, own, &undo, since, now);
+            Ok((both.step == Write::Nothing && both.own == Write::Nothing).then_some(both.outcome))
+        })?;
+        match answered {
+            Some(outcome) => Ok(outcome),
+            None => self.queue.run(0, move |batch| batch.undo(&undo, since)).await,
+        }
     }
 
     async fn complete(&self, complete: Complete) -> Result<Completed, StoreError> {
@@ -221,7 +245,7 @@ impl Store for EmbeddedStore {
     }
 
     async fn extend(&self, renewals: Vec<Renewal>) -> Result<Vec<Held>, StoreError> {
-        self.count();
+        self.count_trip();
         let bytes = renewals.len().saturating_mul(size_of::<Renewal>());
         let renew = move |batch: &mut batch::Batch<'_>| {
             let each = renewals.iter().map(|renewal| {
@@ -251,13 +275,13 @@ impl Store for EmbeddedStore {
     async fn settle(&self, settle: Settle) -> Result<Settled, StoreError> {
         let bytes = match &settle.verdict {
             ProbeVerdict::Done { response, .. } => response.len(),
-            ProbeVerdict::NotDone { .. } | ProbeVerdict::Undecided => 0,
+            ProbeVerdict::NotDone { .. } | ProbeVerdict::Seal { .. } | ProbeVerdict::Undecided => 0,
         };
         self.step(settle.name, Wake::Waiters, bytes, move |record, now| transition::settle(record, &settle, now)).await
     }
 
     async fn reserve(&self, name: RecordName, holder: RecordName, ttl: Duration) -> Result<Reserved, StoreError> {
-        self.count();
+        self.count_trip();
         let answered = self.read(|snapshot, now| {
             let (answer, write) = reservation::reserve(snapshot.reservation(name)?, holder, ttl, now);
             Ok(write.is_none().then_some(answer))
@@ -276,7 +300,7 @@ impl Store for EmbeddedStore {
     }
 
     async fn unreserve(&self, name: RecordName, holder: RecordName) -> Result<(), StoreError> {
-        self.count();
+        self.count_trip();
         let unreserve = move |batch: &mut batch::Batch<'_>| match batch.reservation(name)? {
             Some(current) if current.holder == holder => batch.delete_reservation(name, current.expires_at),
             Some(_) | None => Ok(()),
@@ -293,12 +317,12 @@ impl Store for EmbeddedStore {
     }
 
     async fn forget(&self, name: RecordName) -> Result<bool, StoreError> {
-        self.count();
+        self.count_trip();
         self.queue.run(0, move |batch| batch.forget(name)).await
     }
 
     async fn inspect(&self, name: RecordName) -> Result<Option<Inspection>, StoreError> {
-        self.count();
+        self.count_trip();
         let inspection = self.read(|snapshot, now| {
             let record = snapshot.record(name)?;
             Ok(Some(record.as_ref().and_then(|record| record.live(now)).map(|record| transition::inspect(record, now))))
@@ -319,6 +343,7 @@ impl Store for EmbeddedStore {
             warnings: self.shared.warnings.clone(),
             recovered_at: condition.recovered_at,
             writes_may_be_lost_since: condition.writes_may_be_lost_since,
+            remembers_since: Some(self.shared.remembers_since()),
             round_trips: self.shared.counters.round_trips.load(Ordering::Relaxed),
         })
     }
@@ -370,6 +395,18 @@ impl Shared {
 
     fn writes_may_be_lost(&self, since: Timestamp) {
         self.condition().writes_may_be_lost_since.get_or_insert(since);
+        self.remembers_since_ms.fetch_max(since.as_unix_ms(), Ordering::AcqRel);
+    }
+
+    fn remembers_since(&self) -> Timestamp {
+        Timestamp::from_unix_ms(self.remembers_since_ms.load(Ordering::Acquire))
+    }
+
+    /// What the file is to say of losses, if there were any: that up to now, when it is opened again, they may have been.
+    fn unpersisted_loss(&self, now: Timestamp) -> Option<Timestamp> {
+        self.condition().writes_may_be_lost_since?;
+        self.remembers_since_ms.fetch_max(now.as_unix_ms(), Ordering::AcqRel);
+        Some(now)
     }
 
     fn damaged(&self, error: &redb::Error) -> OpenError {

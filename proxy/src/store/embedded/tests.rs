@@ -27,6 +27,8 @@ fn claim(n: u8) -> Claim {
         ttl: LONG,
         mailbox: None,
         on_unknown: OnUnknown::Hold,
+        on_absent: OnAbsent::Begin,
+        note: bytes::Bytes::new(),
     }
 }
 
@@ -227,11 +229,11 @@ async fn a_sweep_deletes_what_has_expired_and_no_more_than_it_may() {
     in_batch(&opened.db, start, &mut |batch| {
         for n in 0..10 {
             let claim = claim(n);
-            batch.step(claim.name, Wake::Nobody, |record, now| transition::claim(record, &claim, now)).unwrap();
+            batch.step(claim.name, Wake::Nobody, |record, now| transition::claim(record, &claim, now, now)).unwrap();
             batch.put_reservation(name(n), &reservation::Reservation { holder: name(0), expires_at: start.plus(LONG) }).unwrap();
         }
         let kept = Claim { ttl: LONG * 3, ..claim(100) };
-        batch.step(kept.name, Wake::Nobody, |record, now| transition::claim(record, &kept, now)).unwrap();
+        batch.step(kept.name, Wake::Nobody, |record, now| transition::claim(record, &kept, now, now)).unwrap();
     });
     hand.advance(LONG * 2);
     let now = opened.clock.now();

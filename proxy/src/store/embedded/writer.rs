@@ -258,6 +258,11 @@ impl Writer {
                 if life != self.life {
                     self.shared.writes_may_be_lost(now);
                 }
+                if let Some(since) = self.shared.unpersisted_loss(now)
+                    && let Err(error) = file::persist_loss(&db, since)
+                {
+                    tracing::warn!(%error, "that writes may be lost was not written down");
+                }
                 self.life = life;
                 self.state = State::Open(Box::new(db));
                 self.sweeping = Sweeping { before: 0, more: false };

@@ -21,6 +21,7 @@ use super::{
     decode, encode,
     facts::{self, Facts},
     fault::{self, ConnectError, OpenError},
+    sagas,
     scripts::{self, Script},
 };
 
@@ -237,6 +238,7 @@ impl Connection {
         facts::ask(&mut pipeline);
         scripts::load_all(&mut pipeline);
         pipeline.add_command(encode::access(self.shared.wakes.mailbox()));
+        pipeline.add_command(encode::partitions(self.shared.partitions));
         if let Some(hash_key) = hash_key {
             pipeline.add_command(encode::hash_key(hash_key));
         }
@@ -254,12 +256,27 @@ impl Connection {
             None => ConnectError::Unusable(OpenError::Unusable("it does not load scripts".to_owned())),
         })?;
         granted(answers.next())?;
+        self.compare_partitions(answers.next())?;
         if let Some(mine) = hash_key {
             self.compare_hash_key(mine, answers.next())?;
         }
         self.shared.health.may_fence(fenced && server_side.is_some());
         self.shared.health.reached(facts);
         Ok(Arc::new(Live { connection, closed, server_side }))
+    }
+
+    /// Fixed by the first process, for ever: with another number a saga would be looked for where it is not, and started again.
+    fn compare_partitions(&self, answer: Option<Value>) -> Result<(), ConnectError> {
+        let stored = match answer {
+            // What passes is told by the operation that meets it: it is refused too.
+            Some(Value::ServerError(error)) if passes(error.code()) => return Ok(()),
+            Some(Value::ServerError(error)) => return Err(fault::of_setup_reply(&error)),
+            Some(answer) => sagas::partitions(&answer),
+            None => sagas::partitions(&Value::Nil),
+        };
+        let stored = stored.map_err(|error| ConnectError::Unusable(OpenError::Unusable(error.to_string())))?;
+        let configured = self.shared.partitions;
+        if stored == configured { Ok(()) } else { Err(ConnectError::Unusable(OpenError::OtherPartitions { stored, configured })) }
     }
 
     /// A Redis that lost its data got this process's key back, or has another process's: then that one is in force.
@@ -347,10 +364,13 @@ pub(super) async fn dial(
     opened.map_err(|error| fault::of_opening(&error))
 }
 
+/// A full disk, missing replicas: whether it is no reason not to open, but is told by the operation that meets it.
+fn passes(code: &str) -> bool {
+    matches!(code, "MISCONF" | "NOREPLICAS" | "OOM")
+}
+
 /// The answer of the access script.
 fn granted(answer: Option<Value>) -> Result<(), ConnectError> {
-    // A full disk, missing replicas: what passes is told by the operation that meets it.
-    let passes = |code: &str| matches!(code, "MISCONF" | "NOREPLICAS" | "OOM");
     match answer {
         Some(Value::BulkString(granted)) if granted == b"K" => Ok(()),
         Some(Value::Array(refusal)) => {

@@ -8,16 +8,32 @@ use redis::Value;
 use super::{
     super::{
         Claimed, Completed, Done, Grant, Held, Inspection, ProbeVerdict, Reserved, Resolved, Settle, Settled, Standing,
-        StoreError,
+        StoreError, Undone,
     },
     facts::kind_of,
 };
 use crate::ids::{Fence, HashKey};
 
-type Decoded<T> = Result<T, StoreError>;
+pub(super) type Decoded<T> = Result<T, StoreError>;
 
 pub(super) fn claimed(answer: Value) -> Decoded<Claimed> {
+    claim_of(Reply::read(answer)?)
+}
+
+pub(super) fn undone(answer: Value) -> Decoded<Undone> {
     let mut reply = Reply::read(answer)?;
+    Ok(match reply.tag {
+        b'i' => Undone::StepInFlight { left: reply.duration()? },
+        b'u' => Undone::StepUnknown { probing: reply.number()? == 1 },
+        b'p' => {
+            let (fence, sent_ago) = (reply.fence()?, reply.duration()?);
+            Undone::StepProbe { fence, sent_ago, note: reply.bytes("a note")? }
+        }
+        _ => Undone::Own(claim_of(reply)?),
+    })
+}
+
+fn claim_of(mut reply: Reply) -> Decoded<Claimed> {
     Ok(match reply.tag {
         b'F' => Claimed::Fresh(reply.grant()?),
         b'T' => Claimed::Retake(reply.grant()?),
@@ -59,6 +75,7 @@ pub(super) fn settled(answer: Value, settle: Settle) -> Decoded<Settled> {
             Settled::Done(Done { response, fence: reply.fence()?, attempt: reply.attempt()?, ttl_left: reply.duration()? })
         }
         (b'T', _) => Settled::Retake(reply.grant()?),
+        (b'S', _) => Settled::Sealed,
         (b'U', _) => Settled::Freed,
         (b'L', _) => Settled::Lost,
         _ => return Err(reply.unexpected()),
@@ -125,13 +142,13 @@ pub(super) fn hash_key(answer: &Value) -> Decoded<HashKey> {
 }
 
 /// A tag of one letter, and fields.
-struct Reply {
-    tag: u8,
+pub(super) struct Reply {
+    pub(super) tag: u8,
     fields: vec::IntoIter<Value>,
 }
 
 impl Reply {
-    fn read(answer: Value) -> Decoded<Self> {
+    pub(super) fn read(answer: Value) -> Decoded<Self> {
         let (tag, fields) = match answer {
             Value::Array(values) => {
                 let mut fields = values.into_iter();
@@ -145,19 +162,19 @@ impl Reply {
         }
     }
 
-    fn is_bare(&self) -> bool {
+    pub(super) fn is_bare(&self) -> bool {
         self.fields.len() == 0
     }
 
-    fn unexpected(&self) -> StoreError {
+    pub(super) fn unexpected(&self) -> StoreError {
         StoreError::Corrupt(format!("the answer's tag {:?} is not known", char::from(self.tag)))
     }
 
-    fn wrong(&self, wanted: &str, got: Option<&Value>) -> StoreError {
+    pub(super) fn wrong(&self, wanted: &str, got: Option<&Value>) -> StoreError {
         StoreError::Corrupt(format!("the answer {:?} needs {wanted} where it is {}", char::from(self.tag), kind_of(got)))
     }
 
-    fn number(&mut self) -> Decoded<u64> {
+    pub(super) fn number(&mut self) -> Decoded<u64> {
         let value = self.fields.next();
         match &value {
             Some(Value::Int(number)) => u64::try_from(*number).ok(),
@@ -172,23 +189,31 @@ impl Reply {
         u32::try_from(number).map_err(|_| StoreError::Corrupt("the attempt is out of range".to_owned()))
     }
 
-    fn fence(&mut self) -> Decoded<Fence> {
+    pub(super) fn fence(&mut self) -> Decoded<Fence> {
         self.number().map(Fence)
     }
 
-    fn duration(&mut self) -> Decoded<Duration> {
+    pub(super) fn duration(&mut self) -> Decoded<Duration> {
         self.number().map(Duration::from_millis)
+    }
+
+    pub(super) fn next(&mut self) -> Option<Value> {
+        self.fields.next()
     }
 
     fn grant(&mut self) -> Decoded<Grant> {
         Ok(Grant { fence: self.fence()?, attempt: self.attempt()? })
     }
 
+    fn bytes(&mut self, wanted: &str) -> Decoded<Bytes> {
+        match self.fields.next() {
+            Some(Value::BulkString(bytes)) => Ok(Bytes::from(bytes)),
+            other => Err(self.wrong(wanted, other.as_ref())),
+        }
+    }
+
     fn done(&mut self) -> Decoded<Done> {
-        let response = match self.fields.next() {
-            Some(Value::BulkString(response)) => Bytes::from(response),
-            other => return Err(self.wrong("a response", other.as_ref())),
-        };
+        let response = self.bytes("a response")?;
         Ok(Done { response, fence: self.fence()?, attempt: self.attempt()?, ttl_left: self.duration()? })
     }
 }
@@ -201,7 +226,7 @@ mod tests {
     use crate::ids::{Owner, RecordName};
 
     fn value() -> impl Strategy<Value = Value> {
-        let text = prop_oneof!["[FTDMSIUPKAXLNWO01-]", "[0-9]{1,22}", "[a-z]{0,3}"];
+        let text = prop_oneof!["[FTDMSIUPKAXLNWO01iup-]", "[0-9]{1,22}", "[a-z]{0,3}"];
         let leaf = prop_oneof![
             Just(Value::Nil),
             any::<i64>().prop_map(Value::Int),
@@ -222,6 +247,7 @@ mod tests {
             };
             let errors = [
                 claimed(answer.clone()).err(),
+                undone(answer.clone()).err(),
                 completed(answer.clone()).err(),
                 held(answer.clone()).err(),
                 settled(answer.clone(), settle).err(),

@@ -5,30 +5,72 @@ use std::time::Duration;
 use redis::Cmd;
 
 use super::{
-    super::{Claim, Complete, OnUnknown, ProbeVerdict, Renewal, Resolution, Settle, Token},
+    super::{
+        Absence, Claim, Complete, OnAbsent, OnStepUnknown, OnUnknown, ProbeVerdict, Renewal, Resolution, Settle, Token, Undo,
+    },
+    health::Memory,
     scripts::Script,
 };
 use crate::{
     ids::{Fence, HashKey, Mailbox, Owner, RecordName},
+    store::undo::CLOCKS_DIFFER_BY,
     time::whole_ms,
 };
 
 /// Where the key of record names is.
 const HASH_KEY: &[u8] = b"refrain:hash-key";
 
+/// Where the number of the sagas' partitions is.
+const PARTITIONS: &[u8] = b"refrain:partitions";
+
 /// What the access script writes and deletes.
 const SCRATCH: &[u8] = b"refrain:check";
 
 /// The longest time that is stored, about 3,000 years: times and their sums stay exact in a double.
-const LONGEST_MS: u64 = 100_000_000_000_000;
+pub(super) const LONGEST_MS: u64 = 100_000_000_000_000;
 
 /// The channel of a mailbox.
 pub(super) fn channel(mailbox: Mailbox) -> String {
     format!("refrain:m:{mailbox}")
 }
 
-pub(super) fn claim(claim: &Claim) -> Cmd {
-    let mut cmd = on(Script::Claim, claim.name, 0);
+pub(super) fn claim(claim: &Claim, memory: Option<&Memory>) -> Cmd {
+    let mut cmd = on(Script::Claim, claim.name, claim.note.len());
+    begin(&mut cmd, claim);
+    match claim.on_absent {
+        OnAbsent::Begin if claim.note.is_empty() => {}
+        OnAbsent::Begin => {
+            cmd.arg(&claim.note[..]);
+        }
+        OnAbsent::Seal(absence) => {
+            cmd.arg(&claim.note[..]).arg("S");
+            proof(&mut cmd, absence, memory);
+        }
+    }
+    cmd
+}
+
+pub(super) fn undo(undo: &Undo, memory: Option<&Memory>) -> Cmd {
+    let mut cmd = Script::Undo.on_both(&key(*b"refrain:r:{", undo.claim.name), &key(*b"refrain:r:{", undo.step));
+    begin(&mut cmd, &undo.claim);
+    cmd.arg(&undo.claim.note[..]).arg("");
+    proof(&mut cmd, undo.absence, memory);
+    cmd.arg(if undo.knows_done { "1" } else { "0" });
+    let (on_step_unknown, probe_lease, send_after) = match undo.on_step_unknown {
+        OnStepUnknown::Hold => ("H", 0, None),
+        OnStepUnknown::Send { after } => ("S", 0, Some(after)),
+        OnStepUnknown::Probe { lease, otherwise } => ("P", ms(lease), otherwise),
+    };
+    cmd.arg(on_step_unknown).arg(probe_lease);
+    match send_after {
+        Some(after) => cmd.arg(ms(after)),
+        None => cmd.arg(""),
+    };
+    cmd
+}
+
+/// The first seven arguments of a claim.
+fn begin(cmd: &mut Cmd, claim: &Claim) {
     let (on_unknown, probe_lease) = match claim.on_unknown {
         OnUnknown::Hold => ("H", 0),
         OnUnknown::Resend => ("R", 0),
@@ -41,7 +83,19 @@ pub(super) fn claim(claim: &Claim) -> Cmd {
         None => cmd.arg(""),
     };
     cmd.arg(on_unknown).arg(probe_lease);
-    cmd
+}
+
+/// The arguments of `is_proof`: whether it may be, until when, from when, and by which run of Redis.
+fn proof(cmd: &mut Cmd, absence: Absence, memory: Option<&Memory>) {
+    match (absence, memory) {
+        (Absence::Proof, _) => cmd.arg("1").arg("").arg("").arg(""),
+        (Absence::ProofSince(first), Some(memory)) if first.is_remembered(memory.since) => {
+            let until = first.proves_until().as_unix_ms().min(LONGEST_MS);
+            let earliest = first.at.as_unix_ms().saturating_sub(whole_ms(CLOCKS_DIFFER_BY)).min(LONGEST_MS);
+            cmd.arg("1").arg(until).arg(earliest).arg(&memory.run_id)
+        }
+        (Absence::ProofSince(_) | Absence::NoProof, _) => cmd.arg("0").arg("").arg("").arg(""),
+    };
 }
 
 pub(super) fn complete(complete: &Complete) -> Cmd {
@@ -78,6 +132,7 @@ pub(super) fn settle(settle: &Settle) -> Cmd {
     match &settle.verdict {
         ProbeVerdict::Done { response, ttl } => cmd.arg("D").arg(ms(*ttl)).arg(&response[..]),
         ProbeVerdict::NotDone { lease, ttl } => cmd.arg("N").arg(ms(*lease)).arg(ms(*ttl)),
+        ProbeVerdict::Seal { ttl } => cmd.arg("S").arg(ms(*ttl)),
         ProbeVerdict::Undecided => cmd.arg("U"),
     };
     cmd
@@ -124,6 +179,12 @@ pub(super) fn hash_key(candidate: HashKey) -> Cmd {
     cmd
 }
 
+pub(super) fn partitions(candidate: u16) -> Cmd {
+    let mut cmd = Script::Partitions.on(PARTITIONS, 0);
+    cmd.arg(candidate);
+    cmd
+}
+
 pub(super) fn access(mailbox: Mailbox) -> Cmd {
     let mut cmd = Script::Access.on(SCRATCH, 0);
     cmd.arg(channel(mailbox));
@@ -142,19 +203,25 @@ fn of(script: Script, token: &Token, payload: usize) -> Cmd {
     cmd
 }
 
-/// The key of a name: the braces keep what belongs to one name in one slot of a cluster.
+/// The key of a name: the braces keep what is in one neighbourhood in one slot of a cluster.
 fn key(prefix: [u8; 11], name: RecordName) -> [u8; 11 + 2 * RecordName::LEN + 1] {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    const BRACE: usize = 11 + 2 * RecordName::NEIGHBOURHOOD;
     let mut key = [b'}'; 11 + 2 * RecordName::LEN + 1];
     key[..prefix.len()].copy_from_slice(&prefix);
-    for (pair, byte) in key[prefix.len()..].chunks_exact_mut(2).zip(name.as_bytes()) {
-        pair[0] = DIGITS[usize::from(byte >> 4)];
-        pair[1] = DIGITS[usize::from(byte & 15)];
-    }
+    write_hex(name.neighbourhood(), &mut key[prefix.len()..BRACE]);
+    write_hex(&name.as_bytes()[RecordName::NEIGHBOURHOOD..], &mut key[BRACE + 1..]);
     key
 }
 
-fn ms(duration: Duration) -> u64 {
+fn write_hex(bytes: &[u8], digits: &mut [u8]) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    for (pair, byte) in digits.chunks_exact_mut(2).zip(bytes) {
+        pair[0] = DIGITS[usize::from(byte >> 4)];
+        pair[1] = DIGITS[usize::from(byte & 15)];
+    }
+}
+
+pub(super) fn ms(duration: Duration) -> u64 {
     whole_ms(duration).min(LONGEST_MS)
 }
 
@@ -163,8 +230,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_holds_the_whole_name_in_braces() {
+    fn a_key_holds_the_whole_name_and_its_neighbourhood_in_braces() {
         let name = RecordName::from_bytes(std::array::from_fn(|i| u8::try_from(i * 7).unwrap()));
-        assert_eq!(key(*b"refrain:r:{", name).as_slice(), format!("refrain:r:{{{name}}}").as_bytes());
+        let (near, rest) = (&name.to_string()[..16], &name.to_string()[16..]);
+        assert_eq!(key(*b"refrain:r:{", name).as_slice(), format!("refrain:r:{{{near}}}{rest}").as_bytes());
     }
 }

@@ -17,6 +17,9 @@ pub(super) struct Facts {
     pub(super) persistence: Persistence,
     /// The store's clock when it answered.
     pub(super) at: Timestamp,
+    /// When this process of Redis started, by its clock; later than that, if it has taken over from another since then and does not
+    /// tell when. What it acknowledged before may be lost.
+    pub(super) remembers_since: Timestamp,
 }
 
 /// What survives a restart.
@@ -70,7 +73,11 @@ impl Facts {
             let part = |name: &str| field(name).unwrap_or_else(|| "unknown".to_owned());
             format!("{}:{}", part("master_host"), part("master_port"))
         });
+        let took_over = field("master_replid2").is_some_and(|id| id.bytes().any(|digit| digit != b'0'));
+        let up_ms = number("uptime_in_seconds")?.saturating_add(1).saturating_mul(1000);
+        let since = if took_over { at } else { at.saturating_sub(up_ms) };
         Ok(Self {
+            remembers_since: Timestamp::from_unix_ms(since),
             run_id: needed("run_id")?,
             replication_id: needed("master_replid")?,
             master,
@@ -167,18 +174,21 @@ mod tests {
     use super::*;
 
     const INFO: &str = "# Server\r\nredis_version:7.0.15\r\nredis_mode:standalone\r\nrun_id:abc\r\nserver_time_usec:1700000000123456\r\n\
-        maxmemory_policy:noeviction\r\nrdb_last_save_time:1600000000\r\naof_enabled:1\r\nrole:master\r\nmaster_replid:def\r\n";
+        uptime_in_seconds:60\r\nmaxmemory_policy:noeviction\r\nrdb_last_save_time:1600000000\r\naof_enabled:1\r\nrole:master\r\nmaster_replid:def\r\n";
 
     #[test]
     fn info_is_read_and_each_wrong_setting_is_named() {
         let good = Facts::parse(INFO).unwrap();
         assert_eq!((good.at.as_unix_ms(), good.unusable(), good.evicts()), (1_700_000_000_123, None, None));
+        assert_eq!(good.remembers_since.as_unix_ms(), 1_699_999_939_123, "a second of rounding is not trusted");
         let with = |from: &str, to: &str| Facts::parse(&INFO.replace(from, to)).unwrap();
         assert_eq!(with("7.0.15", "6.2.7").unusable(), Some(OpenError::TooOld { found: "6.2.7".to_owned() }));
         assert_eq!(with("standalone", "cluster").unusable(), Some(OpenError::Cluster));
         let replica = with("role:master", "role:slave\r\nmaster_host:10.0.0.1\r\nmaster_port:6379");
         assert_eq!(replica.unusable(), Some(OpenError::Replica { master: "10.0.0.1:6379".to_owned() }));
         assert_eq!(with("noeviction", "allkeys-lru").evicts(), Some(OpenError::Evicts { policy: "allkeys-lru".to_owned() }));
+        let promoted = with("role:master", "role:master\r\nmaster_replid2:00ab00");
+        assert_eq!(promoted.remembers_since, promoted.at, "nobody says when it took over");
         assert!(with("run_id:abc", "run_id:xyz").differs_from(&good) && with("replid:def", "replid:xyz").differs_from(&good));
     }
 

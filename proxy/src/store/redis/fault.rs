@@ -42,6 +42,24 @@ pub enum OpenError {
     /// It is a node of a cluster.
     #[error("this Redis is a node of a Redis Cluster, which is not supported: give a Redis that is not in cluster mode")]
     Cluster,
+    /// Sagas would be looked for where they are not.
+    #[error(
+        "the sagas of this Redis are divided into {stored} partitions, and {configured} are configured: set sagas.partitions to \
+         {stored} (or, if all sagas there may be forgotten, stop every Refrain that uses it and delete the keys refrain:partitions \
+         and refrain:j:*)"
+    )]
+    OtherPartitions {
+        /// As the first process decided.
+        stored: u16,
+        /// As this one is configured.
+        configured: u16,
+    },
+    /// None, or too many.
+    #[error("sagas.partitions is {configured}: it must be from 1 to {}", super::settings::MAX_PARTITIONS)]
+    NoSuchPartitions {
+        /// As configured.
+        configured: u16,
+    },
     /// Anything else that it said.
     #[error("this Redis cannot be used: {0}")]
     Unusable(String),

@@ -37,9 +37,17 @@ struct Known {
     /// How often another key of record names was found in the store.
     hash_key_changes: u64,
     writes_may_be_lost_since: Option<Timestamp>,
+    memory: Option<Memory>,
     recovered_at: Option<Instant>,
     may_fence: bool,
     may_subscribe: bool,
+}
+
+/// Since when nothing is lost, as far as one run of Redis tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Memory {
+    pub(super) since: Timestamp,
+    pub(super) run_id: String,
 }
 
 #[derive(Debug)]
@@ -57,6 +65,7 @@ impl HealthState {
             changes: 0,
             hash_key_changes: 0,
             writes_may_be_lost_since: None,
+            memory: None,
             recovered_at: None,
             may_fence: true,
             may_subscribe: true,
@@ -95,6 +104,7 @@ impl HealthState {
             tracing::error!(redis = self.address, %reason, allowed = self.allow_eviction, "records may be evicted");
         }
         known.contact = Contact::Up;
+        known.remember(&facts);
         known.facts = Some(facts);
         if recovered {
             known.recovered_at = Some(monotonic_now());
@@ -157,6 +167,11 @@ impl HealthState {
         self.round_trips.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Since when nothing is lost, and by which run of Redis; `None`: nothing is known, or records may be evicted.
+    pub(super) fn memory(&self) -> Option<Memory> {
+        self.lock().memory.clone()
+    }
+
     pub(super) fn snapshot(&self, closed: bool) -> Health {
         let eviction_refused = self.eviction_refused();
         let known = self.lock();
@@ -172,6 +187,7 @@ impl HealthState {
             warnings: known.warnings(),
             recovered_at: known.recovered_at,
             writes_may_be_lost_since: known.writes_may_be_lost_since,
+            remembers_since: known.memory.as_ref().map(|memory| memory.since),
             round_trips: self.round_trips.load(Ordering::Relaxed),
         }
     }
@@ -182,6 +198,19 @@ impl HealthState {
 }
 
 impl Known {
+    /// What these facts say of losses. Of one run that has not changed, the first word counts: a promoted replica says again and again
+    /// that it does not know.
+    fn remember(&mut self, facts: &Facts) {
+        let same = self.facts.as_ref().is_some_and(|before| !facts.differs_from(before));
+        if facts.evicts().is_some() {
+            // What is evicted next, nobody knows.
+            self.memory = None;
+        } else if !same || self.memory.is_none() {
+            let earlier = self.memory.as_ref().map_or(Timestamp::ZERO, |memory| memory.since);
+            self.memory = Some(Memory { since: facts.remembers_since.max(earlier), run_id: facts.run_id.clone() });
+        }
+    }
+
     fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
         if let Some(facts) = &self.facts {

@@ -1,6 +1,7 @@
 //! The Redis store: many processes, one truth.
 //!
-//! Every operation is one Lua script on one key, judged by Redis's own clock; the scripts mirror [`super::transition`]. Each handle
+//! Every operation is one Lua script (on one key, an undo's on two of one slot, a saga's on those of its partition), judged by Redis's
+//! own clock; the scripts mirror [`super::transition`] and [`super::journal::rules`]. Each handle
 //! has a connection of its own, opened on the runtime that first uses it. One task of the process
 //! ([`RedisStore::run_background`]) listens for completions and watches what Redis says of itself.
 //!
@@ -30,8 +31,8 @@ use tokio_util::sync::CancellationToken;
 
 use self::{connection::Connection, fault::ConnectError, health::HealthState, scripts::Script};
 use super::{
-    Claim, Claimed, Complete, Completed, Health, Held, Inspection, Renewal, Reserved, Resolution, Resolved, Settle, Settled,
-    Store, StoreError, Token, wakes::Wakes,
+    Claim, Claimed, Complete, Completed, Health, Held, Inspection, OnAbsent, Renewal, Reserved, Resolution, Resolved, Settle,
+    Settled, Store, StoreError, Token, Undo, Undone, wakes::Wakes,
 };
 use crate::ids::{Fence, HashKey, Owner, RecordName};
 
@@ -43,10 +44,14 @@ mod facts;
 mod fault;
 mod health;
 mod mailbox;
+mod sagas;
 mod scripts;
 mod settings;
 
-pub use self::{fault::OpenError, settings::RedisConfig};
+pub use self::{
+    fault::OpenError,
+    settings::{MAX_PARTITIONS, RedisConfig},
+};
 
 /// A handle on the Redis store. A clone shares the connection, [`Store::handle`] gives a new one.
 #[derive(Clone)]
@@ -60,6 +65,8 @@ struct Shared {
     client: Client,
     address: String,
     timeout: Duration,
+    /// Into how many the sagas are divided.
+    partitions: u16,
     wakes: Wakes,
     health: HealthState,
     hash_key: Mutex<Option<HashKey>>,
@@ -82,6 +89,7 @@ impl RedisStore {
             client,
             address,
             timeout: config.timeout,
+            partitions: config.saga_partitions,
             wakes,
             hash_key: Mutex::default(),
             has_background: AtomicBool::new(false),
@@ -160,7 +168,14 @@ impl Store for RedisStore {
 
     async fn claim(&self, claim: Claim) -> Result<Claimed, StoreError> {
         self.shared.health.admits_claims()?;
-        decode::claimed(self.run(Script::Claim, encode::claim(&claim)).await?)
+        let memory = if claim.on_absent == OnAbsent::Begin { None } else { self.shared.health.memory() };
+        decode::claimed(self.run(Script::Claim, encode::claim(&claim, memory.as_ref())).await?)
+    }
+
+    async fn undo(&self, undo: Undo) -> Result<Undone, StoreError> {
+        self.shared.health.admits_claims()?;
+        let memory = self.shared.health.memory();
+        decode::undone(self.run(Script::Undo, encode::undo(&undo, memory.as_ref())).await?)
     }
 
     async fn complete(&self, complete: Complete) -> Result<Completed, StoreError> {

@@ -1,7 +1,7 @@
 //! The Lua scripts: one per operation, each one atomic step.
 //!
-//! Their flags decide what runs when Redis is out of memory. What finishes or frees something has `allow-oom`; `claim` and `reserve`
-//! have not, and the writes of a claim are refused.
+//! Their flags decide what runs when Redis is out of memory. What finishes or frees something has `allow-oom`; `claim`, `undo` and
+//! `reserve` have not, and the writes of a claim are refused. Of a saga, `create` and `pin` begin.
 
 use std::sync::LazyLock;
 
@@ -15,6 +15,7 @@ pub(super) enum Script {
     Extend,
     Doubt,
     Release,
+    Undo,
     Settle,
     Resolve,
     Forget,
@@ -23,6 +24,20 @@ pub(super) enum Script {
     Unreserve,
     HashKey,
     Access,
+    SagaCreate,
+    SagaAppend,
+    SagaExtend,
+    SagaLease,
+    SagaDue,
+    SagaCommand,
+    SagaCommands,
+    SagaAttach,
+    SagaLoad,
+    SagaList,
+    SagaCount,
+    SagaPin,
+    SagaDefinition,
+    Partitions,
 }
 
 struct Loaded {
@@ -32,13 +47,20 @@ struct Loaded {
 
 /// What the scripts of the record begin with.
 const RECORD: &str = include_str!("lua/record.lua");
+/// What claims a record; an undo's script ends with it.
+const CLAIM: &str = include_str!("lua/claim.lua");
+/// What the scripts of the journal begin with.
+const PARTITION: &str = include_str!("lua/partition.lua");
+/// What those on one saga go on with.
+const SAGA: &str = concat!(include_str!("lua/partition.lua"), include_str!("lua/saga.lua"));
 
-const ALL: [Script; 13] = [
+const ALL: [Script; 28] = [
     Script::Claim,
     Script::Complete,
     Script::Extend,
     Script::Doubt,
     Script::Release,
+    Script::Undo,
     Script::Settle,
     Script::Resolve,
     Script::Forget,
@@ -47,6 +69,20 @@ const ALL: [Script; 13] = [
     Script::Unreserve,
     Script::HashKey,
     Script::Access,
+    Script::SagaCreate,
+    Script::SagaAppend,
+    Script::SagaExtend,
+    Script::SagaLease,
+    Script::SagaDue,
+    Script::SagaCommand,
+    Script::SagaCommands,
+    Script::SagaAttach,
+    Script::SagaLoad,
+    Script::SagaList,
+    Script::SagaCount,
+    Script::SagaPin,
+    Script::SagaDefinition,
+    Script::Partitions,
 ];
 
 static LOADED: LazyLock<[Loaded; ALL.len()]> = LazyLock::new(|| {
@@ -65,6 +101,20 @@ impl Script {
         cmd
     }
 
+    /// The command that runs this script on two keys.
+    pub(super) fn on_both(self, key: &[u8], other: &[u8]) -> Cmd {
+        let mut cmd = Cmd::with_capacity(24, 640);
+        cmd.arg("EVALSHA").arg(self.sha()).arg("2").arg(key).arg(other);
+        cmd
+    }
+
+    /// The command that runs this script on `keys`; as [`Self::on`].
+    pub(super) fn on_all(self, keys: &[String], payload: usize) -> Cmd {
+        let mut cmd = Cmd::with_capacity(16 + keys.len(), 320 + 64 * keys.len() + payload);
+        cmd.arg("EVALSHA").arg(self.sha()).arg(keys.len()).arg(keys);
+        cmd
+    }
+
     /// The command that loads it.
     pub(super) fn load(self) -> Cmd {
         let mut cmd = Cmd::new();
@@ -77,8 +127,9 @@ impl Script {
     }
 
     fn source(self) -> String {
-        let (record, body) = match self {
-            Self::Claim => (RECORD, include_str!("lua/claim.lua")),
+        let (before, body) = match self {
+            Self::Claim => (RECORD, CLAIM),
+            Self::Undo => return [RECORD, include_str!("lua/undo.lua"), CLAIM].concat(),
             Self::Complete => (RECORD, include_str!("lua/complete.lua")),
             Self::Extend => (RECORD, include_str!("lua/extend.lua")),
             Self::Doubt => (RECORD, include_str!("lua/doubt.lua")),
@@ -91,11 +142,25 @@ impl Script {
             Self::Unreserve => ("", include_str!("lua/unreserve.lua")),
             Self::HashKey => ("", include_str!("lua/hash_key.lua")),
             Self::Access => ("", include_str!("lua/access.lua")),
+            Self::SagaCreate => (SAGA, include_str!("lua/saga_create.lua")),
+            Self::SagaAppend => (SAGA, include_str!("lua/saga_append.lua")),
+            Self::SagaExtend => (SAGA, include_str!("lua/saga_extend.lua")),
+            Self::SagaLease => (SAGA, include_str!("lua/saga_lease.lua")),
+            Self::SagaCommand => (SAGA, include_str!("lua/saga_command.lua")),
+            Self::SagaCommands => (SAGA, include_str!("lua/saga_commands.lua")),
+            Self::SagaAttach => (SAGA, include_str!("lua/saga_attach.lua")),
+            Self::SagaLoad => (SAGA, include_str!("lua/saga_load.lua")),
+            Self::SagaDue => (PARTITION, include_str!("lua/saga_due.lua")),
+            Self::SagaList => (PARTITION, include_str!("lua/saga_list.lua")),
+            Self::SagaCount => (PARTITION, include_str!("lua/saga_count.lua")),
+            Self::SagaPin => ("", include_str!("lua/saga_pin.lua")),
+            Self::SagaDefinition => ("", include_str!("lua/saga_definition.lua")),
+            Self::Partitions => ("", include_str!("lua/partitions.lua")),
         };
         // The flags must be the first line of all.
         match body.split_once('\n') {
-            Some((flags, rest)) if flags.starts_with("#!") => [flags, "\n", record, rest].concat(),
-            _ => [record, body].concat(),
+            Some((flags, rest)) if flags.starts_with("#!") => [flags, "\n", before, rest].concat(),
+            _ => [before, body].concat(),
         }
     }
 }
@@ -134,8 +199,9 @@ mod tests {
     fn what_finishes_or_frees_runs_in_a_full_redis_and_what_begins_does_not() {
         for script in ALL {
             let may = script.source().starts_with("#!lua flags=allow-oom\n");
-            let begins = matches!(script, Script::Claim | Script::Reserve | Script::Inspect);
-            assert_eq!(may, !begins, "{script:?}");
+            let only_reads = script.source().starts_with("#!lua flags=no-writes\n");
+            let begins = matches!(script, Script::Claim | Script::Undo | Script::Reserve | Script::SagaCreate | Script::SagaPin);
+            assert_eq!(may || only_reads, !begins, "{script:?}");
         }
     }
 }

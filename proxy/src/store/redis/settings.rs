@@ -20,12 +20,17 @@ pub struct RedisConfig {
     pub timeout: Duration,
     /// Whether a Redis that may evict records is accepted. An evicted record is forgotten, and its request runs again.
     pub allow_eviction: bool,
+    /// Into how many partitions the sagas are divided, 1 to [`MAX_PARTITIONS`]. The first process to open a Redis decides for good.
+    pub saga_partitions: u16,
 }
 
+/// The most partitions: a process asks all of them what is due, in one round trip.
+pub const MAX_PARTITIONS: u16 = 1024;
+
 impl RedisConfig {
-    /// A store at `url`, with a timeout of 1 s, that refuses a Redis that may evict records.
+    /// A store at `url`, with a timeout of 1 s and 16 partitions, that refuses a Redis that may evict records.
     pub fn new(url: impl Into<String>) -> Self {
-        Self { url: url.into(), timeout: Duration::from_secs(1), allow_eviction: false }
+        Self { url: url.into(), timeout: Duration::from_secs(1), allow_eviction: false, saga_partitions: 16 }
     }
 
     /// The client, and the address as it may be shown.
@@ -39,6 +44,9 @@ impl RedisConfig {
         }
         if self.timeout.is_zero() {
             return Err(bad(&"the timeout must be longer than zero"));
+        }
+        if !(1..=MAX_PARTITIONS).contains(&self.saga_partitions) {
+            return Err(OpenError::NoSuchPartitions { configured: self.saga_partitions });
         }
         let info = url.into_connection_info().map_err(|error| bad(&error))?;
         let address = match info.addr() {
@@ -60,6 +68,7 @@ impl fmt::Debug for RedisConfig {
         f.debug_struct("RedisConfig")
             .field("timeout", &self.timeout)
             .field("allow_eviction", &self.allow_eviction)
+            .field("saga_partitions", &self.saga_partitions)
             .finish_non_exhaustive()
     }
 }

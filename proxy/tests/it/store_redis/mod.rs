@@ -6,7 +6,7 @@ use bytes::Bytes;
 use refrain::{
     ids::{Fingerprint, Mailbox, Owner, RecordName},
     store::{
-        Claim, Claimed, Complete, Grant, OnUnknown, Renewal, Store, Token,
+        Claim, Claimed, Complete, Grant, OnAbsent, OnUnknown, Renewal, Store, Token,
         redis::{RedisConfig, RedisStore},
         wakes::Wakes,
     },
@@ -17,6 +17,7 @@ use crate::support::redis::RedisServer;
 mod model;
 mod operations;
 mod outages;
+mod sagas;
 mod setup;
 mod tls;
 
@@ -35,6 +36,12 @@ fn name(number: u8) -> RecordName {
     RecordName::from_bytes([number; 32])
 }
 
+/// Where a record is.
+fn key_of(name: RecordName) -> String {
+    let name = name.to_string();
+    format!("refrain:r:{{{}}}{}", &name[..16], &name[16..])
+}
+
 fn claim_of(number: u8) -> Claim {
     Claim {
         name: name(number),
@@ -44,6 +51,8 @@ fn claim_of(number: u8) -> Claim {
         ttl: DAY,
         mailbox: None,
         on_unknown: OnUnknown::Hold,
+        on_absent: OnAbsent::Begin,
+        note: Bytes::new(),
     }
 }
 

@@ -11,7 +11,8 @@ use proptest::{
 use refrain::{
     ids::Fence,
     store::{
-        Claimed, Completed, Done, Grant, OnUnknown, ProbeVerdict, Resolution, Settle, Settled, Standing,
+        Absence, Claimed, Completed, Done, Grant, OnStepUnknown, OnUnknown, ProbeVerdict, Resolution, Settle, Settled, Standing,
+        Undo, Undone,
         transition::{self, Open, Record, State, Step, Write},
     },
     time::Timestamp,
@@ -24,7 +25,8 @@ const CLOCKS_DIFFER_BY: Duration = Duration::from_secs(60);
 
 #[derive(Clone, Debug)]
 enum Op {
-    Claim { fingerprint: u8, owner: u8, lives: bool, ttl: bool, mailbox: Option<u8>, on_unknown: OnUnknown },
+    Claim { fingerprint: u8, owner: u8, lives: bool, ttl: bool, mailbox: Option<u8>, on_unknown: OnUnknown, more: More },
+    Undo { owner: u8, lives: bool, ttl: bool, mailbox: Option<u8>, on_unknown: OnUnknown, about: About },
     Complete { owner: u8, fence: usize, attempt: u32, fingerprint: u8, ttl: bool },
     Extend { owner: u8, fence: usize, lives: bool, sent: bool },
     Doubt { owner: u8, fence: usize },
@@ -36,10 +38,26 @@ enum Op {
     Seal,
 }
 
+/// What only the calls of steps say.
+#[derive(Clone, Copy, Debug)]
+struct More {
+    asks: Option<Absence>,
+    note: bool,
+}
+
+/// What an undo says of its step: the other record.
+#[derive(Clone, Copy, Debug)]
+struct About {
+    knows_done: bool,
+    absence: Absence,
+    on_step_unknown: OnStepUnknown,
+}
+
 #[derive(Clone, Copy, Debug)]
 enum Verdict {
     Done,
     NotDone { lives: bool },
+    Seal,
     Undecided,
 }
 
@@ -50,16 +68,39 @@ fn op() -> impl Strategy<Value = Op> {
     let fingerprint = || prop_oneof![9 => Just(0_u8), 1 => Just(1)];
     let lives = || prop::bool::weighted(0.5);
     let ttl = || prop::bool::weighted(0.95);
-    let on_unknown = prop_oneof![
-        Just(OnUnknown::Hold),
-        Just(OnUnknown::Resend),
-        lives().prop_map(|lives| OnUnknown::Probe { lease: length(lives) }),
+    let on_unknown = || {
+        prop_oneof![
+            Just(OnUnknown::Hold),
+            Just(OnUnknown::Resend),
+            lives().prop_map(|lives| OnUnknown::Probe { lease: length(lives) }),
+        ]
+    };
+    let absence = || prop_oneof![Just(Absence::Proof), Just(Absence::NoProof)];
+    let more = (prop::option::weighted(0.2, absence()), any::<bool>()).prop_map(|(asks, note)| More { asks, note });
+    let on_step_unknown = prop_oneof![
+        1 => Just(OnStepUnknown::Hold),
+        1 => lives().prop_map(|lives| OnStepUnknown::Send { after: length(lives) }),
+        3 => (lives(), prop::option::of(lives())).prop_map(|(lives, otherwise)| OnStepUnknown::Probe {
+            lease: length(lives),
+            otherwise: otherwise.map(length),
+        }),
     ];
-    let verdict =
-        prop_oneof![Just(Verdict::Done), lives().prop_map(|lives| Verdict::NotDone { lives }), Just(Verdict::Undecided)];
+    let about = (prop::bool::weighted(0.2), absence(), on_step_unknown)
+        .prop_map(|(knows_done, absence, on_step_unknown)| About { knows_done, absence, on_step_unknown });
+    let verdict = prop_oneof![
+        Just(Verdict::Done),
+        lives().prop_map(|lives| Verdict::NotDone { lives }),
+        Just(Verdict::Seal),
+        Just(Verdict::Undecided)
+    ];
     prop_oneof![
-        10 => (fingerprint(), owner(), lives(), ttl(), prop::option::of(0..70_u8), on_unknown).prop_map(
-            |(fingerprint, owner, lives, ttl, mailbox, on_unknown)| Op::Claim { fingerprint, owner, lives, ttl, mailbox, on_unknown }
+        10 => (fingerprint(), owner(), lives(), ttl(), prop::option::of(0..70_u8), on_unknown(), more).prop_map(
+            |(fingerprint, owner, lives, ttl, mailbox, on_unknown, more)| Op::Claim {
+                fingerprint, owner, lives, ttl, mailbox, on_unknown, more
+            }
+        ),
+        8 => (owner(), lives(), ttl(), prop::option::of(0..70_u8), on_unknown(), about).prop_map(
+            |(owner, lives, ttl, mailbox, on_unknown, about)| Op::Undo { owner, lives, ttl, mailbox, on_unknown, about }
         ),
         3 => (owner(), fence(), 1..4_u32, fingerprint(), ttl())
             .prop_map(|(owner, fence, attempt, fingerprint, ttl)| Op::Complete { owner, fence, attempt, fingerprint, ttl }),
@@ -92,14 +133,16 @@ fn the_scripts_do_what_the_rules_say() {
     let config = Config { cases: 500, failure_persistence: None, ..Config::default() };
     let next = std::cell::Cell::new(0_u32);
     TestRunner::new(config)
-        .run(&prop::collection::vec(op(), 1..60), |ops| {
+        .run(&prop::collection::vec((0..2_usize, op()), 1..60), |ops| {
             next.set(next.get() + 1);
             let mut name = [0; 32];
             name[..4].copy_from_slice(&next.get().to_be_bytes());
-            let mut pair = Pair::new(&server, &store, RecordName::from_bytes(name));
+            let mut other = name;
+            other[31] = 1;
+            let mut pair = Pair::new(&server, &store, [name, other].map(RecordName::from_bytes));
             runtime.block_on(async {
-                for op in &ops {
-                    pair.step(op).await;
+                for (at, op) in &ops {
+                    pair.step(*at, op).await;
                 }
             });
             Ok(())
@@ -108,49 +151,78 @@ fn the_scripts_do_what_the_rules_say() {
     assert!(next.get() >= 500);
 }
 
-/// One record, twice.
+/// Two records, twice.
 struct Pair<'a> {
     server: &'a RedisServer,
     store: &'a RedisStore,
-    name: RecordName,
-    record: Option<Record>,
+    names: [RecordName; 2],
+    records: [Option<Record>; 2],
+    /// Which of them an operation is about.
+    at: usize,
     now: Timestamp,
-    /// The fences seen, oldest first: Redis's and the model's.
-    fences: Vec<(Fence, Fence)>,
+    /// The fences seen of each, oldest first: Redis's and the model's.
+    fences: [Vec<(Fence, Fence)>; 2],
 }
 
 impl<'a> Pair<'a> {
-    fn new(server: &'a RedisServer, store: &'a RedisStore, name: RecordName) -> Self {
-        Self { server, store, name, record: None, now: Timestamp::from_unix_ms(1_000_000_000_000), fences: Vec::new() }
+    fn new(server: &'a RedisServer, store: &'a RedisStore, names: [RecordName; 2]) -> Self {
+        let now = Timestamp::from_unix_ms(1_000_000_000_000);
+        Self { server, store, names, records: [None, None], at: 0, now, fences: Default::default() }
     }
 
-    async fn step(&mut self, op: &Op) {
+    fn name(&self) -> RecordName {
+        self.names[self.at]
+    }
+
+    fn live(&self, at: usize) -> Option<Record> {
+        self.records[at].clone().filter(|record| record.live(self.now).is_some())
+    }
+
+    async fn step(&mut self, at: usize, op: &Op) {
+        self.at = at;
         self.now = self.now.plus(Duration::from_millis(10));
         let published = self.server.calls("publish");
         let woken = self.both(op).await;
         assert_eq!(self.server.calls("publish") - published, woken as u64, "waiters woken by {op:?}");
-        self.compare_records(op);
+        for at in 0..2 {
+            self.at = at;
+            self.compare_records(op);
+        }
     }
 
     /// Does `op` on both sides and compares the answers; how many mailboxes get word.
     async fn both(&mut self, op: &Op) -> usize {
-        let live = self.record.clone().filter(|record| record.live(self.now).is_some());
+        let live = self.live(self.at);
         let live = live.as_ref();
         match *op {
-            Op::Claim { fingerprint, owner, lives, ttl, mailbox, on_unknown } => {
+            Op::Claim { fingerprint, owner, lives, ttl, mailbox, on_unknown, more } => {
                 let claim = Claim {
-                    name: self.name,
                     fingerprint: Fingerprint::from_bytes([fingerprint; 32]),
-                    owner: nonce(owner),
-                    lease: length(lives),
-                    ttl: kept(ttl),
-                    mailbox: mailbox.map(|number| Mailbox::from_bytes([number; 16])),
-                    on_unknown,
+                    on_absent: more.asks.map_or(OnAbsent::Begin, OnAbsent::Seal),
+                    note: if more.note { "a note".into() } else { Bytes::new() },
+                    ..self.claim(owner, lives, ttl, mailbox, on_unknown)
                 };
-                let step = transition::claim(live, &claim, self.now);
+                let step = transition::claim(live, &claim, Timestamp::ZERO, self.now);
                 let real = self.store.claim(claim).await.unwrap();
                 self.compare_claims(real, &step.outcome);
                 self.apply(step)
+            }
+            Op::Undo { owner, lives, ttl, mailbox, on_unknown, about } => {
+                let other = 1 - self.at;
+                let undo = Undo {
+                    claim: self.claim(owner, lives, ttl, mailbox, on_unknown),
+                    step: self.names[other],
+                    knows_done: about.knows_done,
+                    absence: about.absence,
+                    on_step_unknown: about.on_step_unknown,
+                };
+                let both = transition::undo(self.live(other).as_ref(), live, &undo, Timestamp::ZERO, self.now);
+                let real = self.store.undo(undo).await.unwrap();
+                self.compare_undone(real, &both.outcome);
+                for (at, write) in [(other, both.step), (self.at, both.own)] {
+                    self.write(at, write);
+                }
+                both.wake.len()
             }
             Op::Complete { owner, fence, attempt, fingerprint, ttl } => {
                 let (real, model) = self.tokens(owner, fence);
@@ -184,19 +256,20 @@ impl<'a> Pair<'a> {
             Op::Release { owner, fence } => {
                 let tokens = fence.map(|fence| self.tokens(owner, fence));
                 let step = transition::release(live, nonce(owner), tokens.map(|(_, model)| model.fence), self.now);
-                let real = self.store.release(self.name, nonce(owner), tokens.map(|(real, _)| real.fence)).await.unwrap();
+                let real = self.store.release(self.name(), nonce(owner), tokens.map(|(real, _)| real.fence)).await.unwrap();
                 assert_eq!(real, step.outcome, "{op:?}");
                 self.apply(step)
             }
             Op::Settle { prober, fence, verdict, ttl } => {
                 let (real, model) = self.tokens(prober, fence);
                 let settle = |token: Token| Settle {
-                    name: self.name,
+                    name: self.name(),
                     prober: token.owner,
                     fence: token.fence,
                     verdict: match verdict {
                         Verdict::Done => ProbeVerdict::Done { response: "probed".into(), ttl: kept(ttl) },
                         Verdict::NotDone { lives } => ProbeVerdict::NotDone { lease: length(lives), ttl: kept(ttl) },
+                        Verdict::Seal => ProbeVerdict::Seal { ttl: kept(ttl) },
                         Verdict::Undecided => ProbeVerdict::Undecided,
                     },
                 };
@@ -212,17 +285,17 @@ impl<'a> Pair<'a> {
                 let resolution =
                     if done { Resolution::Done { response: "said".into(), ttl: kept(ttl) } } else { Resolution::NotDone };
                 let step = transition::resolve(live, &resolution, self.now);
-                assert_eq!(self.store.resolve(self.name, resolution).await.unwrap(), step.outcome, "{op:?}");
+                assert_eq!(self.store.resolve(self.name(), resolution).await.unwrap(), step.outcome, "{op:?}");
                 self.apply(step)
             }
             Op::Forget => {
                 let step = transition::forget(live);
-                assert_eq!(self.store.forget(self.name).await.unwrap(), step.outcome, "{op:?}");
+                assert_eq!(self.store.forget(self.name()).await.unwrap(), step.outcome, "{op:?}");
                 self.apply(step)
             }
             Op::Inspect => {
                 let model = live.map(|record| transition::inspect(record, self.now));
-                let real = self.store.inspect(self.name).await.unwrap();
+                let real = self.store.inspect(self.name()).await.unwrap();
                 match (real, model) {
                     (Some(real), Some(model)) => {
                         self.compare_fences(real.fence, model.fence);
@@ -240,28 +313,65 @@ impl<'a> Pair<'a> {
             Op::Seal => {
                 if let Some(record) = live {
                     let _: i64 = self.server.admin(&["HSET", &self.key(), "s", "S"]);
-                    let _: i64 = self.server.admin(&["HDEL", &self.key(), "l", "m", "b", "w", "q", "u", "r"]);
-                    self.record = Some(Record { state: State::Sealed, ..record.clone() });
+                    let _: i64 = self.server.admin(&["HDEL", &self.key(), "l", "m", "b", "w", "q", "u", "n", "r"]);
+                    self.records[self.at] = Some(Record { state: State::Sealed, ..record.clone() });
                 }
                 0
             }
         }
     }
 
-    fn apply<T>(&mut self, step: Step<T>) -> usize {
-        match step.write {
-            Write::Nothing => {}
-            Write::Put(record) => self.record = Some(*record),
-            Write::Delete => self.record = None,
+    fn claim(&self, owner: u8, lives: bool, ttl: bool, mailbox: Option<u8>, on_unknown: OnUnknown) -> Claim {
+        Claim {
+            name: self.name(),
+            fingerprint: Fingerprint::from_bytes([0; 32]),
+            owner: nonce(owner),
+            lease: length(lives),
+            ttl: kept(ttl),
+            mailbox: mailbox.map(|number| Mailbox::from_bytes([number; 16])),
+            on_unknown,
+            on_absent: OnAbsent::Begin,
+            note: Bytes::new(),
         }
+    }
+
+    fn apply<T>(&mut self, step: Step<T>) -> usize {
+        self.write(self.at, step.write);
         step.wake.len()
+    }
+
+    fn write(&mut self, at: usize, write: Write) {
+        match write {
+            Write::Nothing => {}
+            Write::Put(record) => self.records[at] = Some(*record),
+            Write::Delete => self.records[at] = None,
+        }
+    }
+
+    fn compare_undone(&mut self, real: Undone, model: &Undone) {
+        match (real, model) {
+            (Undone::Own(real), Undone::Own(model)) => self.compare_claims(real, model),
+            (Undone::StepInFlight { left: real }, Undone::StepInFlight { left: model }) => near(real, *model),
+            (
+                Undone::StepProbe { fence: real, sent_ago, note },
+                Undone::StepProbe { fence: model, sent_ago: model_ago, note: model_note },
+            ) => {
+                self.at = 1 - self.at;
+                self.compare_fences(real, *model);
+                self.at = 1 - self.at;
+                assert_eq!(&note, model_note);
+                near(sent_ago, *model_ago);
+            }
+            (real, model) => assert_eq!(&real, model),
+        }
     }
 
     /// The same claim on both sides; the fence is counted from the newest one seen.
     fn tokens(&self, owner: u8, fence: usize) -> (Token, Token) {
-        let seen = self.fences.len().checked_sub(fence + 1).map(|i| self.fences[i]);
+        let fences = &self.fences[self.at];
+        let seen = fences.len().checked_sub(fence + 1).map(|i| fences[i]);
         let (real, model) = seen.unwrap_or((Fence(7), Fence(7)));
-        let token = |fence| Token { name: self.name, owner: nonce(owner), fence };
+        let token = |fence| Token { name: self.name(), owner: nonce(owner), fence };
         (token(real), token(model))
     }
 
@@ -300,20 +410,20 @@ impl<'a> Pair<'a> {
         if real == model {
             return; // One that this test made up.
         }
-        if let Some(known) = self.fences.iter().find(|known| known.0 == real || known.1 == model) {
+        if let Some(known) = self.fences[self.at].iter().find(|known| known.0 == real || known.1 == model) {
             assert_eq!(*known, (real, model));
             return;
         }
-        if let (Some(last), Some(_)) = (self.fences.last(), &self.record) {
+        if let (Some(last), Some(_)) = (self.fences[self.at].last(), &self.records[self.at]) {
             assert!(real > last.0 && model > last.1, "a new fence is the greatest");
         }
-        self.fences.push((real, model));
+        self.fences[self.at].push((real, model));
     }
 
     /// What is stored, field by field.
     fn compare_records(&mut self, op: &Op) {
         let stored: BTreeMap<String, Vec<u8>> = self.server.admin(&["HGETALL", &self.key()]);
-        let Some(model) = self.record.clone().filter(|record| record.live(self.now).is_some()) else {
+        let Some(model) = self.live(self.at) else {
             assert!(stored.is_empty(), "after {op:?} there is still {stored:?}");
             return;
         };
@@ -333,7 +443,10 @@ impl<'a> Pair<'a> {
                 assert_eq!(stored.len(), 7, "{stored:?}");
                 "D"
             }
-            State::Sealed => "S",
+            State::Sealed => {
+                assert!(!stored.contains_key("n") && !stored.contains_key("w"), "{stored:?}");
+                "S"
+            }
         };
         assert_eq!(text("s"), expected, "{op:?}");
     }
@@ -349,13 +462,14 @@ impl<'a> Pair<'a> {
         let mailboxes: String = open.mailboxes.iter().map(Mailbox::to_string).collect();
         assert_eq!(stored.get("w").cloned().unwrap_or_default(), mailboxes.into_bytes());
         assert_eq!(stored.get("q").map(Vec::as_slice), open.probe.as_ref().map(|probe| probe.prober.as_bytes().as_slice()));
+        assert_eq!(stored.get("n").cloned().unwrap_or_default(), open.note);
         if let Some(probe) = &open.probe {
             near(real_ahead("u"), ahead(probe.until));
         }
     }
 
     fn key(&self) -> String {
-        format!("refrain:r:{{{}}}", self.name)
+        key_of(self.name())
     }
 }
 

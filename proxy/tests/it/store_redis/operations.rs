@@ -189,7 +189,7 @@ async fn each_way_out_of_flight_wakes() {
 async fn what_cannot_be_read_is_corrupt_and_can_be_forgotten() {
     let server = RedisServer::start();
     let store = open(&server).await;
-    let key = |number: u8| format!("refrain:r:{{{}}}", name(number));
+    let key = |number: u8| key_of(name(number));
     let mine = claim_fresh(&store, &claim_of(1)).await;
     let _: i64 = server.admin(&["HSET", &key(1), "v", "2"]);
     let error = store.claim(claim_of(1)).await.unwrap_err();
@@ -205,7 +205,7 @@ async fn what_cannot_be_read_is_corrupt_and_can_be_forgotten() {
         assert_eq!(store.forget(name(number)).await, Ok(true));
         claim_fresh(&store, &claim_of(number)).await;
     }
-    let _: String = server.admin(&["SET", &format!("refrain:p:{{{}}}", name(1)), "2nonsense"]);
+    let _: String = server.admin(&["SET", &key_of(name(1)).replace("refrain:r:", "refrain:p:"), "2nonsense"]);
     assert!(matches!(store.reserve(name(1), name(2), DAY).await, Err(StoreError::Corrupt(_))));
 }
 
@@ -215,7 +215,7 @@ async fn a_lease_ends_no_later_than_its_own_length_from_now_whatever_the_clock_d
     let store = open(&server).await;
     let claim = Claim { lease: Duration::from_secs(60), ..claim_of(1) };
     claim_fresh(&store, &claim).await;
-    let key = format!("refrain:r:{{{}}}", claim.name);
+    let key = key_of(claim.name);
     let lease_until: u64 = server.admin(&["HGET", &key, "l"]);
     let _: i64 = server.admin(&["HSET", &key, "l", &(lease_until + 10_000_000).to_string()]);
     match store.claim(claim_of(1)).await.unwrap() {
@@ -234,7 +234,7 @@ async fn the_fence_grows_even_if_the_clock_stepped_back() {
     let mine = claim_fresh(&store, &claim).await;
     store.doubt(mine).await.unwrap();
     let ahead = mine.fence.0 + 1_000_000_000;
-    let _: i64 = server.admin(&["HSET", &format!("refrain:r:{{{}}}", claim.name), "f", &ahead.to_string()]);
+    let _: i64 = server.admin(&["HSET", &key_of(claim.name), "f", &ahead.to_string()]);
     match store.claim(Claim { on_unknown: OnUnknown::Resend, ..claim_of(1) }).await.unwrap() {
         Claimed::Retake(grant) => assert_eq!((grant.fence, grant.attempt), (Fence(ahead + 1), 2)),
         other => panic!("{other:?}"),
@@ -247,14 +247,14 @@ async fn a_record_ends_with_its_retention() {
     let store = open(&server).await;
     let claim = Claim { ttl: Duration::from_millis(30), ..claim_of(1) };
     claim_fresh(&store, &claim).await;
-    let left: i64 = server.admin(&["PTTL", &format!("refrain:r:{{{}}}", claim.name)]);
+    let left: i64 = server.admin(&["PTTL", &key_of(claim.name)]);
     assert!(left <= 30, "{left}");
     let left: i64 = server.admin(&["PTTL", "refrain:hash-key"]);
     assert_eq!(left, -2, "nobody asked for the key yet");
     store.hash_key().await.unwrap();
     let left: i64 = server.admin(&["PTTL", "refrain:hash-key"]);
     assert_eq!(left, -1, "the key of record names is kept for ever");
-    until("the record is gone", || server.admin::<i64>(&["EXISTS", &format!("refrain:r:{{{}}}", claim.name)]) == 0).await;
+    until("the record is gone", || server.admin::<i64>(&["EXISTS", &key_of(claim.name)]) == 0).await;
     assert_eq!(store.inspect(claim.name).await, Ok(None));
 }
 
@@ -284,7 +284,7 @@ async fn sixty_four_mailboxes_get_word_and_further_ones_are_not_kept() {
         let mailbox = Mailbox::from_bytes([number; 16]);
         assert!(matches!(store.claim(waiting(&claim, mailbox)).await, Ok(Claimed::InFlight { .. })));
     }
-    let kept: u64 = server.admin(&["HSTRLEN", &format!("refrain:r:{{{}}}", claim.name), "w"]);
+    let kept: u64 = server.admin(&["HSTRLEN", &key_of(claim.name), "w"]);
     assert_eq!(kept, 64 * 32);
     let before = server.calls("publish");
     store.complete(complete_of(mine, "x")).await.unwrap();

@@ -1,6 +1,12 @@
 -- transition::claim. Without allow-oom, and without a flags line: a full Redis refuses the writes and still answers the replays.
--- ARGV: fingerprint, owner, lease ms, ttl ms, mailbox or '', on unknown (H hold, R resend, P probe), probe lease ms
+-- ARGV: fingerprint, owner, lease ms, ttl ms, mailbox or '', on unknown (H hold, R resend, P probe), probe lease ms; and where there is
+-- more to say: note or '', whether it only asks and seals what is absent (S or ''), and is_proof's arguments
+local only_asks = ARGV[9] == 'S'
 if standing == 'S' then
+  -- Who asks what became of it is not told that nothing did.
+  if only_asks and attempt > 0 then
+    return { 'U', '0' }
+  end
   return 'S'
 end
 if standing and fingerprint ~= ARGV[1] then
@@ -10,16 +16,26 @@ if standing == 'D' then
   return done('D')
 end
 
-local mine, mailbox, on_unknown = ARGV[2], ARGV[5], ARGV[6]
+local mine, mailbox, on_unknown, note = ARGV[2], ARGV[5], ARGV[6], ARGV[8] or ''
 
 local function begin(fence_of_mine, attempt_of_mine)
   local lease_end = int(now + ARGV[3])
   call('HSET', key, 'v', '1', 's', 'O', 'p', ARGV[1], 'o', mine, 'f', fence_of_mine, 'a', attempt_of_mine,
     'l', lease_end, 'm', ARGV[3], 'b', lease_end)
+  if note ~= '' then
+    call('HSET', key, 'n', note)
+  elseif standing then
+    call('HDEL', key, 'n')
+  end
 end
 
 if not standing then
   read_clock()
+  if only_asks then
+    local proven = is_proof(ARGV[10], ARGV[11], ARGV[12], ARGV[13])
+    forbid_absent(key, mine, proven and '0' or '1', ARGV[4])
+    return proven and 'S' or { 'U', '0' }
+  end
   local first = int(now_us)
   begin(first, '1')
   call('PEXPIRE', key, ARGV[4])
@@ -76,7 +92,12 @@ end
 
 -- Nobody knows whether the upstream acted.
 local probing = prober and probe_until > now and prober ~= mine
-if attempt == 0 or on_unknown == 'R' then
+if attempt == 0 and only_asks then
+  forbid(key, '0', ARGV[4])
+  wake()
+  return 'S'
+end
+if attempt == 0 or (on_unknown == 'R' and not only_asks) then
   local taken_fence, none = next_fence()
   if none then
     return none

@@ -20,7 +20,7 @@ end
 mailboxes = standing and call('HGET', key, 'w') or ''
 call('HSET', key, 'v', '1', 's', 'D', 'p', ARGV[4], 'o', ARGV[1], 'f', ARGV[2], 'a', ARGV[3], 'r', ARGV[6])
 if standing then
-  call('HDEL', key, 'l', 'm', 'b', 'w', 'q', 'u')
+  call('HDEL', key, 'l', 'm', 'b', 'w', 'q', 'u', 'n')
 end
 call('PEXPIRE', key, ARGV[5])
 wake()

@@ -6,7 +6,7 @@ if redis.call('DEL', key) == 0 then
   return '0'
 end
 if type(mailboxes) == 'string' then
-  local name = string.sub(key, 12, 75)
+  local name = string.sub(key, 12, 27) .. string.sub(key, 29, 76)
   for i = 1, math.min(#mailboxes, 64 * 32), 32 do
     redis.pcall('PUBLISH', 'refrain:m:' .. string.sub(mailboxes, i, i + 31), name)
   end

@@ -1,7 +1,8 @@
 -- What every script of the record begins with: the record, and, once a script asks for it, the clock and what is only there while the
 -- record is open. A replay asks for neither.
 --
--- KEYS[1] is one hash, refrain:r:{<64 hexadecimal digits>}. Its fields:
+-- KEYS[1] is one hash, refrain:r:{<16 hexadecimal digits>}<48 more>: its name. What shares the first digits is in one slot of a
+-- cluster. Its fields:
 --   v  version of this layout, '1'            s  standing: O open, D done, S sealed
 --   p  fingerprint, 32 bytes                  o  owner, 16 bytes
 --   f  fence                                  a  attempt
@@ -9,6 +10,7 @@
 --   m  length of the lease, ms (O)            b  the send began by, ms (O)
 --   w  mailboxes, 32 hexadecimal digits each (O, if any)
 --   q  prober, 16 bytes, and u  its lease ends at, ms (O, if somebody probes)
+--   n  a note for probers (O, if there is one)
 --
 -- Numbers are written with %.0f: Lua's own conversion keeps 14 digits, and fences have 16.
 local key, call = KEYS[1], redis.call
@@ -73,10 +75,40 @@ local function done(tag)
   return { tag, response, fence, int(attempt), ttl_left() }
 end
 
--- Comes after the last write and cannot fail the script: a lost word is what the waiters' timers are for.
-local function wake()
-  local name = string.sub(key, 12, 75)
-  for i = 1, #mailboxes, 32 do
-    redis.pcall('PUBLISH', 'refrain:m:' .. string.sub(mailboxes, i, i + 31), name)
+-- Sends word of the record `of`. Comes after the last write and cannot fail the script: a lost word is what the waiters' timers are for.
+local function tell(waiting, of)
+  local name = string.sub(of, 12, 27) .. string.sub(of, 29, 76)
+  for i = 1, #waiting, 32 do
+    redis.pcall('PUBLISH', 'refrain:m:' .. string.sub(waiting, i, i + 31), name)
   end
+end
+
+local function wake()
+  tell(mailboxes, key)
+end
+
+-- Forbids the record `of`, which exists, for `ttl` ms at least. Attempt '0': nothing was done.
+local function forbid(of, sealed_attempt, ttl)
+  call('HSET', of, 's', 'S', 'a', sealed_attempt)
+  call('HDEL', of, 'l', 'm', 'b', 'w', 'q', 'u', 'n')
+  call('PEXPIRE', of, ttl, 'GT')
+end
+
+-- Forbids the record `of`, which does not exist.
+local function forbid_absent(of, by, sealed_attempt, ttl)
+  call('HSET', of, 'v', '1', 's', 'S', 'p', string.rep('\0', 32), 'o', by, 'f', int(now_us), 'a', sealed_attempt)
+  call('PEXPIRE', of, ttl)
+end
+
+-- Absence::is_proof: whether that there is no record shows that none was lost. It is, if so, until `limit` (ms, or '': for ever), and
+-- while Redis is still the run that was asked how long it remembers.
+local function is_proof(claimed, limit, earliest, run_id)
+  if claimed ~= '1' or limit == '' then
+    return claimed == '1'
+  end
+  if now >= tonumber(limit) or now < tonumber(earliest) then
+    return false
+  end
+  local info = call('INFO', 'server')
+  return string.find(info, 'run_id:' .. run_id, 1, true) ~= nil
 end

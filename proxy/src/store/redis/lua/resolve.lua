@@ -16,7 +16,7 @@ if left > 0 then
 end
 if ARGV[1] == 'D' then
   call('HSET', key, 's', 'D', 'r', ARGV[3])
-  call('HDEL', key, 'l', 'm', 'b', 'w', 'q', 'u')
+  call('HDEL', key, 'l', 'm', 'b', 'w', 'q', 'u', 'n')
   call('PEXPIRE', key, ARGV[2])
 else
   call('HSET', key, 'a', '0')

@@ -1,0 +1,216 @@
+//! Operators' commands.
+
+use saga_config::saga::Saga;
+use serde_json::{Map, Value};
+
+use super::{
+    super::{
+        entry::{Act, By, Direction, SkipReason, Turning, What, Which},
+        state::{Back, Forward, Standing, State, StepState, call_step, undo},
+    },
+    Machine,
+    work::Work,
+};
+use crate::store::journal::SagaState;
+
+impl Work<'_> {
+    /// Takes up a command, unless its nonce was seen. One that does not apply is journalled with the reason, and changes nothing.
+    pub(super) fn command(&mut self, act: Act, reason: String, nonce: String) {
+        if self.machine.state.nonces.contains(&nonce) {
+            return;
+        }
+        let refused = can(self.machine, &act).and_then(|()| self.can_be_undone_later(&act)).err();
+        let applies = refused.is_none();
+        self.emit(What::Operator { act: act.clone(), reason: reason.clone(), nonce, refused });
+        if applies {
+            self.obey(act, reason);
+        }
+    }
+
+    fn obey(&mut self, act: Act, reason: String) {
+        match act {
+            Act::Retry { .. } | Act::Pause | Act::Resume => {}
+            Act::ResolveDone { step, output } => {
+                if let Some(i) = self.machine.definition.step(step.as_str()) {
+                    self.done_with(i.0, output, By::Operator, None);
+                }
+            }
+            Act::ResolveNotDone { step } => self.emit(What::Refused { step, status: 0, reason, by: By::Operator }),
+            Act::ResolveUndone { step } => self.emit(What::Undone { step, by: By::Operator }),
+            Act::Compensate => self.emit(What::Compensating { because: Turning::Operator }),
+            Act::Skip { step } => self.emit(What::Skipped { step, because: SkipReason::Operator }),
+        }
+    }
+
+    /// What an operator says was done must be possible to undo.
+    fn can_be_undone_later(&mut self, act: &Act) -> Result<(), String> {
+        let Act::ResolveDone { step, output } = act else { return Ok(()) };
+        let Some(i) = self.machine.definition.step(step.as_str()) else { return Ok(()) };
+        match self.undo_from_answer(i.0, output) {
+            Some(Err(why)) => Err(format!("with these outputs its undo cannot be made: {why}")),
+            Some(Ok(_)) | None => Ok(()),
+        }
+    }
+}
+
+/// Whether a command applies as the saga stands; if not, why, in words for the operator.
+pub(super) fn can(machine: &Machine, act: &Act) -> Result<(), String> {
+    let (state, definition) = (&machine.state, &machine.definition);
+    if state.ended.is_some() {
+        return Err("the saga has ended".to_owned());
+    }
+    match act {
+        Act::Pause if state.paused => Err("it is paused already".to_owned()),
+        Act::Resume if !state.paused => Err("it is not paused".to_owned()),
+        Act::Pause | Act::Resume => Ok(()),
+        Act::Compensate => can_compensate(state, definition),
+        Act::Retry { step: None, run_again: true } => Err("say which step is to run again".to_owned()),
+        Act::Retry { step: None, run_again: false } => {
+            let waits = |step: &StepState| waits(&step.call, &step.forward) || waits_back(step);
+            match state.quarantined.is_some() || state.steps.iter().any(waits) {
+                true => Ok(()),
+                false => Err("nothing waits".to_owned()),
+            }
+        }
+        Act::Retry { step: Some(id), run_again } => {
+            let target = Target::find(machine, id.as_str())?;
+            target.is_idle()?;
+            if *run_again { target.can_run_again(state) } else { target.can_be_retried(state, definition) }
+        }
+        Act::ResolveDone { step, output } => Target::find(machine, step.as_str())?.can_be_done(state, definition, output),
+        Act::ResolveNotDone { step } => Target::find(machine, step.as_str())?.can_be_not_done(),
+        Act::ResolveUndone { step } => Target::find(machine, step.as_str())?.can_be_undone(state),
+        Act::Skip { step } => Target::find(machine, step.as_str())?.can_be_skipped(state, definition),
+    }
+}
+
+fn can_compensate(state: &State, definition: &Saga) -> Result<(), String> {
+    if state.turned.is_some() {
+        return Err("it compensates already: retry or resolve what failed".to_owned());
+    }
+    if state.is_past_pivot(definition) {
+        return Err("it is past its pivot, and can only go forward".to_owned());
+    }
+    match state.is_pivot_in_doubt(definition) {
+        true => Err("nobody knows what became of the pivot: resolve it first".to_owned()),
+        false => Ok(()),
+    }
+}
+
+fn waits(call: &super::super::state::CallState, forward: &Forward) -> bool {
+    let waits = matches!(call.standing, Standing::Delayed { .. } | Standing::Waiting { .. } | Standing::Doubted { .. });
+    *forward == Forward::Open && waits
+}
+
+fn waits_back(step: &StepState) -> bool {
+    let waits = matches!(step.undo_call.standing, Standing::Delayed { .. } | Standing::Waiting { .. } | Standing::Doubted { .. });
+    step.back == Back::Failed || step.back == Back::Open && waits
+}
+
+/// The step that a command is about.
+struct Target<'a> {
+    machine: &'a Machine,
+    index: usize,
+    step: &'a StepState,
+}
+
+impl<'a> Target<'a> {
+    fn find(machine: &'a Machine, id: &str) -> Result<Self, String> {
+        let index = machine.definition.step(id).ok_or_else(|| format!("there is no step `{id}`"))?.0;
+        let step = machine.state.steps.get(index).ok_or("there is no such step")?;
+        Ok(Self { machine, index, step })
+    }
+
+    /// What is under way comes to its end by itself, and might say otherwise.
+    fn is_idle(&self) -> Result<(), String> {
+        for direction in [Direction::Forward, Direction::Undo] {
+            let call = self.step.call_of(direction);
+            let step = self.machine.definition.steps[self.index].id.clone();
+            let of = Which { step, direction, generation: call.generation };
+            let is_settled = match direction {
+                Direction::Forward => self.step.forward != Forward::Open,
+                Direction::Undo => self.step.back != Back::Open,
+            };
+            let may_be_out = matches!(call.standing, Standing::Sending { .. }) && !is_settled;
+            if may_be_out || self.machine.is_under_way(&of) {
+                return Err("a call of the step is under way: wait for its end".to_owned());
+            }
+        }
+        Ok(())
+    }
+
+    fn can_be_retried(&self, state: &State, definition: &Saga) -> Result<(), String> {
+        let is_stuck = self.step.is_unresolved() || state.turned.is_none() && state.is_failing(definition, self.index);
+        let is_done = matches!(self.step.forward, Forward::Done { .. });
+        match waits(&self.step.call, &self.step.forward) || waits_back(self.step) || is_stuck && !is_done {
+            true => Ok(()),
+            false => Err("the step waits for nothing".to_owned()),
+        }
+    }
+
+    fn can_run_again(&self, state: &State) -> Result<(), String> {
+        if state.turned.is_some() {
+            let has_begun = self.step.undo_call.standing != Standing::Idle || self.step.back == Back::Failed;
+            return match self.step.has_happened() && self.step.back != Back::Undone && has_begun {
+                true => Ok(()),
+                false => Err("the saga compensates, and no undo of the step has begun or failed".to_owned()),
+            };
+        }
+        match (&self.step.forward, call_step(&self.machine.definition.steps[self.index])) {
+            (Forward::Open, Some(_)) if self.step.call.standing != Standing::Idle => Ok(()),
+            (Forward::Refused { .. }, Some(_)) if state.is_failing(&self.machine.definition, self.index) => Ok(()),
+            _ => Err("the step is done, or has not begun".to_owned()),
+        }
+    }
+
+    fn can_be_done(&self, state: &State, definition: &Saga, output: &Map<String, Value>) -> Result<(), String> {
+        self.is_idle()?;
+        let Some(call) = call_step(&definition.steps[self.index]) else { return Err("the step does not call".to_owned()) };
+        let was_refused = matches!(self.step.forward, Forward::Refused { .. })
+            && state.quarantined.is_some()
+            && state.is_failing(definition, self.index)
+            && state.turned.is_none();
+        let lacks = matches!(self.step.forward, Forward::Done { fault: Some(_), .. }) && state.turned.is_none();
+        if !self.step.is_unresolved() && !was_refused && !lacks || self.step.back == Back::Undone {
+            return Err("the step is not in doubt".to_owned());
+        }
+        if let Some(other) = output.keys().find(|key| !call.output.iter().any(|(name, _)| name.as_str() == key.as_str())) {
+            return Err(format!("the step has no output `{other}`"));
+        }
+        let missing = call.output.iter().find(|(name, _)| !output.contains_key(name.as_str()));
+        match missing {
+            Some((name, _)) if state.turned.is_none() => Err(format!("later steps may need its output `{name}`")),
+            _ => Ok(()),
+        }
+    }
+
+    fn can_be_not_done(&self) -> Result<(), String> {
+        self.is_idle()?;
+        match self.step.is_unresolved() && self.step.back == Back::Open {
+            true => Ok(()),
+            false => Err("the step is not in doubt".to_owned()),
+        }
+    }
+
+    fn can_be_undone(&self, state: &State) -> Result<(), String> {
+        self.is_idle()?;
+        let happened = self.step.has_happened() || self.step.is_unresolved();
+        let has_undo = undo(&self.machine.definition.steps[self.index]).is_some();
+        match state.turned.is_some() && happened && has_undo && self.step.back != Back::Undone {
+            true => Ok(()),
+            false => Err("there is nothing to undo, or the saga does not compensate".to_owned()),
+        }
+    }
+
+    fn can_be_skipped(&self, state: &State, definition: &Saga) -> Result<(), String> {
+        if state.state() == SagaState::Compensating || state.turned.is_some() {
+            return Err("the saga compensates: nothing more starts".to_owned());
+        }
+        self.is_idle()?;
+        let was_refused = matches!(self.step.forward, Forward::Refused { .. }) && state.is_failing(definition, self.index);
+        match self.step.is_untouched() || was_refused {
+            true => Ok(()),
+            false => Err("the step has begun".to_owned()),
+        }
+    }
+}

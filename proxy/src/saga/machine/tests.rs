@@ -1,0 +1,16 @@
+//! The machine's promises.
+//!
+//! [`build`] makes definitions, [`world`] plays services that keep books, with all that can go wrong, and a driver that crashes;
+//! [`explore`] goes through every choice of a small world, [`random`] through some of large ones.
+
+#![allow(clippy::unwrap_used)]
+
+mod build;
+mod coverage;
+mod explore;
+mod hand;
+mod journal;
+mod operators;
+mod random;
+mod scenarios;
+mod world;

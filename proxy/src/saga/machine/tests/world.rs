@@ -1,0 +1,654 @@
+//! A world for a saga: services that keep books, a network that loses and delays, a store, and drivers that crash.
+//!
+//! Whatever can go one way or another is asked of [`Choices`]: 0 is what should happen, everything else is a fault.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use saga_config::saga::{Effect as StepEffect, InDoubt, OnFailure, Saga};
+use serde_json::{Value, json};
+
+use super::{
+    super::Machine,
+    build::{BEGIN, ID, MAX_EXECUTION, started},
+};
+use crate::{
+    saga::{
+        entry::{Act, Direction, Entry, What, Which},
+        state::{call_step, undo},
+        turn::{Answer, CheckEffect, Effect, Event, Finding, Reply, SendEffect, Then, Turn, UndoKnows, Upstreams},
+    },
+    store::journal::SagaState,
+    time::Timestamp,
+};
+
+/// What the machine is told of upstreams.
+pub(super) struct Facts;
+
+impl Upstreams for Facts {
+    fn max_execution(&self, _: Option<&str>) -> Duration {
+        MAX_EXECUTION
+    }
+
+    fn idempotency_window(&self, _: Option<&str>) -> Option<Duration> {
+        None
+    }
+
+    fn origins(&self, _: Option<&str>) -> Vec<String> {
+        vec!["http://svc.example".to_owned()]
+    }
+}
+
+/// Where choices come from. `of` is how many there are; 0 is the good one.
+pub(super) trait Choices {
+    fn choose(&mut self, of: usize) -> usize;
+}
+
+/// What a service is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// It has a Refrain beside it: keys are remembered, sealed and probed.
+    Refrain,
+    /// It remembers keys itself and replays its answer.
+    Remembers,
+    /// It remembers nothing, and can be asked by the reference.
+    Ledger,
+}
+
+/// What becomes of one request on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    Good,
+    /// It arrives, and its answer is lost.
+    AnswerLost,
+    /// It is lost.
+    Lost,
+    /// It arrives late, when nobody waits for the answer any more.
+    Late,
+    NotSent,
+    NotYet,
+    /// The service says no.
+    No,
+    /// The service has an internal error, and did nothing.
+    Broken,
+}
+
+const FATES: [Fate; 8] =
+    [Fate::Good, Fate::AnswerLost, Fate::Lost, Fate::Late, Fate::NotSent, Fate::NotYet, Fate::No, Fate::Broken];
+
+/// What a participant remembers of a key.
+#[derive(Clone, Debug, PartialEq)]
+enum Record {
+    Answered {
+        reply: Value,
+        status: u16,
+        sends: u32,
+    },
+    /// Its Refrain died mid-call.
+    Unknown,
+    Sealed,
+}
+
+/// How the world plays.
+#[derive(Clone, Debug)]
+pub(super) struct Rules {
+    pub(super) kind: Kind,
+    /// Whether drivers crash.
+    pub(super) crashes: bool,
+    /// Whether a service may refuse an undo.
+    pub(super) undo_may_be_refused: bool,
+    /// Whether operators meddle.
+    pub(super) meddles: bool,
+    /// Whether a saga that sleeps is given up, so that another driver takes it.
+    pub(super) parks: bool,
+}
+
+/// What happened to a step at its service.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Book {
+    pub(super) done: u32,
+    pub(super) undone: u32,
+}
+
+/// A world.
+pub(super) struct World<'c> {
+    pub(super) definition: Arc<Saga>,
+    rules: Rules,
+    choices: &'c mut dyn Choices,
+    pub(super) now: Timestamp,
+    pub(super) journal: Vec<Entry>,
+    pub(super) books: BTreeMap<String, Book>,
+    records: BTreeMap<String, Record>,
+    late: Vec<(Timestamp, SendEffect)>,
+    keys: BTreeMap<Which, String>,
+    pub(super) faults: u32,
+    pub(super) seen: BTreeSet<(String, String)>,
+    pub(super) appends: usize,
+    nonces: u32,
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum End {
+    Completed,
+    Compensated,
+    Quarantined,
+}
+
+impl<'c> World<'c> {
+    pub(super) fn new(definition: Arc<Saga>, rules: Rules, choices: &'c mut dyn Choices) -> Self {
+        Self {
+            definition,
+            rules,
+            choices,
+            now: BEGIN,
+            journal: Vec::new(),
+            books: BTreeMap::new(),
+            records: BTreeMap::new(),
+            late: Vec::new(),
+            keys: BTreeMap::new(),
+            faults: 0,
+            seen: BTreeSet::new(),
+            appends: 0,
+            nonces: 0,
+        }
+    }
+
+    /// Runs the saga until it ends or waits for an operator, and looks at the books.
+    pub(super) fn run(&mut self) -> End {
+        let end = self.drive(None);
+        self.audit(end);
+        end
+    }
+
+    /// Runs the saga, and if it waits for an operator, has one tell the truth until it ends.
+    pub(super) fn run_with_operator(&mut self) -> End {
+        let mut end = self.run();
+        for round in 0..20 {
+            if end != End::Quarantined {
+                return end;
+            }
+            let act = self.truth(round);
+            end = self.drive(Some(act));
+            self.audit(end);
+        }
+        panic!("the operator cannot help: {}", self.story());
+    }
+
+    /// The journal, for a failing test.
+    pub(super) fn story(&self) -> String {
+        let lines =
+            self.journal.iter().map(|entry| format!("{:>8} {:?}", entry.at.as_unix_ms() - BEGIN.as_unix_ms(), entry.what));
+        format!("{}\n{:?}\n", lines.collect::<Vec<_>>().join("\n"), self.books)
+    }
+
+    fn fault(&mut self, of: usize) -> usize {
+        let choice = self.choices.choose(of);
+        self.faults += u32::from(choice != 0);
+        choice
+    }
+
+    /// One driver after the other.
+    fn drive(&mut self, mut command: Option<Act>) -> End {
+        for _ in 0..200 {
+            let (mut machine, mut turn) = self.take();
+            let mut out: Vec<Effect> = Vec::new();
+            for _ in 0..2000 {
+                self.check_turn(&machine, &turn);
+                if self.rules.crashes && !turn.entries.is_empty() {
+                    match self.fault(3) {
+                        0 => self.append(&machine, &turn),
+                        // Before the append, and after it, or with its reply lost, but before the effects.
+                        1 => break,
+                        _ => {
+                            self.append(&machine, &turn);
+                            break;
+                        }
+                    }
+                } else {
+                    self.append(&machine, &turn);
+                }
+                out.append(&mut turn.effects);
+                let event = match &turn.then {
+                    Then::End { .. } => {
+                        assert!(out.is_empty(), "nothing is under way at the end: {}", self.story());
+                        return if turn.state == SagaState::Completed { End::Completed } else { End::Compensated };
+                    }
+                    _ if command.is_some() => {
+                        let act = command.take().unwrap();
+                        self.says(act)
+                    }
+                    Then::Rest { answer: None } => {
+                        assert!(machine.is_paused() && out.is_empty(), "{}", self.story());
+                        self.says(Act::Resume)
+                    }
+                    Then::Rest { .. } => {
+                        assert!(out.is_empty(), "nothing is under way in quarantine: {}", self.story());
+                        return End::Quarantined;
+                    }
+                    Then::Sleep { .. } | Then::Await { .. } if self.rules.meddles && self.meddles() => {
+                        let acts = [Act::Pause, Act::Compensate, Act::Retry { step: None, run_again: false }, Act::Resume];
+                        let act = acts[self.choices.choose(acts.len())].clone();
+                        self.says(act)
+                    }
+                    Then::Sleep { until } => {
+                        assert!(out.is_empty() && *until > self.now, "a sleep has an end: {}", self.story());
+                        self.pass_until(*until);
+                        if self.rules.parks {
+                            break;
+                        }
+                        Event::Tick
+                    }
+                    Then::Await { tick_at } => {
+                        assert!(!out.is_empty(), "somebody waits for nothing: {}", self.story());
+                        if tick_at.is_some_and(|at| at <= self.now) {
+                            Event::Tick
+                        } else {
+                            let which = if out.len() > 1 { self.choices.choose(out.len()) } else { 0 };
+                            let effect = out.remove(which);
+                            let event = self.perform(effect);
+                            if self.rules.crashes && self.fault(2) == 1 {
+                                break;
+                            }
+                            event
+                        }
+                    }
+                };
+                self.inject(&machine);
+                self.note(&machine, &event);
+                turn = machine.on(event, self.now, &Facts);
+            }
+            // The lease runs out.
+            self.pass(Duration::from_secs(15));
+        }
+        panic!("it never ends: {}", self.story());
+    }
+
+    fn meddles(&mut self) -> bool {
+        self.fault(2) == 1
+    }
+
+    fn says(&mut self, act: Act) -> Event {
+        self.nonces += 1;
+        Event::Command { act, reason: "an operator".to_owned(), nonce: format!("said-{}", self.nonces) }
+    }
+
+    fn take(&mut self) -> (Machine, Turn) {
+        let (mut machine, first) = if self.journal.is_empty() {
+            let (machine, first) = Machine::start(ID, Arc::clone(&self.definition), started(&self.definition), self.now);
+            (machine, vec![first])
+        } else {
+            (Machine::replay(ID, Arc::clone(&self.definition), &self.journal).unwrap(), Vec::new())
+        };
+        self.note(&machine, &Event::Taken);
+        let mut turn = machine.on(Event::Taken, self.now, &Facts);
+        turn.entries.splice(0..0, first);
+        (machine, turn)
+    }
+
+    fn append(&mut self, machine: &Machine, turn: &Turn) {
+        self.appends += usize::from(!turn.entries.is_empty());
+        for entry in &turn.entries {
+            let text = serde_json::to_vec(entry).unwrap();
+            assert_eq!(serde_json::from_slice::<Entry>(&text).unwrap(), *entry, "an entry is read as it was written");
+        }
+        self.journal.extend(turn.entries.iter().cloned());
+        let replayed = Machine::replay(ID, Arc::clone(&self.definition), &self.journal).unwrap();
+        assert_eq!(replayed.state, machine.state, "replay equals live: {}", self.story());
+    }
+
+    /// What holds of every turn.
+    fn check_turn(&mut self, machine: &Machine, turn: &Turn) {
+        let turned = machine.state.turned.is_some();
+        for effect in &turn.effects {
+            let Effect::Send(send) = effect else { continue };
+            let is_intended = turn.entries.iter().any(|entry| match &entry.what {
+                What::Sending { of, .. } | What::Asking { of } => *of == send.of,
+                _ => false,
+            });
+            assert!(is_intended, "no call leaves before its intent: {}", self.story());
+            let key = self.keys.entry(send.of.clone()).or_insert_with(|| send.key.clone());
+            assert_eq!(*key, send.key, "a call keeps its key");
+            if turned && send.of.direction == Direction::Forward {
+                assert!(send.resolve, "after turning back a forward call only asks: {}", self.story());
+            }
+        }
+        let last = self.journal.last().map_or(BEGIN, |entry| entry.at);
+        assert!(turn.entries.first().is_none_or(|entry| entry.at >= last), "time goes back: {}", self.story());
+        let fault = machine.reason().is_some_and(|reason| reason.contains("Refrain's own"));
+        assert!(!fault, "a saga without a next step: {:?} {}", turn.entries, self.story());
+    }
+
+    /// What does not apply changes nothing.
+    fn inject(&self, machine: &Machine) {
+        for step in &self.definition.steps {
+            for direction in [Direction::Forward, Direction::Undo] {
+                for generation in [1, 2] {
+                    let of = Which { step: step.id.clone(), direction, generation };
+                    if machine.is_under_way(&of) {
+                        continue;
+                    }
+                    let events = [
+                        Event::Answered { of: of.clone(), answer: Answer::Unknown { reason: String::new() } },
+                        Event::Answered { of: of.clone(), answer: Answer::Sealed },
+                        Event::Checked { of: of.clone(), finding: Finding::CannotTell { reason: String::new() } },
+                    ];
+                    for event in events {
+                        let mut other = machine.clone();
+                        // The present time may be one at which something is due.
+                        other.on(Event::Tick, self.now, &Facts);
+                        if other.is_under_way(&of) {
+                            continue;
+                        }
+                        let turn = other.on(event, self.now, &Facts);
+                        assert!(turn.entries.is_empty() && turn.effects.is_empty(), "{turn:?} {}", self.story());
+                    }
+                }
+            }
+        }
+    }
+
+    fn note(&mut self, machine: &Machine, event: &Event) {
+        let (kind, of) = match event {
+            Event::Taken => ("taken".to_owned(), None),
+            Event::Tick => ("tick".to_owned(), None),
+            Event::Answered { of, answer } => (format!("{answer:?}").split([' ', '(']).next().unwrap().to_owned(), Some(of)),
+            Event::Checked { of, finding } => (format!("checked {finding:?}").split('(').next().unwrap().to_owned(), Some(of)),
+            Event::Command { act, .. } => (format!("{act:?}").split([' ', '{']).next().unwrap().to_owned(), None),
+        };
+        for view in machine.view() {
+            match of {
+                None => {
+                    self.seen.insert((view.state.to_owned(), kind.clone()));
+                    self.seen.insert((format!("undo {}", view.undo), kind.clone()));
+                }
+                Some(of) if of.step != view.step => {}
+                Some(of) if of.direction == Direction::Forward => {
+                    self.seen.insert((view.state.to_owned(), kind.clone()));
+                }
+                Some(_) => {
+                    self.seen.insert((format!("undo {}", view.undo), kind.clone()));
+                }
+            }
+        }
+    }
+
+    pub(super) fn pass(&mut self, time: Duration) {
+        self.pass_until(self.now.plus(time));
+    }
+
+    /// What is late arrives before its time is over.
+    fn pass_until(&mut self, until: Timestamp) {
+        let (due, later) = std::mem::take(&mut self.late).into_iter().partition(|(at, _)| *at <= until);
+        self.late = later;
+        self.now = until;
+        for (_, send) in due {
+            self.arrive(&send, Fate::Good);
+        }
+    }
+
+    fn perform(&mut self, effect: Effect) -> Event {
+        match effect {
+            Effect::Send(send) => {
+                let answer = self.send(&send);
+                Event::Answered { of: send.of, answer }
+            }
+            Effect::Check(check) => {
+                let finding = self.probe(&check);
+                Event::Checked { of: check.of, finding }
+            }
+        }
+    }
+
+    fn send(&mut self, send: &SendEffect) -> Answer {
+        let fates = match send.of.direction {
+            Direction::Undo if !self.rules.undo_may_be_refused => FATES.len() - 2,
+            _ => FATES.len(),
+        };
+        let fate = FATES[self.fault(fates)];
+        let unknown = || Answer::Unknown { reason: "lost".to_owned() };
+        match fate {
+            Fate::Good | Fate::No | Fate::Broken => {
+                self.pass(Duration::from_millis(20));
+                self.arrive(send, fate)
+            }
+            Fate::AnswerLost => {
+                self.arrive(send, Fate::AnswerLost);
+                self.pass(send.timeout);
+                unknown()
+            }
+            Fate::Lost => {
+                self.pass(send.timeout);
+                unknown()
+            }
+            Fate::Late => {
+                let by = self.now.plus(MAX_EXECUTION - Duration::from_millis(1));
+                self.late.push((by, send.clone()));
+                self.pass(send.timeout);
+                unknown()
+            }
+            Fate::NotSent => {
+                self.pass(Duration::from_millis(5));
+                Answer::NotSent { reason: "no route".to_owned(), retry_after: None }
+            }
+            Fate::NotYet => {
+                self.pass(Duration::from_millis(20));
+                Answer::NotYet { reason: "overloaded".to_owned(), retry_after: Some(Duration::from_secs(1)) }
+            }
+        }
+    }
+
+    /// A request arrives at its service, or at the Refrain beside it.
+    fn arrive(&mut self, send: &SendEffect, fate: Fate) -> Answer {
+        if send.effect == StepEffect::None {
+            return match fate {
+                Fate::No => replied(409, json!({}), false),
+                Fate::Broken => replied(500, json!({}), false),
+                _ => replied(200, json!({"id": "read"}), false),
+            };
+        }
+        match (self.rules.kind, send.of.direction) {
+            (Kind::Ledger, _) => self.serve(send, fate, false),
+            (Kind::Remembers, _) => self.replay_or_serve(send, fate),
+            (Kind::Refrain, Direction::Undo) => self.barrier(send, fate),
+            (Kind::Refrain, Direction::Forward) => match self.records.get(&send.key) {
+                Some(Record::Sealed) => Answer::Sealed,
+                Some(Record::Unknown) if !self.has_happened(send) && send.resolve => self.seal(&send.key, Answer::Sealed),
+                None if send.resolve => self.seal(&send.key, Answer::Sealed),
+                _ => self.replay_or_serve(send, fate),
+            },
+        }
+    }
+
+    fn seal(&mut self, key: &str, answer: Answer) -> Answer {
+        self.records.insert(key.to_owned(), Record::Sealed);
+        answer
+    }
+
+    fn barrier(&mut self, send: &SendEffect, fate: Fate) -> Answer {
+        let undo = send.undo.as_ref().unwrap();
+        if self.records.contains_key(&send.key) {
+            return self.replay_or_serve(send, fate);
+        }
+        let happened = match self.records.get(&undo.of) {
+            Some(Record::Answered { status: 200..=299, .. }) => true,
+            Some(Record::Answered { .. } | Record::Sealed) => false,
+            Some(Record::Unknown) => self.net(&send.of.step.to_string()).0 > 0,
+            None => undo.knows == UndoKnows::Done,
+        };
+        if happened {
+            self.replay_or_serve(send, fate)
+        } else {
+            assert_eq!(undo.knows, UndoKnows::Unknown, "nothing that was done is forgotten here: {}", self.story());
+            self.seal(&undo.of.clone(), Answer::NothingToUndo)
+        }
+    }
+
+    fn replay_or_serve(&mut self, send: &SendEffect, fate: Fate) -> Answer {
+        match self.records.get(&send.key).cloned() {
+            Some(Record::Answered { .. }) if fate == Fate::Broken && self.rules.kind == Kind::Remembers => {
+                replied(500, json!({}), false)
+            }
+            Some(Record::Answered { reply, status, sends }) => {
+                replied(status, reply, sends == 1 && self.rules.kind == Kind::Refrain)
+            }
+            Some(Record::Unknown) if self.has_happened(send) => {
+                let status = if send.of.direction == Direction::Forward { 201 } else { 204 };
+                let reply = json!({"id": "x"});
+                self.records.insert(send.key.clone(), Record::Answered { reply: reply.clone(), status, sends: 2 });
+                replied(status, reply, false)
+            }
+            other => self.serve(send, fate, other.is_some()),
+        }
+    }
+
+    fn has_happened(&self, send: &SendEffect) -> bool {
+        let (done, undone) = self.net(send.of.step.as_str());
+        match send.of.direction {
+            Direction::Forward => done > 0,
+            Direction::Undo => undone > 0,
+        }
+    }
+
+    fn net(&self, step: &str) -> (u32, u32) {
+        self.books.get(step).map_or((0, 0), |book| (book.done, book.undone))
+    }
+
+    /// The service itself.
+    fn serve(&mut self, send: &SendEffect, fate: Fate, again: bool) -> Answer {
+        let id = send.of.step.to_string();
+        let remembers = self.rules.kind != Kind::Ledger;
+        let (status, reply) = match (fate, send.of.direction) {
+            (Fate::Broken, _) => {
+                if self.rules.kind == Kind::Refrain {
+                    self.records.insert(send.key.clone(), Record::Unknown);
+                }
+                return replied(500, json!({}), false);
+            }
+            (Fate::No, _) => (409, json!({"error": "no"})),
+            (_, Direction::Forward) => {
+                self.books.entry(id.clone()).or_default().done += 1;
+                (201, json!({"id": format!("{id}-1")}))
+            }
+            (_, Direction::Undo) if self.net(&id).0 == 0 => (404, json!({})),
+            (_, Direction::Undo) => {
+                self.undo_in_order(&id);
+                self.books.entry(id.clone()).or_default().undone += 1;
+                (204, Value::Null)
+            }
+        };
+        // The Refrain beside it may die with the call: then nobody there knows.
+        let dies = fate == Fate::AnswerLost && self.rules.kind == Kind::Refrain && self.choices.choose(2) == 1;
+        if dies {
+            self.records.insert(send.key.clone(), Record::Unknown);
+        } else if remembers {
+            let sends = 1 + u32::from(again);
+            self.records.insert(send.key.clone(), Record::Answered { reply: reply.clone(), status, sends });
+        }
+        replied(status, reply, remembers && !again && self.rules.kind == Kind::Refrain)
+    }
+
+    /// What came after a step is undone before it.
+    fn undo_in_order(&self, id: &str) {
+        let i = self.definition.step(id).unwrap();
+        for (j, later) in self.definition.steps.iter().enumerate().filter(|(_, step)| undo(step).is_some()) {
+            if is_after(&self.definition, j, i.0) {
+                let (done, undone) = self.net(later.id.as_str());
+                assert!(done <= undone, "{} is undone while {} stands: {}", id, later.id, self.story());
+            }
+        }
+    }
+
+    fn probe(&mut self, check: &CheckEffect) -> Finding {
+        self.pass(Duration::from_millis(20));
+        match self.fault(3) {
+            0 => {
+                let (done, undone) = self.net(check.of.step.as_str());
+                let happened = if check.of.direction == Direction::Forward { done > 0 } else { undone > 0 };
+                let body = if happened { json!([{"id": "found"}]) } else { json!([]) };
+                Finding::Replied(reply(200, body, false))
+            }
+            1 => Finding::CannotTell { reason: "no answer".to_owned() },
+            _ => Finding::Replied(reply(502, json!({}), false)),
+        }
+    }
+
+    /// What an operator who looks into the services' books says.
+    fn truth(&self, round: usize) -> Act {
+        let machine = Machine::replay(ID, Arc::clone(&self.definition), &self.journal).unwrap();
+        let views = machine.view();
+        let turned = machine.state.turned.is_some();
+        for (i, view) in views.iter().enumerate() {
+            let (done, undone) = self.net(view.step.as_str());
+            let step = view.step.clone();
+            let output = json!({"id": "told"}).as_object().unwrap().clone();
+            let output = if call_step(&self.definition.steps[i]).is_some_and(|call| call.output.is_empty()) {
+                Default::default()
+            } else {
+                output
+            };
+            let acts = [
+                (turned && undone > 0).then(|| Act::ResolveUndone { step: step.clone() }),
+                (done > 0).then(|| Act::ResolveDone { step: step.clone(), output }),
+                (done == 0).then(|| Act::ResolveNotDone { step: step.clone() }),
+                (turned && done == 0).then(|| Act::ResolveUndone { step: step.clone() }),
+                (!turned && done == 0).then(|| Act::Retry { step: Some(step.clone()), run_again: true }),
+                Some(Act::Retry { step: Some(step), run_again: false }),
+            ];
+            for act in acts.into_iter().flatten() {
+                if machine.can(&act).is_ok() && self.late.is_empty() {
+                    return act;
+                }
+            }
+        }
+        assert!(round < 15, "nothing can be said: {} {views:?}", self.story());
+        Act::Retry { step: None, run_again: false }
+    }
+
+    /// The books at an end.
+    fn audit(&mut self, end: End) {
+        // Whatever is still out arrives.
+        self.pass(MAX_EXECUTION * 2);
+        let machine = Machine::replay(ID, Arc::clone(&self.definition), &self.journal).unwrap();
+        let views = machine.view();
+        for (step, view) in self.definition.steps.iter().zip(views) {
+            let Some(call) = call_step(step) else { continue };
+            let (done, undone) = self.net(step.id.as_str());
+            let twice =
+                call.effect == StepEffect::Once && matches!(call.in_doubt, InDoubt::Resend) && self.rules.kind == Kind::Ledger;
+            assert!(done <= 1 || twice || call.effect != StepEffect::Once, "{} happened {done} times: {}", step.id, self.story());
+            assert!(undone <= done, "{} was undone {undone} times: {}", step.id, self.story());
+            if call.effect == StepEffect::None {
+                continue;
+            }
+            match end {
+                End::Completed if view.state == "skipped" => assert_eq!(done, 0, "{}", self.story()),
+                End::Completed if step.on_failure == OnFailure::Continue => {
+                    assert!(view.state != "done" || done == 1, "{} {}", step.id, self.story());
+                    assert!(view.state != "failed" || done == 0, "{} {}", step.id, self.story());
+                }
+                End::Completed => assert_eq!((done, undone), (1, 0), "{} is kept once: {}", step.id, self.story()),
+                End::Compensated if call.compensate.is_none() && step.on_failure == OnFailure::Continue => {}
+                End::Compensated if call.compensate.is_none() && step.position == saga_config::saga::Position::Before => {}
+                End::Compensated => assert_eq!(done, undone, "{} does not remain: {}", step.id, self.story()),
+                End::Quarantined => assert!(self.faults > 0, "only faults quarantine: {}", self.story()),
+            }
+        }
+    }
+}
+
+fn is_after(definition: &Saga, later: usize, earlier: usize) -> bool {
+    definition.steps[later].after.iter().any(|on| on.0 == earlier || is_after(definition, on.0, earlier))
+}
+
+pub(super) fn reply(status: u16, body: Value, only_send: bool) -> Reply {
+    let response = json!({"status": status, "headers": {}, "body": body});
+    Reply { status, response, retry_after: None, only_send, remembered_for: None }
+}
+
+fn replied(status: u16, body: Value, only_send: bool) -> Answer {
+    Answer::Replied(reply(status, body, only_send))
+}

@@ -1,0 +1,55 @@
+//! A saga as people see it.
+
+use saga_config::saga::Saga;
+
+use super::super::{
+    state::{Back, Forward, Standing, State, StepState, undo},
+    turn::StepView,
+};
+use crate::time::Timestamp;
+
+pub(super) fn view(definition: &Saga, state: &State) -> Vec<StepView> {
+    let views = definition.steps.iter().zip(&state.steps).map(|(step, known)| StepView {
+        step: step.id.clone(),
+        state: forward(known),
+        undo: if undo(step).is_some() { back(known) } else { "none" },
+        starts: known.call.number.saturating_sub(known.call.annulled),
+        again_at: again_at(state, known),
+        reason: known.reason.clone(),
+        output: (!known.output.is_empty()).then(|| known.output.clone()),
+    });
+    views.collect()
+}
+
+fn forward(step: &StepState) -> &'static str {
+    match (&step.forward, step.call.standing) {
+        (Forward::Done { .. } | Forward::Set, _) => "done",
+        (Forward::Refused { .. }, _) => "failed",
+        (Forward::GivenUp, _) => "maybe_done",
+        (Forward::Skipped(_), _) => "skipped",
+        (Forward::Open, Standing::Idle) => "pending",
+        (Forward::Open, Standing::Sending { .. }) => "sending",
+        (Forward::Open, Standing::Delayed { .. } | Standing::Waiting { .. }) => "waiting",
+        (Forward::Open, Standing::Doubted { .. } | Standing::Left | Standing::Stuck) => "maybe_done",
+    }
+}
+
+fn back(step: &StepState) -> &'static str {
+    match (step.back, step.undo_call.standing) {
+        (Back::Undone, _) => "undone",
+        (Back::Failed, _) => "undo_failed",
+        (Back::Open, Standing::Idle) if step.has_happened() => "planned",
+        (Back::Open, Standing::Idle) => "none",
+        (Back::Open, _) => "sending",
+    }
+}
+
+fn again_at(state: &State, step: &StepState) -> Option<Timestamp> {
+    let call = if state.turned.is_some() && step.has_happened() { &step.undo_call } else { &step.call };
+    match call.standing {
+        Standing::Delayed { again_at } | Standing::Waiting { again_at } | Standing::Doubted { again_at } => {
+            (state.ended.is_none() && state.quarantined.is_none()).then_some(again_at)
+        }
+        Standing::Idle | Standing::Sending { .. } | Standing::Left | Standing::Stuck => None,
+    }
+}

@@ -1,0 +1,197 @@
+//! One turn: what it has to append and to perform so far.
+
+use saga_config::saga::Step;
+
+use super::{
+    super::{
+        entry::{Direction, Entry, What, Which},
+        state::{Standing, StepState},
+        turn::{Effect, Event, FinalAnswer, Then, Turn, Upstreams},
+    },
+    Machine,
+    legs::Leg,
+};
+use crate::{store::journal::SagaState, time::Timestamp};
+
+/// The most entries of one turn, but for what one step adds last: those of a saga's creation stay below
+/// [`crate::store::journal::MAX_ENTRIES_AT_ONCE`]. What is left to do comes with the next tick, at once.
+const MAX_ENTRIES: usize = 200;
+
+/// A turn that is being taken.
+pub(super) struct Work<'a> {
+    pub(super) machine: &'a mut Machine,
+    pub(super) now: Timestamp,
+    pub(super) upstreams: &'a dyn Upstreams,
+    entries: Vec<Entry>,
+    effects: Vec<Effect>,
+}
+
+/// Whether something was done, so that there may be more to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Progress {
+    Made,
+    None,
+}
+
+impl<'a> Work<'a> {
+    /// `now` is never earlier than the journal's last entry (invariant 17).
+    pub(super) fn new(machine: &'a mut Machine, now: Timestamp, upstreams: &'a dyn Upstreams) -> Self {
+        let now = now.max(machine.state.last_at);
+        Self { machine, now, upstreams, entries: Vec::new(), effects: Vec::new() }
+    }
+
+    /// What the event itself says.
+    pub(super) fn take_up(&mut self, event: Event) {
+        match event {
+            Event::Taken => {
+                self.machine.under_way.clear();
+                if self.machine.state.paused {
+                    self.doubt_what_was_lost();
+                }
+            }
+            Event::Tick => {}
+            Event::Answered { of, answer } => {
+                if let Some(leg) = self.arrived(&of) {
+                    match self.call(leg).standing {
+                        Standing::Sending { .. } => self.answered(leg, answer),
+                        // A probe is under way: this answers nothing.
+                        _ => self.keep_under_way(of),
+                    }
+                }
+            }
+            Event::Checked { of, finding } => {
+                if let Some(leg) = self.arrived(&of) {
+                    match self.call(leg).standing {
+                        Standing::Doubted { .. } => self.checked(leg, finding),
+                        _ => self.keep_under_way(of),
+                    }
+                }
+            }
+            Event::Command { act, reason, nonce } => self.command(act, reason, nonce),
+        }
+    }
+
+    /// All that can be done now. Every round adds an entry or an effect, and there are bounds for both.
+    pub(super) fn advance(&mut self) {
+        while self.entries.len() < MAX_ENTRIES {
+            let progress = match self.machine.state() {
+                _ if self.machine.state.paused => self.end(),
+                SagaState::Running => self.forward(),
+                SagaState::Compensating => self.back(),
+                SagaState::Completed | SagaState::Compensated | SagaState::Quarantined => Progress::None,
+            };
+            if progress == Progress::None {
+                break;
+            }
+        }
+    }
+
+    /// The turn.
+    pub(super) fn turn(mut self) -> Turn {
+        let then = self.then();
+        let Self { machine, entries, effects, .. } = self;
+        Turn { entries, effects, state: machine.state(), paused: machine.state.paused, then }
+    }
+
+    /// Makes an entry. One that does not fit is not made: the fold and what writes it agree, and the tests see to that.
+    pub(super) fn emit(&mut self, what: What) {
+        let entry = Entry { at: self.now, what };
+        match self.machine.state.apply(&self.machine.definition, &entry) {
+            Ok(()) => self.entries.push(entry),
+            Err(unfit) => debug_assert!(false, "{}: {entry:?}", unfit.0),
+        }
+    }
+
+    /// Has something performed, of which there is at most one for each call.
+    pub(super) fn perform(&mut self, effect: Effect) {
+        let of = match &effect {
+            Effect::Send(send) => &send.of,
+            Effect::Check(check) => &check.of,
+        };
+        self.machine.under_way.insert(of.clone());
+        self.effects.push(effect);
+    }
+
+    /// Has the saga wait for an operator.
+    pub(super) fn quarantine(&mut self, reason: String) -> Progress {
+        self.emit(What::Quarantined { reason });
+        Progress::Made
+    }
+
+    pub(super) fn steps(&self) -> usize {
+        self.machine.definition.steps.len()
+    }
+
+    pub(super) fn step(&self, i: usize) -> &Step {
+        &self.machine.definition.steps[i]
+    }
+
+    pub(super) fn state(&self, i: usize) -> &StepState {
+        &self.machine.state.steps[i]
+    }
+
+    pub(super) fn is_anything_under_way(&self) -> bool {
+        !self.machine.under_way.is_empty()
+    }
+
+    /// The call that something came of, if it is under way. It is under way no more then.
+    fn arrived(&mut self, of: &Which) -> Option<Leg> {
+        if !self.machine.under_way.remove(of) {
+            return None;
+        }
+        let step = self.machine.definition.step(of.step.as_str())?.0;
+        Some(Leg { step, direction: of.direction })
+    }
+
+    fn keep_under_way(&mut self, of: Which) {
+        self.machine.under_way.insert(of);
+    }
+
+    /// A paused saga sends nothing, but says of what was lost that it is in doubt, so that an operator can resolve it.
+    fn doubt_what_was_lost(&mut self) {
+        for step in 0..self.steps() {
+            for direction in [Direction::Forward, Direction::Undo] {
+                let leg = Leg { step, direction };
+                if matches!(self.call(leg).standing, Standing::Sending { .. }) && !self.is_settled(leg) {
+                    self.lost(leg);
+                }
+            }
+        }
+    }
+
+    /// A saga whose every step is done ends also while it is paused.
+    fn end(&mut self) -> Progress {
+        match self.machine.state() {
+            SagaState::Running => self.complete(),
+            SagaState::Compensating => self.compensated(),
+            SagaState::Completed | SagaState::Compensated | SagaState::Quarantined => Progress::None,
+        }
+    }
+
+    fn then(&mut self) -> Then {
+        let answer = |machine: &Machine| {
+            machine.answer().unwrap_or(FinalAnswer { status: 500, headers: Vec::new(), body: None, is_problem: false })
+        };
+        let is_waiting = self.is_anything_under_way();
+        match self.machine.state() {
+            SagaState::Completed | SagaState::Compensated => Then::End { answer: answer(self.machine) },
+            SagaState::Quarantined => Then::Rest { answer: Some(answer(self.machine)) },
+            SagaState::Running | SagaState::Compensating if self.machine.state.paused => match is_waiting {
+                true => Then::Await { tick_at: None },
+                false => Then::Rest { answer: None },
+            },
+            SagaState::Running | SagaState::Compensating => {
+                let next = if self.entries.len() >= MAX_ENTRIES { Some(self.now) } else { self.next_timer() };
+                match (is_waiting, next) {
+                    (true, tick_at) => Then::Await { tick_at },
+                    (false, Some(until)) => Then::Sleep { until },
+                    (false, None) => {
+                        // No saga is left in a state that nobody looks at (invariant 12).
+                        self.quarantine("nothing can go on: this is a fault of Refrain's own".to_owned());
+                        Then::Rest { answer: Some(answer(self.machine)) }
+                    }
+                }
+            }
+        }
+    }
+}

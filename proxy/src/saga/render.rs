@@ -1,0 +1,257 @@
+//! What is rendered: requests, outputs, answers. Rendering again gives the same bytes: an expression sees the saga's inputs and the
+//! outputs of the steps that its own step waits for, and those do not change once it has begun.
+
+use std::fmt::Write as _;
+
+use saga_config::{
+    expr::Bindings,
+    saga::{Call, Check, Saga},
+    template::{CallTarget, Template, ValueTemplate},
+};
+use serde_json::{Map, Value, json};
+
+use super::{
+    entry::{Direction, FrozenRequest},
+    state::State,
+    turn::Upstreams,
+};
+use crate::{ids::SagaId, time::Timestamp};
+
+mod answer;
+
+pub(super) use answer::{Rendered, compensated, completed, quarantined};
+
+/// The largest output of a step, and the largest frozen request, in bytes of JSON: together with what is around them they stay below
+/// [`crate::store::journal::MAX_ENTRY_BYTES`].
+pub(super) const MAX_KEPT_BYTES: usize = 1024 * 1024 + 512 * 1024;
+
+/// What expressions are evaluated with.
+#[derive(Clone, Copy)]
+pub(super) struct Scope<'a> {
+    pub(super) id: SagaId,
+    pub(super) definition: &'a Saga,
+    pub(super) state: &'a State,
+}
+
+/// Which steps' outputs can be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// Those that the step waits for.
+    Before(usize),
+    /// Those, and its own.
+    BeforeAndOwn(usize),
+    /// All.
+    All,
+}
+
+/// What stands for `step`.
+pub(super) struct StepName<'a> {
+    pub(super) key: &'a str,
+    /// In headers only.
+    pub(super) attempt: Option<u32>,
+}
+
+/// Why something cannot be rendered. Names expressions and types, never values.
+pub(super) type Fault = String;
+
+impl<'a> Scope<'a> {
+    /// Bindings for what a step decides and computes by.
+    pub(super) fn known(self, reach: Reach) -> Bindings<'a> {
+        let Self { id, definition, state } = self;
+        Bindings::new().with("input", &state.input).with_lazy("steps", move || outputs(definition, state, reach)).with_lazy(
+            "saga",
+            move || {
+                json!({
+                    "id": id.to_string(),
+                    "name": definition.name.as_str(),
+                    "started_at": rfc3339(state.created_at),
+                })
+            },
+        )
+    }
+
+    /// Bindings for a call of a step, or of its undo.
+    pub(super) fn calling(self, reach: Reach, name: &StepName<'_>) -> Bindings<'a> {
+        let step = match reach {
+            Reach::Before(i) | Reach::BeforeAndOwn(i) => self.definition.steps.get(i).map_or("", |step| step.id.as_str()),
+            Reach::All => "",
+        };
+        let step = match name.attempt {
+            None => json!({"id": step, "key": name.key}),
+            Some(attempt) => json!({"id": step, "key": name.key, "attempt": attempt}),
+        };
+        self.known(reach).with_lazy("step", move || step.clone())
+    }
+
+    /// A request. `attempt` is there for headers only.
+    pub(super) fn request(
+        self,
+        call: &Call,
+        reach: Reach,
+        key: &str,
+        attempt: Option<u32>,
+        upstreams: &dyn Upstreams,
+    ) -> Result<FrozenRequest, Fault> {
+        let known = self.calling(reach, &StepName { key, attempt: None });
+        let with_attempt = self.calling(reach, &StepName { key, attempt });
+        let (upstream, method, target) = target(&call.target, &known, upstreams)?;
+        let headers = headers(&call.headers, &with_attempt)?;
+        let body = call.body.as_ref().map(|body| body.render(&known).map(|body| body.to_string()));
+        let body = body.transpose().map_err(|error| format!("the body: {error}"))?;
+        Ok(FrozenRequest { upstream, method, target, headers, body })
+    }
+
+    /// A probe's request.
+    pub(super) fn probe(self, check: &Check, reach: Reach, key: &str, upstreams: &dyn Upstreams) -> Result<FrozenRequest, Fault> {
+        let known = self.calling(reach, &StepName { key, attempt: None });
+        let (upstream, method, target) = target(&check.target, &known, upstreams)?;
+        Ok(FrozenRequest { upstream, method, target, headers: headers(&check.headers, &known)?, body: None })
+    }
+}
+
+/// The key of a call (invariant 3).
+pub(super) fn key(id: SagaId, incarnation: &str, step: &str, direction: Direction, generation: u32) -> String {
+    let incarnation: String = incarnation.chars().take(16).collect();
+    let direction = match direction {
+        Direction::Forward => "do",
+        Direction::Undo => "undo",
+    };
+    format!("{id}-{incarnation}-{step}-{direction}-{generation}")
+}
+
+/// Values for names, those that have one, and why the others have none.
+pub(super) fn values<'n>(
+    templates: impl IntoIterator<Item = (&'n str, &'n ValueTemplate)>,
+    known: &Bindings<'_>,
+) -> (Map<String, Value>, Option<Fault>) {
+    let mut values = Map::new();
+    let mut fault = None;
+    for (name, template) in templates {
+        match template.render(known) {
+            Ok(value) => {
+                values.insert(name.to_owned(), value);
+            }
+            Err(error) => fault = fault.or_else(|| Some(format!("output `{name}`: {error}"))),
+        }
+    }
+    (values, fault)
+}
+
+/// How many bytes of JSON a value is.
+pub(super) fn size<T: serde::Serialize>(value: &T) -> usize {
+    struct Counter(usize);
+    impl std::io::Write for Counter {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut counter = Counter(0);
+    match serde_json::to_writer(&mut counter, value) {
+        Ok(()) => counter.0,
+        Err(_) => usize::MAX,
+    }
+}
+
+fn target(
+    target: &CallTarget,
+    known: &Bindings<'_>,
+    upstreams: &dyn Upstreams,
+) -> Result<(Option<String>, String, String), Fault> {
+    let upstream = target.upstream().map(|name| name.as_str().to_owned());
+    let origins = upstreams.origins(upstream.as_deref());
+    let origins: Vec<&str> = origins.iter().map(String::as_str).collect();
+    let path = target.render(known, &origins).map_err(|error| format!("the path: {error}"))?;
+    Ok((upstream, target.method().as_str().to_owned(), path))
+}
+
+fn headers(templates: &[(http::HeaderName, Template)], known: &Bindings<'_>) -> Result<Vec<(String, String)>, Fault> {
+    let render = |(name, template): &(http::HeaderName, Template)| match template.render_header(known) {
+        Ok(value) => Ok((name.as_str().to_owned(), value)),
+        Err(error) => Err(format!("the header `{name}`: {error}")),
+    };
+    templates.iter().map(render).collect()
+}
+
+/// The outputs of steps, as expressions see them: a map for each step, empty where it gave none.
+fn outputs(definition: &Saga, state: &State, reach: Reach) -> Value {
+    let seen = match reach {
+        Reach::All => vec![true; definition.steps.len()],
+        Reach::Before(i) => before(definition, i),
+        Reach::BeforeAndOwn(i) => {
+            let mut seen = before(definition, i);
+            if let Some(own) = seen.get_mut(i) {
+                *own = true;
+            }
+            seen
+        }
+    };
+    let steps = definition.steps.iter().zip(&state.steps).zip(seen).filter(|(_, seen)| *seen);
+    steps.map(|((step, state), _)| (step.id.as_str().to_owned(), Value::Object(state.output.clone()))).collect()
+}
+
+/// Which steps a step waits for, directly or not. They all have smaller indices.
+fn before(definition: &Saga, i: usize) -> Vec<bool> {
+    let mut seen = vec![false; definition.steps.len()];
+    for at in (0..=i.min(definition.steps.len().saturating_sub(1))).rev() {
+        if at == i || seen[at] {
+            for earlier in &definition.steps[at].after {
+                if earlier.0 < at {
+                    seen[earlier.0] = true;
+                }
+            }
+        }
+    }
+    seen
+}
+
+/// A point in time as RFC 3339 writes it, in UTC and with milliseconds.
+fn rfc3339(at: Timestamp) -> String {
+    let (ms, seconds) = (at.as_unix_ms() % 1000, at.as_unix_ms() / 1000);
+    let (days, second) = (seconds / 86_400, seconds % 86_400);
+    // Days since 0000-03-01, in eras of 400 years.
+    let days = days + 719_468;
+    let (era, day) = (days / 146_097, days % 146_097);
+    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    let year = year + era * 400 + u64::from(month <= 2);
+    let mut text = String::with_capacity(24);
+    // Writing to a string does not fail.
+    let _ =
+        write!(text, "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}.{ms:03}Z", second / 3600, second / 60 % 60, second % 60);
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_point_in_time_is_written_as_rfc_3339_has_it() {
+        for (ms, text) in [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (951_827_696_789, "2000-02-29T12:34:56.789Z"),
+            (1_709_251_199_999, "2024-02-29T23:59:59.999Z"),
+            (4_107_542_400_000, "2100-03-01T00:00:00.000Z"),
+        ] {
+            assert_eq!(rfc3339(Timestamp::from_unix_ms(ms)), text);
+        }
+        assert!(!rfc3339(Timestamp::from_unix_ms(u64::MAX)).is_empty());
+    }
+
+    #[test]
+    fn a_key_names_all_that_makes_a_call_the_same_call() {
+        let id = SagaId::from_bytes([7; 16]);
+        let incarnation = "00112233445566778899aabbccddeeff";
+        assert_eq!(
+            key(id, incarnation, "create_order", Direction::Undo, 2),
+            "07070707070707070707070707070707-0011223344556677-create_order-undo-2"
+        );
+    }
+}

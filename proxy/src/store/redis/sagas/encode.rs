@@ -1,0 +1,222 @@
+//! The commands on sagas: keys and arguments, in the order in which the scripts read them.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use redis::Cmd;
+use saga_config::saga::DefinitionHash;
+
+use super::super::{
+    encode::{LONGEST_MS, ms},
+    scripts::Script,
+};
+use crate::{
+    ids::{Mailbox, Owner, SagaId},
+    store::{
+        StoreError,
+        journal::{Append, Birth, Create, Listing, MAX_COMMANDS, MAX_JOURNAL_ENTRIES, Next, SagaRenewal, SagaState},
+    },
+};
+
+/// What Redis takes of one command is bounded (`client-query-buffer-limit`, 1 GiB): so many bytes of entries at once, at the most.
+const MOST_AT_ONCE: usize = 256 * 1024 * 1024;
+
+/// For how long a saga that cannot be read is not due.
+const PUT_OFF: Duration = Duration::from_secs(60);
+
+/// Whether the entries fit into one command.
+///
+/// # Errors
+///
+/// [`StoreError::Refused`] with the reason.
+pub(super) fn check_total(entries: &[Bytes]) -> Result<(), StoreError> {
+    let total: usize = entries.iter().map(Bytes::len).sum();
+    if total > MOST_AT_ONCE {
+        return Err(StoreError::Refused(format!("entries of {total} bytes at once, and {MOST_AT_ONCE} is the limit")));
+    }
+    Ok(())
+}
+
+pub(super) fn create(partitions: u16, create: &Create) -> Cmd {
+    let birth = &create.birth;
+    let mut cmd = on(Script::SagaCreate, partitions, create.id, payload(&create.entries));
+    cmd.arg(birth.fingerprint.as_bytes().as_slice()).arg(birth.name.as_str()).arg(rest_of(birth));
+    cmd.arg(create.owner.as_bytes().as_slice()).arg(state(create.state));
+    next(&mut cmd, create.state, &create.next);
+    mailbox(&mut cmd, create.mailbox);
+    entries(&mut cmd, &create.entries);
+    cmd
+}
+
+pub(super) fn append(partitions: u16, append: &Append) -> Cmd {
+    let mut cmd = on(Script::SagaAppend, partitions, append.token.id, payload(&append.entries));
+    cmd.arg(append.token.owner.as_bytes().as_slice()).arg(append.token.fence.0);
+    cmd.arg(append.expected).arg(append.nonce.as_bytes().as_slice());
+    cmd.arg(state(append.state)).arg(if append.paused { "1" } else { "0" });
+    cmd.arg(append.commands_taken.min(MAX_COMMANDS));
+    next(&mut cmd, append.state, &append.next);
+    cmd.arg(MAX_JOURNAL_ENTRIES);
+    entries(&mut cmd, &append.entries);
+    cmd
+}
+
+pub(super) fn extend(partitions: u16, renewal: &SagaRenewal) -> Cmd {
+    let mut cmd = on(Script::SagaExtend, partitions, renewal.token.id, 0);
+    cmd.arg(renewal.token.owner.as_bytes().as_slice()).arg(renewal.token.fence.0).arg(ms(renewal.lease));
+    cmd
+}
+
+pub(super) fn lease(partitions: u16, id: SagaId, owner: Owner, lease: Duration) -> Cmd {
+    let mut cmd = on(Script::SagaLease, partitions, id, 0);
+    cmd.arg(owner.as_bytes().as_slice()).arg(ms(lease)).arg(ms(PUT_OFF));
+    cmd
+}
+
+pub(super) fn command(partitions: u16, id: SagaId, nonce: Owner, command: &Bytes) -> Cmd {
+    let mut cmd = on(Script::SagaCommand, partitions, id, command.len());
+    cmd.arg(nonce.as_bytes().as_slice()).arg(MAX_COMMANDS).arg(&command[..]);
+    cmd
+}
+
+pub(super) fn attach(partitions: u16, id: SagaId, to: Option<Mailbox>) -> Cmd {
+    let mut cmd = on(Script::SagaAttach, partitions, id, 0);
+    mailbox(&mut cmd, to);
+    cmd
+}
+
+/// A script on a saga that needs to know no more.
+pub(super) fn bare(script: Script, partitions: u16, id: SagaId) -> Cmd {
+    on(script, partitions, id, 0)
+}
+
+pub(super) fn due(partition: u16, limit: usize) -> Cmd {
+    let mut cmd = Script::SagaDue.on_all(&keys_of_partition(partition), 0);
+    cmd.arg(limit);
+    cmd
+}
+
+pub(super) fn list(partition: u16, listing: &Listing, limit: usize) -> Cmd {
+    let mut cmd = Script::SagaList.on_all(&keys_of_partition(partition), 0);
+    cmd.arg(limit);
+    match listing.before {
+        // Later than whatever is stored: from the newest.
+        Some((at, id)) if at.as_unix_ms() < 10 * LONGEST_MS => cmd.arg(format!("{:015}{id}", at.as_unix_ms())),
+        Some(_) | None => cmd.arg(""),
+    };
+    let family = |state_of: SagaState| match &listing.name {
+        Some(name) => format!("N{:08x}{name}{}", name.len(), state(state_of)),
+        None => format!("S{}", state(state_of)),
+    };
+    for of in SagaState::ALL.into_iter().filter(|of| listing.states.is_empty() || listing.states.contains(of)) {
+        cmd.arg(family(of));
+    }
+    cmd
+}
+
+pub(super) fn count(partition: u16) -> Cmd {
+    Script::SagaCount.on_all(&keys_of_partition(partition), 0)
+}
+
+pub(super) fn pin(hash: DefinitionHash, definition: &Bytes) -> Cmd {
+    let mut cmd = Script::SagaPin.on(definition_key(hash).as_bytes(), definition.len());
+    cmd.arg(&definition[..]);
+    cmd
+}
+
+pub(super) fn definition(hash: DefinitionHash) -> Cmd {
+    Script::SagaDefinition.on(definition_key(hash).as_bytes(), 0)
+}
+
+/// A state, as it is stored.
+pub(super) const fn state(state: SagaState) -> &'static str {
+    match state {
+        SagaState::Running => "R",
+        SagaState::Compensating => "C",
+        SagaState::Completed => "D",
+        SagaState::Compensated => "U",
+        SagaState::Quarantined => "Q",
+    }
+}
+
+/// A script on a saga.
+fn on(script: Script, partitions: u16, id: SagaId, payload: usize) -> Cmd {
+    let partition = partition_of(id, partitions);
+    let key = |kind: char| format!("refrain:j:{{s{partition}}}:{kind}:{id}");
+    let [due, index, table] = keys_of_partition(partition);
+    script.on_all(&[due, index, table, key('h'), key('e'), key('c')], payload)
+}
+
+/// Which of `partitions` a saga is in, for ever.
+fn partition_of(id: SagaId, partitions: u16) -> u16 {
+    u16::try_from(u128::from_be_bytes(*id.as_bytes()) % u128::from(partitions.max(1))).unwrap_or_default()
+}
+
+/// The braces keep what belongs to one partition in one slot of a cluster.
+fn keys_of_partition(partition: u16) -> [String; 3] {
+    ["due", "index", "table"].map(|kind| format!("refrain:j:{{s{partition}}}:{kind}"))
+}
+
+fn definition_key(hash: DefinitionHash) -> String {
+    format!("refrain:d:{hash}")
+}
+
+/// What no script looks at: version, definition, starter.
+fn rest_of(birth: &Birth) -> Vec<u8> {
+    [birth.version.to_be_bytes().as_slice(), birth.definition.as_bytes(), birth.starter.as_bytes()].concat()
+}
+
+/// What comes next, in how many milliseconds, whether there is an answer, and the answer.
+fn next(cmd: &mut Cmd, state: SagaState, next: &Next) {
+    let (hold, ms, answer) = match next {
+        Next::Run { lease } => ("D", ms(*lease), None),
+        Next::Park { due_in } => ("P", ms(*due_in), None),
+        // Only what has ended or is quarantined has an answer.
+        Next::Rest { answer } => ("R", 0, answer.as_ref().filter(|_| state == SagaState::Quarantined)),
+        Next::End { answer, retention } => ("E", ms(*retention), Some(answer)),
+    };
+    cmd.arg(hold).arg(ms);
+    match answer {
+        Some(answer) => cmd.arg("1").arg(&answer[..]),
+        None => cmd.arg("0").arg(""),
+    };
+}
+
+fn mailbox(cmd: &mut Cmd, mailbox: Option<Mailbox>) {
+    match mailbox {
+        Some(mailbox) => cmd.arg(mailbox.to_string()),
+        None => cmd.arg(""),
+    };
+}
+
+fn entries(cmd: &mut Cmd, entries: &[Bytes]) {
+    for entry in entries {
+        cmd.arg(&entry[..]);
+    }
+}
+
+fn payload(entries: &[Bytes]) -> usize {
+    entries.iter().map(|entry| entry.len() + 16).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_keys_of_a_saga_are_in_the_slot_of_its_partition() {
+        let id = SagaId::from_bytes([0xFF; 16]);
+        assert_eq!([partition_of(id, 16), partition_of(id, 1), partition_of(SagaId::from_bytes([0; 16]), 7)], [15, 0, 0]);
+        let packed = on(Script::SagaLoad, 16, id, 0).get_packed_command();
+        let text = String::from_utf8_lossy(&packed);
+        let keys: Vec<_> = text.split("\r\n").filter(|part| part.starts_with("refrain:")).collect();
+        assert_eq!(keys.len(), 6);
+        assert!(keys.iter().all(|key| key.starts_with("refrain:j:{s15}:")), "{keys:?}");
+    }
+
+    #[test]
+    fn entries_of_more_than_one_command_can_hold_are_refused() {
+        let entry = Bytes::from(vec![0; 4 * 1024 * 1024]);
+        assert_eq!(check_total(&vec![entry.clone(); 64]), Ok(()));
+        assert!(matches!(check_total(&vec![entry; 65]), Err(StoreError::Refused(_))));
+    }
+}

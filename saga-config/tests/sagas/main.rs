@@ -1,0 +1,193 @@
+//! Files of sagas: what is taken, and what users see for what is not.
+
+mod properties;
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use saga_config::{
+    diagnostic::{Colour, Diagnostic, Source, render},
+    names::UpstreamName,
+    saga::{self, Action, Loaded, Saga, Step, UpstreamFact, UpstreamFacts},
+};
+
+/// Services as a small shop has them.
+struct Shop;
+
+impl UpstreamFacts for Shop {
+    fn find(&self, name: Option<&UpstreamName>) -> Option<UpstreamFact> {
+        let fact = UpstreamFact {
+            has_refrain: false,
+            idempotency_window: None,
+            max_execution: Duration::from_secs(30),
+            has_credentials: false,
+        };
+        Some(match name.map(UpstreamName::as_str) {
+            None | Some("orders" | "billing" | "notifications" | "flights" | "cover") => {
+                UpstreamFact { has_refrain: true, ..fact }
+            }
+            Some("psp") => {
+                UpstreamFact { idempotency_window: Some(Duration::from_secs(24 * 3600)), has_credentials: true, ..fact }
+            }
+            Some("legacy") => fact,
+            Some(_) => return None,
+        })
+    }
+
+    fn names(&self) -> Vec<String> {
+        ["orders", "billing", "notifications", "psp", "legacy"].map(str::to_owned).to_vec()
+    }
+}
+
+fn load(name: &str, text: &str) -> Result<Loaded, Vec<Diagnostic>> {
+    Saga::load(&Source::new(name, text), Some(&Shop))
+}
+
+fn loaded(name: &str, text: &str) -> Saga {
+    match load(name, text) {
+        Ok(loaded) => loaded.saga,
+        Err(found) => panic!("{}", render(&found, Colour::Never)),
+    }
+}
+
+#[test]
+fn the_first_example_loads_word_for_word() {
+    let saga = loaded("create-order.yaml", include_str!("../valid/create-order.yaml"));
+    assert_eq!(saga.steps.len(), 5);
+    assert_eq!(Saga::from_canonical(&saga.canonical).map(|again| again.hash), Ok(saga.hash));
+}
+
+/// The files of a folder beside this one, by name.
+fn files(folder: &str) -> BTreeMap<String, String> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(folder);
+    let entries = std::fs::read_dir(folder).expect("the folder is there");
+    let files = entries.map(|entry| entry.expect("it can be read").path());
+    let named = |path: PathBuf| path.file_name().expect("it is a file").to_string_lossy().into_owned();
+    files.map(|path| (named(path.clone()), std::fs::read_to_string(path).expect("it is text"))).collect()
+}
+
+#[test]
+fn every_kind_of_mistake_is_told_where_it_stands() {
+    for (name, text) in files("invalid") {
+        match load(&name, &text) {
+            Err(found) => insta::assert_snapshot!(name.trim_end_matches(".yaml"), render(&found, Colour::Never)),
+            Ok(_) => panic!("{name} is taken"),
+        }
+    }
+}
+
+#[test]
+fn sound_files_load_without_a_word_and_are_read_back_from_the_store() {
+    for (name, text) in files("valid") {
+        let loaded = load(&name, &text).unwrap_or_else(|found| panic!("{}", render(&found, Colour::Never)));
+        assert_eq!(loaded.warnings, [], "{name}");
+        let saga = loaded.saga;
+        let stored = Saga::from_canonical(&saga.canonical).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(shown(&stored), shown(&saga), "{name}");
+        insta::assert_snapshot!(format!("canonical-{}", name.trim_end_matches(".yaml")), pretty(&saga.canonical));
+        insta::assert_snapshot!(format!("steps-{}", name.trim_end_matches(".yaml")), order(&saga));
+    }
+}
+
+/// All of a saga, as text.
+fn shown(saga: &Saga) -> String {
+    format!("{saga:#?}")
+}
+
+fn pretty(json: &str) -> String {
+    let value: serde_json::Value = serde_json::from_str(json).expect("it is JSON");
+    serde_json::to_string_pretty(&value).expect("it can be written")
+}
+
+/// The steps in their order, with what they wait for.
+fn order(saga: &Saga) -> String {
+    let line = |step: &Step| {
+        let after: Vec<&str> = step.after.iter().map(|index| saga[*index].id.as_str()).collect();
+        let frozen = match &step.action {
+            Action::Call(call) => call.compensate.as_ref().map(|undo| format!("{:?}", undo.frozen)),
+            Action::Set(_) => None,
+        };
+        let group = step.group.map_or(String::new(), |group| format!(" in {}", saga.groups[group.0].id));
+        format!(
+            "{} after [{}]{group}: {:?}, undo {}",
+            step.id,
+            after.join(", "),
+            step.position,
+            frozen.as_deref().unwrap_or("none")
+        )
+    };
+    saga.steps.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn editors_get_a_schema_with_a_description_for_every_key() {
+    fn undescribed(schema: &serde_json::Value, at: &str, found: &mut Vec<String>) {
+        let Some(keywords) = schema.as_object() else { return };
+        for (name, value) in keywords {
+            if name == "properties" {
+                let keys = value.as_object().into_iter().flatten();
+                found.extend(keys.filter(|(_, rule)| rule.get("description").is_none()).map(|(key, _)| format!("{at}/{key}")));
+            }
+            undescribed(value, &format!("{at}/{name}"), found);
+        }
+    }
+    let mut found = Vec::new();
+    undescribed(&saga::schema().to_value(), "", &mut found);
+    // What is one of several things is described there.
+    found.retain(|at| !at.ends_with("/check"));
+    assert_eq!(found, [""; 0]);
+}
+
+#[test]
+fn what_nobody_wrote_is_not_written_in_the_canonical_form_but_for_defaults() {
+    let saga =
+        loaded("short.yaml", "saga: s\nversion: 1\ntrigger: {route: POST /}\nsteps: [{id: a, call: psp GET /, effect: none}]\n");
+    insta::assert_snapshot!("canonical-short", pretty(&saga.canonical));
+}
+
+#[test]
+fn a_definition_is_not_judged_again_when_it_comes_from_the_store() {
+    let known = "saga: s\nversion: 1\ntrigger: {route: POST /}\nsteps: [{id: a, call: orders POST /a, compensate: none}]\n";
+    let canonical = loaded("s.yaml", known).canonical;
+    // The upstream is gone, the step has no undo, and its header is reserved: all of that was in order once.
+    let earlier = canonical.replace("orders POST", "gone POST").replace(r#""compensate":"none""#, r#""headers":{"saga-id":"x"}"#);
+    assert_ne!(*earlier, *canonical);
+    let saga = Saga::from_canonical(&earlier).expect("it was accepted once");
+    assert_eq!(*saga.canonical, *earlier);
+    assert_eq!(saga.steps.len(), 1);
+}
+
+#[test]
+fn what_is_no_stored_definition_says_why() {
+    let why = |json: &str| Saga::from_canonical(json).map(|_| ()).expect_err("it is none").to_string();
+    insta::assert_snapshot!(
+        "stored",
+        [
+            "",
+            "{}",
+            r#"{"format":2,"definition":{}}"#,
+            r#"{"format":1,"definition":{}}"#,
+            r#"{"format":1,"definition":{"saga":"s","version":1,"trigger":{"route":"POST /"},"steps":[{"id":"a","switch":[]}]}}"#,
+            r#"{"format":1,"definition":{"saga":"s","version":1,"trigger":{"route":"POST /"},"steps":[{"id":"a","set":{"x":"${secret('a')}"}}]}}"#,
+        ]
+        .map(why)
+        .join("\n")
+    );
+}
+
+#[test]
+fn the_hash_of_a_definition_stays_what_it_was() {
+    // It names stored definitions that sagas under way need: a change here leaves them without.
+    let saga = loaded("create-order.yaml", include_str!("../valid/create-order.yaml"));
+    insta::assert_snapshot!("hash", saga.hash.to_string());
+}
+
+#[test]
+fn without_upstreams_nothing_is_said_of_services() {
+    let text = "saga: s\nversion: 1\ntrigger: {route: POST /}\nsteps: [{id: a, call: nobody POST /a, auth: service, compensate: none}]\n";
+    assert!(Saga::load(&Source::new("s.yaml", text), None).is_ok());
+    assert!(load("s.yaml", text).is_err());
+}
