@@ -319,6 +319,7 @@ impl InForce {
             forwarded: config.forwarded,
             peers: Peers::new(&config.saga_peers),
             sagas: Arc::new(sagas),
+            trigger_policy: Arc::clone(&config.trigger_policy),
             access_log: config.access_log,
         };
         Ok(Self { table, directory })

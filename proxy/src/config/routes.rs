@@ -126,7 +126,7 @@ impl<'a> Policies<'a> {
             policy(&written, &self.presets, &About { upstream, access: Access::Public }, &mut Findings::default())
         };
         // Without an upstream there is no configuration.
-        Arc::new(upstream.and_then(of).unwrap_or_else(|| Policy::of_steps(std::time::Duration::ZERO)))
+        Arc::new(upstream.and_then(of).unwrap_or_else(Policy::of_triggers))
     }
 
     fn top_rules(&self) -> Option<(Pointer, &'a Rules)> {

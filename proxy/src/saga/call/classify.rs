@@ -12,8 +12,11 @@ use http::{
 use serde_json::{Value, json};
 
 use crate::{
-    headers::{IDEMPOTENCY_ATTEMPT, IDEMPOTENCY_EXPIRES, IDEMPOTENCY_STATUS, REFRAIN_PROBLEM},
-    idempotency::view::{body_value, headers_value},
+    headers::{IDEMPOTENCY_ATTEMPT, IDEMPOTENCY_EXPIRES, REFRAIN_PROBLEM},
+    idempotency::{
+        marker::Status,
+        view::{body_value, headers_value},
+    },
     problem::ProblemName,
     saga::turn::{Answer, Finding, Reply},
     time::{Timestamp, parse_http_date},
@@ -96,14 +99,16 @@ fn of_refrain(about: About, came: &Came) -> Option<Answer> {
         return Some(of_problem(about, came));
     }
     let not_yet = |reason: &str| Some(Answer::NotYet { reason: reason.to_owned(), retry_after: retry_after(about.now, came) });
-    match text(&came.headers, &IDEMPOTENCY_STATUS)? {
+    match Status::said_by(&came.headers)? {
         // A saga of its own goes on.
-        "pending" => not_yet("pending"),
+        Status::Pending => not_yet(Status::Pending.as_str()),
         // The service's own 5xx is marked so as well, and stays what it is.
-        "outcome-unknown" if !came.status.is_server_error() => not_yet(ProblemName::OutcomeUnknown.as_str()),
-        "nothing-to-undo" if about.is_undo => Some(Answer::NothingToUndo),
-        "nothing-to-undo" => Some(wrong("nothing-to-undo, and it was no undo")),
-        _ => None,
+        Status::OutcomeUnknown if !came.status.is_server_error() => not_yet(ProblemName::OutcomeUnknown.as_str()),
+        Status::NothingToUndo if about.is_undo => Some(Answer::NothingToUndo),
+        Status::NothingToUndo => Some(wrong("nothing-to-undo, and it was no undo")),
+        Status::Executed | Status::Replayed | Status::Joined | Status::Ignored | Status::Unprotected | Status::OutcomeUnknown => {
+            None
+        }
     }
 }
 

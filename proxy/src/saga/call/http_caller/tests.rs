@@ -180,6 +180,7 @@ fn world_with(change: impl Fn(&mut UpstreamConfig)) -> World {
         wakes,
         leases: Leases::new(backlog.clone(), metrics.clone()),
         backlog,
+        barrier: Barrier::default(),
         sealer: Arc::new(Sealer::new(&[]).unwrap()),
         budget: Budget::new(64 << 20),
         metrics: metrics.clone(),
@@ -280,6 +281,16 @@ async fn a_lost_answer_of_the_own_service_is_resolved_by_its_routes_probe() {
     let heads: Vec<_> = world.service.arrived().into_iter().map(|arrived| arrived.head).collect();
     assert_eq!((reply.status, &reply.response["body"]), (200, &serde_json::json!("found")), "the probe's own answer");
     assert_eq!(heads, ["POST /probed/", "GET /lookup?key=k"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_undo_that_comes_before_its_step_at_the_own_service_cancels_it() {
+    let world = world();
+    let undo = UndoFacts { of: "k".to_owned(), knows: UndoKnows::Unknown, first_sent: wall_now() };
+    let undo = SendEffect { undo: Some(undo), ..to(None, "/orders/7/", "undo-k") };
+    assert_eq!(world.send(undo).await, Answer::NothingToUndo);
+    assert_eq!(world.send(to(None, "/orders/", "k")).await, Answer::Sealed);
+    assert!(world.service.arrived().is_empty());
 }
 
 #[tokio::test(start_paused = true)]
