@@ -20,28 +20,29 @@ impl World<'_> {
         let machine = Machine::replay(ID, Arc::clone(&self.definition), &self.journal).unwrap();
         let views = machine.view();
         let turned = machine.state.turned.is_some();
-        for (i, view) in views.iter().enumerate() {
-            let (done, undone) = self.net(view.step.as_str());
-            let step = view.step.clone();
-            let output = json!({"id": "told"}).as_object().unwrap().clone();
-            let output = if call_step(&self.definition.steps[i]).is_some_and(|call| call.output.is_empty()) {
-                Default::default()
-            } else {
-                output
-            };
-            let acts = [
-                (turned && undone > 0).then(|| Act::ResolveUndone { step: step.clone() }),
-                (done > 0).then(|| Act::ResolveDone { step: step.clone(), output }),
-                (done == 0).then(|| Act::ResolveNotDone { step: step.clone() }),
-                (turned && done == 0).then(|| Act::ResolveUndone { step: step.clone() }),
-                (if turned { undone == 0 } else { done == 0 }).then(|| Act::Retry { step: Some(step.clone()), run_again: true }),
-                Some(Act::Retry { step: Some(step), run_again: false }),
-            ];
-            for act in acts.into_iter().flatten() {
-                if machine.can(&act).is_ok() && self.late.is_empty() {
-                    return act;
-                }
-            }
+        let says = |again: bool| {
+            views.iter().enumerate().find_map(|(i, view)| {
+                let (done, undone) = self.net(view.step.as_str());
+                let step = view.step.clone();
+                let has_output = call_step(&self.definition.steps[i]).is_some_and(|call| !call.output.is_empty());
+                let output = if has_output { json!({"id": "told"}) } else { json!({}) }.as_object().unwrap().clone();
+                let acts = if again {
+                    vec![Act::Retry { step: Some(step), run_again: false }]
+                } else {
+                    let acts = [
+                        (turned && undone > 0).then(|| Act::ResolveUndone { step: step.clone() }),
+                        (done > 0).then(|| Act::ResolveDone { step: step.clone(), output }),
+                        (done == 0).then(|| Act::ResolveNotDone { step: step.clone() }),
+                        (turned && done == 0).then(|| Act::ResolveUndone { step: step.clone() }),
+                        (if turned { undone == 0 } else { done == 0 }).then(|| Act::Retry { step: Some(step), run_again: true }),
+                    ];
+                    acts.into_iter().flatten().collect()
+                };
+                acts.into_iter().find(|act| machine.can(act).is_ok() && self.late.is_empty())
+            })
+        };
+        if let Some(act) = says(false).or_else(|| says(true)) {
+            return act;
         }
         assert!(round < 15, "nothing can be said: {} {views:?}", self.story());
         Act::Retry { step: None, run_again: false }
