@@ -37,6 +37,7 @@ use crate::{
         call::{directory::Directory, http_caller::HttpCaller},
         engine::{Common, Engine},
         leases,
+        operate::Operations,
         plan::Plan,
         recovery,
     },
@@ -171,8 +172,8 @@ impl App {
             context: Arc::new(parts.context(store.handle(), &metrics)),
             table: Arc::clone(&force.table),
             directory: Arc::clone(&force.directory),
-            plan: Arc::clone(&force.plan),
-            sagas,
+            operations: Operations::new(store.handle(), Arc::clone(&parts.sealer), Arc::clone(&force.plan), &sagas),
+            driven: sagas.leases,
             shared: shared.clone(),
             in_flight: Arc::clone(&parts.in_flight),
         };
@@ -311,7 +312,8 @@ impl InForce {
         let router = Router::new(routes, fallback);
         let directory = Directory::new(&upstreams, &router, Peers::new(&config.saga_peers), metrics, old);
         let directory = Arc::new(directory);
-        let sagas = Plan::new(&config.sagas, config.public_url.as_ref(), Arc::<Directory>::clone(&directory));
+        let local = config.upstreams.iter().find(|upstream| upstream.local).map(|upstream| upstream.name.to_string());
+        let sagas = Plan::new(&config.sagas, config.public_url.as_ref(), local, Arc::<Directory>::clone(&directory));
         let table = Table {
             router,
             forwarded: config.forwarded,

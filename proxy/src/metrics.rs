@@ -14,7 +14,22 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use crate::{idempotency::marker::Status as IdempotencyStatus, store::journal::SagaState};
+use crate::idempotency::marker::Status as IdempotencyStatus;
+
+pub use self::sagas::{CallDirection, CallOutcome, Sagas};
+
+/// Label values as they are shown: lower case, words apart by `_`.
+macro_rules! label_values {
+    ($name:ident { $($variant:ident => $text:literal,)* }) => {
+        impl EncodeLabelValue for $name {
+            fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), std::fmt::Error> {
+                EncodeLabelValue::encode(&match self { $(Self::$variant => $text,)* }, encoder)
+            }
+        }
+    };
+}
+
+mod sagas;
 
 /// Upper bounds of the latency buckets, in seconds.
 const LATENCY_BUCKETS: [f64; 14] = [0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
@@ -40,14 +55,8 @@ pub struct Counters {
     /// Completions that another owner's fence refused.
     pub fenced_completions: Counter,
     breakers: Family<UpstreamLabel, Gauge>,
-    /// Sagas begun by this process.
-    pub sagas_began: Counter,
-    /// Sagas taken over by this process: their timer had come, or their driver was gone.
-    pub sagas_adopted: Counter,
-    /// Sagas that could not be read when they were taken over.
-    pub sagas_unreadable: Counter,
-    saga_states: Family<SagaStateLabel, Counter>,
-    saga_calls: Family<SagaCallLabels, Counter>,
+    /// What sagas do.
+    pub sagas: Sagas,
     gauges: Gauges,
 }
 
@@ -68,9 +77,6 @@ pub struct Gauges {
     pub store_ready: Gauge,
     /// Round trips to the store, since the start.
     pub store_round_trips: Gauge,
-    /// Sagas that this process drives.
-    pub sagas_driven: Gauge,
-    sagas_stored: Family<SagaStateLabel, Gauge>,
     /// Connections to upstreams.
     pub upstream_connections: Family<ConnectionLabels, Gauge>,
 }
@@ -90,17 +96,6 @@ struct RouteLabel {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct UpstreamLabel {
     upstream: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct SagaStateLabel {
-    state: SagaStateName,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct SagaCallLabels {
-    direction: CallDirection,
-    outcome: CallOutcome,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -208,36 +203,6 @@ pub enum StoreOperation {
     Command,
 }
 
-/// Whether a saga's call goes forward or back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[allow(missing_docs, reason = "the names say it")]
-pub enum CallDirection {
-    Forward,
-    Undo,
-}
-
-/// What was journalled of a saga's call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum CallOutcome {
-    /// The intent to send.
-    Started,
-    /// It was asked again for an answer.
-    Asked,
-    /// It was carried out.
-    Done,
-    /// It was definitely not carried out.
-    Refused,
-    /// Nobody knows.
-    Doubted,
-    /// Nothing left.
-    NotSent,
-    /// No answer yet.
-    Waiting,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct SagaStateName(SagaState);
-
 /// What became of a reload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ReloadResult {
@@ -252,17 +217,6 @@ struct StatusClass(u16);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct IdempotencyLabel(Option<IdempotencyStatus>);
-
-/// Label values as they are shown: lower case, words apart by `_`.
-macro_rules! label_values {
-    ($name:ident { $($variant:ident => $text:literal,)* }) => {
-        impl EncodeLabelValue for $name {
-            fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), std::fmt::Error> {
-                EncodeLabelValue::encode(&match self { $(Self::$variant => $text,)* }, encoder)
-            }
-        }
-    };
-}
 
 label_values!(Limit {
     Connections => "connections",
@@ -309,29 +263,10 @@ label_values!(StoreOperation {
     Attach => "attach",
     Command => "command",
 });
-label_values!(CallDirection {
-    Forward => "forward",
-    Undo => "undo",
-});
-label_values!(CallOutcome {
-    Started => "started",
-    Asked => "asked",
-    Done => "done",
-    Refused => "refused",
-    Doubted => "doubted",
-    NotSent => "not_sent",
-    Waiting => "waiting",
-});
 label_values!(ReloadResult {
     Applied => "applied",
     Refused => "refused",
 });
-
-impl EncodeLabelValue for SagaStateName {
-    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), std::fmt::Error> {
-        EncodeLabelValue::encode(&self.0.as_str(), encoder)
-    }
-}
 
 impl EncodeLabelValue for StatusClass {
     fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), std::fmt::Error> {
@@ -367,11 +302,7 @@ impl Metrics {
             late_replies: Counter::default(),
             fenced_completions: Counter::default(),
             breakers: Family::default(),
-            sagas_began: Counter::default(),
-            sagas_adopted: Counter::default(),
-            sagas_unreadable: Counter::default(),
-            saga_states: Family::default(),
-            saga_calls: Family::default(),
+            sagas: Sagas::default(),
             gauges: Gauges::default(),
         };
         counters.register();
@@ -406,14 +337,8 @@ impl Counters {
             self.fenced_completions.clone(),
         );
         at.register("upstream_breaker_open", "Whether saga calls leave an upstream alone", self.breakers.clone());
-        at.register("sagas_began", "Sagas begun here", self.sagas_began.clone());
-        at.register("sagas_adopted", "Sagas taken over here", self.sagas_adopted.clone());
-        at.register("sagas_unreadable", "Sagas that could not be read when they were taken over", self.sagas_unreadable.clone());
-        at.register("saga_transitions", "States that sagas driven here came to", self.saga_states.clone());
-        at.register("saga_calls", "Calls of sagas driven here, by what was journalled of them", self.saga_calls.clone());
+        self.sagas.register(at);
         let gauges = self.gauges.clone();
-        at.register("sagas_driven", "Sagas driven here now", gauges.sagas_driven);
-        at.register("sagas_stored", "Sagas in the store, by state", gauges.sagas_stored);
         at.register("connections", "Open client connections", gauges.connections);
         at.register("requests_in_flight", "Requests under way", gauges.in_flight);
         at.register_with_unit("buffered", "Bodies held by protected exchanges", Unit::Bytes, gauges.buffered_bytes);
@@ -445,24 +370,6 @@ impl Counters {
     /// Counts a failed store operation.
     pub fn store_failed(&self, operation: StoreOperation) {
         self.store_errors.get_or_create(&StoreErrorLabels { operation }).inc();
-    }
-
-    /// Counts a saga that came to a state.
-    pub fn saga_became(&self, state: SagaState) {
-        self.saga_states.get_or_create(&SagaStateLabel { state: SagaStateName(state) }).inc();
-    }
-
-    /// Counts what was journalled of a saga's call.
-    pub fn saga_call(&self, direction: CallDirection, outcome: CallOutcome) {
-        self.saga_calls.get_or_create(&SagaCallLabels { direction, outcome }).inc();
-    }
-
-    /// Shows how many sagas the store has in each state.
-    pub fn sagas_stored(&self, counts: [u64; SagaState::ALL.len()]) {
-        for (state, count) in SagaState::ALL.into_iter().zip(counts) {
-            let label = SagaStateLabel { state: SagaStateName(state) };
-            self.gauges.sagas_stored.get_or_create(&label).set(i64::try_from(count).unwrap_or(i64::MAX));
-        }
     }
 
     /// Counts a reload.

@@ -3,6 +3,66 @@
 //! What the file says in lists, groups and defaults is here already unfolded: [`Saga::steps`] is one list in which every step comes
 //! after all steps that it waits for, each with its own timeouts and retries. Nothing here needs to be looked up, filled in or
 //! checked again.
+//!
+//! ```
+//! use saga_config::{diagnostic::Source, saga::{Action, Frozen, Position, Saga}};
+//!
+//! let source = Source::new("sagas/order.yaml", r#"
+//! saga: order
+//! version: 1
+//! trigger: {route: POST /orders/}
+//! input:
+//!   items: {from: "${request.body.items}", type: list, check: "${size(self) > 0}"}
+//! steps:
+//!   - id: create
+//!     call: orders POST /internal/orders/
+//!     body: {items: "${input.items}", reference: "${step.key}"}
+//!     output: {id: "${response.body.id}"}
+//!     compensate: {call: "orders DELETE /internal/orders/${steps.create.id}/", effect: idempotent}
+//!   - id: charge
+//!     pivot: true
+//!     call: billing POST /charges/
+//!     body: {order: "${steps.create.id}"}
+//! response:
+//!   completed: {status: 201, body: {id: "${steps.create.id}"}}
+//! "#);
+//! let saga = Saga::load(&source, None).expect("nothing is wrong with it").saga;
+//! assert_eq!(saga.steps[1].position, Position::Pivot);
+//! let Action::Call(create) = &saga.steps[0].action else { panic!("it calls") };
+//! // The undo reads the step's answer: it is fixed when that is there.
+//! assert_eq!(create.compensate.as_ref().map(|undo| undo.frozen), Some(Frozen::WithAnswer));
+//!
+//! // What is kept in the store is the same definition.
+//! assert_eq!(Saga::from_canonical(&saga.canonical).expect("it was accepted").hash, saga.hash);
+//! ```
+//!
+//! Everything that is wrong with a file is told at once, where it stands:
+//!
+//! ```
+//! use saga_config::{diagnostic::Source, saga::Saga};
+//!
+//! let source = Source::new("sagas/order.yaml", r#"
+//! saga: order
+//! version: 1
+//! trigger: {route: POST /orders/}
+//! steps:
+//!   - {id: create, call: orders POST /orders/}
+//!   - {id: total, set: {amount: "${steps.crate.price}"}}
+//! "#);
+//! let mistakes: Vec<String> = Saga::load(&source, None).unwrap_err().iter().map(ToString::to_string).collect();
+//! assert_eq!(mistakes, [
+//!     "sagas/order.yaml:6:10: error: `create` has an effect, and nothing says how it is undone \
+//!      (write the call that undoes it, or `compensate: none` if nothing has to be undone)",
+//!     "sagas/order.yaml:7:34: error: there is no step `crate` (did you mean `create`?)",
+//! ]);
+//! ```
+//!
+//! A saga that loads can be run to one of its ends: references are to steps that surely ran before (or say what stands for an output that
+//! may be absent), every effect before the pivot has an undo that can be rendered when it may have to run, every step is before or after
+//! the pivot, and what is sent again in doubt goes to a service that would notice.
+//!
+//! In expressions `steps` has to be bound to a map with an entry for every step: the map of its outputs, empty where it has none, was
+//! skipped, has failed or has not run.
 
 mod build;
 mod calls;
@@ -10,6 +70,7 @@ mod canonical;
 mod compile;
 mod defaults;
 mod findings;
+mod hash;
 pub mod limits;
 mod load;
 mod ordered;
@@ -22,10 +83,9 @@ mod trigger;
 mod unfold;
 mod unsupported;
 
-use std::{fmt, str::FromStr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use http::{HeaderName, Method};
-use serde::{Deserialize, Serialize};
 
 use crate::{
     expr::Expression,
@@ -33,6 +93,7 @@ use crate::{
     template::{CallTarget, Template, ValueTemplate},
 };
 
+pub use hash::{DefinitionHash, HashTextError};
 pub use load::{Loaded, StoredError, UpstreamFact, UpstreamFacts};
 
 /// The JSON Schema (2020-12) of a saga's file, for editors.
@@ -176,7 +237,7 @@ pub enum OnFailure {
     Continue,
 }
 
-/// A parallel group.
+/// A parallel group. It has no outputs and no condition of its own.
 #[derive(Debug, Clone)]
 pub struct Group {
     /// Its name.
@@ -375,66 +436,6 @@ pub struct Reply {
     pub body: Option<ValueTemplate>,
     /// Members of a problem (RFC 9457); with it there is no `body`.
     pub problem: Option<ValueTemplate>,
-}
-
-/// The content hash of a definition: SHA-256 of its canonical JSON.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct DefinitionHash([u8; 32]);
-
-impl DefinitionHash {
-    /// From its bytes.
-    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
-        Self(bytes)
-    }
-
-    /// Its bytes.
-    pub const fn as_bytes(&self) -> &[u8; 32] {
-        &self.0
-    }
-}
-
-impl fmt::Display for DefinitionHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
-impl fmt::Debug for DefinitionHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "DefinitionHash({self})")
-    }
-}
-
-/// A text that is not 64 hexadecimal digits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a definition's hash is 64 hexadecimal digits")]
-pub struct HashTextError;
-
-impl FromStr for DefinitionHash {
-    type Err = HashTextError;
-
-    fn from_str(text: &str) -> Result<Self, HashTextError> {
-        if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            return Err(HashTextError);
-        }
-        let mut bytes = [0; 32];
-        for (byte, at) in bytes.iter_mut().zip((0..64).step_by(2)) {
-            *byte = u8::from_str_radix(&text[at..at + 2], 16).map_err(|_| HashTextError)?;
-        }
-        Ok(Self(bytes))
-    }
-}
-
-impl Serialize for DefinitionHash {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for DefinitionHash {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
-    }
 }
 
 impl Saga {

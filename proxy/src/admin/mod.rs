@@ -1,11 +1,19 @@
-//! The admin side, on a listener of its own: health, metrics, and the records that an operator has to decide about.
+//! The admin side, on a listener of its own: health, metrics, and the records and sagas that an operator
+//! has to decide about.
 //!
 //! It shows no key, no body and no credential. What changes something takes JSON only, so that no web page can send it unasked
 //! (a cross-origin request with a JSON body needs a permission that is never given).
 
 mod records;
+mod sagas;
 
-use std::sync::{Arc, atomic::AtomicUsize, atomic::Ordering};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use arc_swap::ArcSwap;
 use axum::{
@@ -23,10 +31,13 @@ use crate::{
     gateway::Table,
     idempotency::context::Context,
     metrics::{ConnectionLabels, ConnectionState},
-    saga::{call::directory::Directory, engine::Common, plan::Plan},
+    saga::{call::directory::Directory, leases::SagaLeases, operate::Operations},
     server::Shared,
     store::{Store, backend::Backend},
 };
+
+/// How long the store may take to count sagas, before the metrics are shown without it.
+const COUNTED_WITHIN: Duration = Duration::from_millis(500);
 
 /// What the admin side shows.
 #[derive(Clone, Debug)]
@@ -37,10 +48,10 @@ pub struct State {
     pub table: Arc<ArcSwap<Table>>,
     /// The upstreams in force.
     pub directory: Arc<ArcSwap<Directory>>,
-    /// What sagas go by.
-    pub plan: Arc<ArcSwap<Plan>>,
-    /// What the sagas of the process share.
-    pub sagas: Common,
+    /// Shows sagas, and speaks to them.
+    pub operations: Operations<Backend>,
+    /// The sagas that this process drives.
+    pub driven: SagaLeases,
     /// Connections, and whether a drain is on.
     pub shared: Shared,
     /// Requests under way.
@@ -56,6 +67,8 @@ pub async fn serve(listener: TcpListener, state: State, stop: CancellationToken)
         .route("/records", get(records::list))
         .route("/records/{name}", get(records::show).delete(records::forget))
         .route("/records/{name}/resolve", post(records::resolve))
+        .route("/sagas", get(sagas::list).post(sagas::say_to_all))
+        .route("/sagas/{id}", get(sagas::show).post(sagas::say))
         .with_state(state);
     let serving = axum::serve(listener, router).with_graceful_shutdown(async move { stop.cancelled().await });
     if let Err(error) = serving.await {
@@ -115,7 +128,11 @@ async fn metrics(Shown(state): Shown<State>) -> Response {
     gauges.backlog.set(count(context.backlog.waiting()));
     gauges.store_ready.set(i64::from(health.ready.is_ok()));
     gauges.store_round_trips.set(i64::try_from(health.round_trips).unwrap_or(i64::MAX));
-    gauges.sagas_driven.set(count(state.sagas.leases.len()));
+    context.metrics.sagas.driven.set(count(state.driven.len()));
+    // Absent rather than wrong, where the store does not answer in time.
+    if let Ok(Ok(counts)) = tokio::time::timeout(COUNTED_WITHIN, state.operations.count()).await {
+        context.metrics.sagas.show_stored(counts);
+    }
     for upstream in state.directory.load().upstreams() {
         let (open, idle) = upstream.connections();
         for (state, number) in [(ConnectionState::Busy, open.saturating_sub(idle)), (ConnectionState::Idle, idle)] {

@@ -239,7 +239,7 @@ mod tests {
             [
                 "be321838ab70bb99eb60f46aa7d787a61e8ec5f272fa3f49196860c1691b7aee",
                 "a2ac15da6a3e11ca65269ee82a3f29211048b2148b9fc373534f54c906fbfb8f",
-                "a9f61744c8a29d0d1b8da2375c6fa3a1cbac6e41ead30083bc55bb3cdd92a259",
+                "cddc6986e3f725401b8da2375c6fa3a1cbac6e41ead30083bc55bb3cdd92a259",
                 "195615f82875fcf335d9903c4d60bd6f001b73e92d4f8a0d6be5fec9c95954e2",
             ]
         );

@@ -96,7 +96,7 @@ impl Codec {
     ///
     /// See [`Unreadable`].
     pub fn read_entry(&self, id: SagaId, place: u64, stored: &Bytes) -> Result<Entry, Unreadable> {
-        self.from_json(id, Fence(place), stored)
+        self.read_json(id, Fence(place), stored)
     }
 
     /// Reads a journal from its beginning.
@@ -124,7 +124,7 @@ impl Codec {
     ///
     /// See [`Unreadable`].
     pub fn read_command(&self, id: SagaId, stored: &Bytes) -> Result<Command, Unreadable> {
-        self.from_json(id, COMMANDS, stored)
+        self.read_json(id, COMMANDS, stored)
     }
 
     /// An answer, given when the journal has `version` entries.
@@ -156,7 +156,7 @@ impl Codec {
         }))
     }
 
-    fn from_json<T: for<'de> Deserialize<'de>>(&self, id: SagaId, place: Fence, stored: &Bytes) -> Result<T, Unreadable> {
+    fn read_json<T: for<'de> Deserialize<'de>>(&self, id: SagaId, place: Fence, stored: &Bytes) -> Result<T, Unreadable> {
         let opened = self.sealer.open(&id.as_record(), place, stored)?;
         // The text names the place and what was expected, never a value's content beyond an unknown word of the form.
         serde_json::from_slice(&opened).map_err(|error| Unreadable::Form(error.to_string()))

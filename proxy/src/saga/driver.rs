@@ -196,10 +196,15 @@ impl<S: Store + Journal, C: Caller> Driver<S, C> {
     /// What is said to the store of what comes after a turn. `version`: how many entries the journal has then.
     fn next_of(&self, then: &Then, now: Timestamp, version: u64) -> Result<Next, TooLarge> {
         let answer = |answer: &FinalAnswer| self.appender.codec.answer(self.appender.id(), version, answer);
-        let hands_back = self.draining && self.calls.under_way.is_empty();
+        let is_idle = self.calls.under_way.is_empty();
+        let hands_back = self.draining && is_idle;
         Ok(match then {
             Then::End { answer: last } => Next::End { answer: answer(last)?, retention: self.engine.plan.load().retention },
-            Then::Rest { answer: preliminary } => Next::Rest { answer: preliminary.as_ref().map(answer).transpose()? },
+            // What is under way is answered first: an operator should find as little in doubt as can be.
+            Then::Rest { .. } if !is_idle => self.appender.run(),
+            Then::Rest { answer: preliminary } => {
+                Next::Rest { answer: self.of_definition(preliminary.as_ref()).map(answer).transpose()? }
+            }
             Then::Sleep { until } if hands_back || now.until(*until) > self.appender.lease.length() => {
                 Next::Park { due_in: now.until(*until) }
             }
@@ -217,10 +222,10 @@ impl<S: Store + Journal, C: Caller> Driver<S, C> {
     fn count(&self, turn: &Turn, was: SagaState) {
         let metrics = &self.engine.context.metrics;
         for (direction, outcome) in turn.entries.iter().filter_map(|entry| counted(&entry.what)) {
-            metrics.saga_call(direction, outcome);
+            metrics.sagas.called(direction, outcome);
         }
         if turn.state != was {
-            metrics.saga_became(turn.state);
+            metrics.sagas.became(turn.state);
         }
         if turn.state == SagaState::Quarantined && was != turn.state {
             self.alarm(self.machine.reason().unwrap_or_default());
@@ -256,7 +261,7 @@ impl<S: Store + Journal, C: Caller> Driver<S, C> {
     async fn quarantine(&mut self, reason: &str, commands_taken: usize) -> Going {
         let now = self.appender.time.now();
         if self.appender.quarantine(now, reason, commands_taken).await == Write::Kept {
-            self.engine.context.metrics.saga_became(SagaState::Quarantined);
+            self.engine.context.metrics.sagas.became(SagaState::Quarantined);
             self.alarm(reason);
             if let Some(starter) = self.starter.take() {
                 let _gone = starter.send(Settled { state: SagaState::Quarantined, answer: None });

@@ -23,6 +23,7 @@ pub mod input;
 mod judge;
 pub mod leases;
 pub mod machine;
+pub mod operate;
 pub mod plan;
 pub mod prefer;
 pub mod recovery;
@@ -32,3 +33,6 @@ mod state;
 pub mod status;
 pub mod triggers;
 pub mod turn;
+
+#[cfg(test)]
+mod tests;

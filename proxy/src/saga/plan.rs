@@ -27,6 +27,8 @@ pub struct Plan {
     pub lease: Duration,
     /// How long an ended saga is kept.
     pub retention: Duration,
+    /// The name of the local upstream, which calls that name none go to.
+    pub local: Option<String>,
     public_url: Option<String>,
 }
 
@@ -38,7 +40,12 @@ impl fmt::Debug for Plan {
 
 impl Plan {
     /// A plan by this configuration.
-    pub fn new(config: &SagasConfig, public_url: Option<&Uri>, upstreams: Arc<dyn Upstreams + Send + Sync>) -> Self {
+    pub fn new(
+        config: &SagasConfig,
+        public_url: Option<&Uri>,
+        local: Option<String>,
+        upstreams: Arc<dyn Upstreams + Send + Sync>,
+    ) -> Self {
         let triggered = config.definitions.iter().filter_map(|saga| match trigger_path(&saga.trigger.path) {
             Ok(path) => Some((path, Arc::clone(saga))),
             Err(error) => {
@@ -53,6 +60,7 @@ impl Plan {
             upstreams,
             lease: config.lease,
             retention: config.retention,
+            local,
             public_url: public_url.map(|url| url.to_string().trim_end_matches('/').to_owned()),
         }
     }

@@ -3,7 +3,7 @@
 //! Any replica answers. Whoever is not the starter, by the same scope that names its sagas, learns nothing: not even that there is
 //! such a saga. Outputs and reasons are not shown: they may tell what the services say to each other.
 
-use std::{panic::AssertUnwindSafe, sync::Arc};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::{
     call::Caller,
     engine::Engine,
-    machine::Machine,
+    operate,
     plan::{Plan, STATUS_PATH},
     turn::StepView,
 };
@@ -106,28 +106,14 @@ impl<S: Store + Journal, C: Caller> Engine<S, C> {
 
     /// The steps as the starter sees them; `None`: they cannot be had here.
     async fn steps(&self, id: SagaId, head: &Head, stored: &[Bytes]) -> Option<Vec<Value>> {
-        let machine = self.folded(id, head, stored).await.inspect_err(|reason| {
+        let (definitions, plan) = (&self.common.definitions, self.plan.load_full());
+        let folded = operate::fold(&self.codec, definitions, &plan, &self.context.store, id, head, stored).await;
+        let folded = folded.inspect_err(|reason| {
             tracing::warn!(saga = %id, reason, "a saga's steps cannot be shown");
         });
         let shown =
             |step: StepView| json!({"step": step.step.as_str(), "state": step.state, "undo": step.undo, "starts": step.starts});
-        machine.ok().map(|machine| machine.view().into_iter().map(shown).collect())
-    }
-
-    /// A saga's state, computed from its journal without a lease.
-    ///
-    /// # Errors
-    ///
-    /// Why it cannot be, in words for operators.
-    pub(super) async fn folded(&self, id: SagaId, head: &Head, stored: &[Bytes]) -> Result<Machine, String> {
-        let plan = self.plan.load_full();
-        let definition = self.common.definitions.get(head.birth.definition, &plan, &self.context.store).await;
-        let definition = definition.map_err(|error| error.to_string())?;
-        let entries = self.codec.read_journal(id, stored);
-        let entries = entries.map_err(|(place, error)| format!("entry {place} of its journal cannot be read: {error}"))?;
-        let replayed = std::panic::catch_unwind(AssertUnwindSafe(|| Machine::replay(id, definition, &entries)));
-        let replayed = replayed.map_err(|_panic| "a fault of Refrain's own in reading its journal".to_owned())?;
-        replayed.map_err(|error| format!("its journal does not fit its definition: {error}"))
+        folded.ok().map(|(machine, _)| machine.view().into_iter().map(shown).collect())
     }
 }
 

@@ -3,6 +3,8 @@
 
 mod admin;
 mod at_rest;
+mod barrier;
+mod barrier_model;
 mod concurrent;
 mod conformance;
 mod counts;

@@ -27,7 +27,7 @@ pub(super) enum Asked {
     /// The service could not tell this time.
     Undecided,
     /// The step cannot be asked for at all: it is one without a probe.
-    CannotBeAsked,
+    Unaskable,
 }
 
 /// What a step's prober was told.
@@ -58,7 +58,7 @@ impl<S: Store, U: Sender> Exchange<S, U> {
             // After an outage owners renew first: for one lease, a lapsed record is nobody's to decide on.
             _ if self.context.is_just_back(policy.lease) => OnStepUnknown::Hold,
             Asked::Undecided => OnStepUnknown::Hold,
-            Asked::CannotBeAsked => otherwise.map_or(OnStepUnknown::Hold, |after| OnStepUnknown::Send { after }),
+            Asked::Unaskable => otherwise.map_or(OnStepUnknown::Hold, |after| OnStepUnknown::Send { after }),
             Asked::No => {
                 let lease = policy.lease.max(self.context.barrier.longest_probe() + LONGEST_LOOK);
                 OnStepUnknown::Probe { lease, otherwise }
@@ -104,7 +104,7 @@ impl<S: Store, U: Sender> Exchange<S, U> {
         let ttl = self.about.policy.ttl;
         let verdict = match self.find_out(undoing, &doubt).await {
             None => {
-                seen.of_step = Asked::CannotBeAsked;
+                seen.of_step = Asked::Unaskable;
                 ProbeVerdict::Undecided
             }
             Some((_, Finding::Done(recorded))) => {
@@ -127,7 +127,7 @@ impl<S: Store, U: Sender> Exchange<S, U> {
                 self.context.unknowns.resolved(undoing.step);
                 Next::Again
             }
-            Ok(Settled::Freed) if seen.of_step == Asked::CannotBeAsked => Next::Again,
+            Ok(Settled::Freed) if seen.of_step == Asked::Unaskable => Next::Again,
             Ok(Settled::Freed) => self.step_unknown(undoing),
             Ok(Settled::Lost) => Next::Wait(LONGEST_LOOK),
             Err(error) => {

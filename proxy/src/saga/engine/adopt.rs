@@ -71,7 +71,7 @@ impl<S: Store + Journal, C: Caller> Engine<S, C> {
                 return Adopted::NotNow;
             }
         };
-        self.context.metrics.sagas_adopted.inc();
+        self.context.metrics.sagas.adopted.inc();
         self.drive(SagaToken { id, owner, fence: loaded.head.fence }, *loaded, asked, &plan).await;
         drop(place);
         Adopted::Driven
@@ -90,18 +90,18 @@ impl<S: Store + Journal, C: Caller> Engine<S, C> {
                 return;
             }
             Err(NotFolded::NotHere(reason)) => {
-                self.context.metrics.sagas_unreadable.inc();
+                self.context.metrics.sagas.unreadable.inc();
                 tracing::error!(saga = %token.id, name = head.birth.name, reason, "a saga cannot be read here: left alone for a while");
                 appender.park(LEFT_ALONE).await;
                 return;
             }
             Err(NotFolded::Broken(reason)) => {
-                self.context.metrics.sagas_unreadable.inc();
+                self.context.metrics.sagas.unreadable.inc();
                 tracing::error!(saga = %token.id, name = head.birth.name, reason, "a saga waits for an operator: it cannot be driven");
                 let now = appender.time.now();
                 let written = appender.quarantine(now, &reason, commands.len()).await;
                 if written == Write::Kept && head.state != SagaState::Quarantined {
-                    self.context.metrics.saga_became(SagaState::Quarantined);
+                    self.context.metrics.sagas.became(SagaState::Quarantined);
                 }
                 return;
             }

@@ -116,7 +116,7 @@ impl<S: Store + Journal, C: Caller> Engine<S, C> {
             Created::Ended(head) => return Ok(Begun::Ended(head)),
             Created::Mismatch => return Ok(Begun::Mismatch),
         };
-        self.context.metrics.sagas_began.inc();
+        self.context.metrics.sagas.began.inc();
         let (starter, settled) = oneshot::channel();
         let token = SagaToken { id, owner, fence: granted.fence };
         let appender = self.appender(InHand { token, granted, asked, lease: plan.lease, state, paused: false });

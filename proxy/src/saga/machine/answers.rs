@@ -115,9 +115,15 @@ impl Work<'_> {
     fn refused(&mut self, leg: Leg, reply: &Reply, reason: String, remembered_until: Option<Timestamp>) {
         let reads = self.rules(leg).is_none_or(|rules| rules.effect == Effect::None);
         if reads || reply.only_send || !self.call(leg).dirty {
-            self.refuse(leg.step, reply.status, reason, By::Answer);
+            return self.refuse(leg.step, reply.status, reason, By::Answer);
+        }
+        let reason = format!("{reason}, but an earlier send may have been carried out");
+        let checks = self.rules(leg).is_some_and(|rules| rules.check().is_some());
+        if self.only_asks() && !checks && !self.is_undone_blindly(leg) {
+            // Who was asked what became of it has answered: asking for a day gives the same answer for a day.
+            self.leave(leg, reason, true);
         } else {
-            self.doubt(leg, format!("{reason}, but an earlier send may have been carried out"), remembered_until);
+            self.doubt(leg, reason, remembered_until);
         }
     }
 

@@ -44,8 +44,7 @@ impl Work<'_> {
     pub(super) fn lost(&mut self, leg: Leg) {
         const WHY: &str = "its driver was lost";
         let Some(rules) = self.rules(leg) else { return };
-        let resends = matches!(rules.in_doubt, InDoubt::Resend) || rules.effect == Effect::None;
-        if !resends {
+        if !rules.resends() {
             return self.doubt(leg, WHY.to_owned(), None);
         }
         if self.machine.state.paused {

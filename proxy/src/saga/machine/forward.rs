@@ -142,8 +142,10 @@ impl Work<'_> {
                 return Progress::Made;
             }
         }
+        let is_passed = self.passed();
         for (i, may_begin) in may_begin.iter().enumerate() {
-            if *may_begin && self.state(i).is_untouched() && self.is_ready(i) && self.has_slot(i) {
+            let is_ready = || self.step(i).after.iter().all(|on| is_passed[on.0]);
+            if *may_begin && self.state(i).is_untouched() && is_ready() && self.has_slot(i) {
                 self.begin(i);
                 return Progress::Made;
             }
@@ -151,8 +153,15 @@ impl Work<'_> {
         Progress::None
     }
 
-    fn is_ready(&self, i: usize) -> bool {
-        self.step(i).after.iter().all(|on| self.machine.state.is_settled(&self.machine.definition, on.0))
+    /// Which steps need nothing more, and neither does what comes before them: one that an operator skipped does not let what
+    /// comes after it begin too early.
+    fn passed(&self) -> Vec<bool> {
+        let mut passed = vec![false; self.steps()];
+        for i in 0..self.steps() {
+            let is_settled = self.machine.state.is_settled(&self.machine.definition, i);
+            passed[i] = is_settled && self.step(i).after.iter().all(|on| passed[on.0]);
+        }
+        passed
     }
 
     fn has_slot(&self, i: usize) -> bool {

@@ -56,6 +56,11 @@ pub(super) struct Rules<'a> {
 }
 
 impl Rules<'_> {
+    /// Whether what nobody knows is sent again. Reading again is always possible.
+    pub(super) fn resends(&self) -> bool {
+        matches!(self.in_doubt, InDoubt::Resend) || self.effect == Effect::None
+    }
+
     pub(super) fn check(&self) -> Option<&Check> {
         match self.in_doubt {
             InDoubt::Check(check) => Some(check),

@@ -4,7 +4,7 @@ use saga_config::saga::Step;
 
 use super::{
     super::{
-        entry::{Direction, Entry, What, Which},
+        entry::{Entry, What, Which},
         state::{Standing, StepState},
         turn::{Effect, Event, FinalAnswer, Then, Turn, Upstreams},
     },
@@ -45,7 +45,7 @@ impl<'a> Work<'a> {
         match event {
             Event::Taken => {
                 self.machine.under_way.clear();
-                if self.machine.state.paused {
+                if matches!(self.machine.state(), SagaState::Running | SagaState::Compensating) {
                     self.doubt_what_was_lost();
                 }
             }
@@ -147,12 +147,14 @@ impl<'a> Work<'a> {
         self.machine.under_way.insert(of);
     }
 
-    /// A paused saga sends nothing, but says of what was lost that it is in doubt, so that an operator can resolve it.
+    /// What was lost with its driver and is not simply sent again comes first: the saga may turn back for it, and then nothing more is
+    /// to start. A paused saga sends nothing again either: what was lost is in doubt, so that an operator can resolve it.
     fn doubt_what_was_lost(&mut self) {
         for step in 0..self.steps() {
-            for direction in [Direction::Forward, Direction::Undo] {
-                let leg = Leg { step, direction };
-                if matches!(self.call(leg).standing, Standing::Sending { .. }) && !self.is_settled(leg) {
+            for leg in [Leg::forward(step), Leg::undo(step)] {
+                let is_lost = matches!(self.call(leg).standing, Standing::Sending { .. }) && !self.is_settled(leg);
+                let resends = self.rules(leg).is_some_and(|rules| rules.resends());
+                if is_lost && (!resends || self.machine.state.paused) {
                     self.lost(leg);
                 }
             }

@@ -70,3 +70,110 @@ impl<S: Store + Journal> Journal for Faulty<S> {
         self.call(Operation::Definition, self.store.definition(hash)).await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use saga_config::saga::DefinitionHash;
+
+    use super::*;
+    use crate::{
+        ids::{Fence, Fingerprint},
+        store::{
+            faults::Fault,
+            journal::{Birth, Next, SagaState, SagaToken},
+            memory::MemoryStore,
+            wakes::Wakes,
+        },
+        time::Timestamp,
+    };
+
+    const LEASE: Duration = Duration::from_secs(60);
+
+    fn creation() -> Create {
+        let birth = Birth {
+            name: "order".to_owned(),
+            version: 1,
+            definition: DefinitionHash::from_bytes([0; 32]),
+            fingerprint: Fingerprint::from_bytes([1; 32]),
+            starter: Fingerprint::from_bytes([2; 32]),
+            created_at: Timestamp::ZERO,
+        };
+        Create {
+            id: SagaId::from_bytes([3; 16]),
+            birth,
+            owner: Owner::from_bytes([4; 16]),
+            entries: vec!["started".into()],
+            state: SagaState::Running,
+            next: Next::Run { lease: LEASE },
+            mailbox: None,
+        }
+    }
+
+    fn addition(owner: Owner, fence: Fence, expected: u64, entry: &'static str, next: Next) -> Append {
+        let state = if matches!(next, Next::End { .. }) { SagaState::Completed } else { SagaState::Running };
+        let (token, nonce) = (SagaToken { id: creation().id, owner, fence }, Owner::random());
+        Append { token, expected, nonce, entries: vec![entry.into()], state, paused: false, commands_taken: 0, next }
+    }
+
+    /// The call, and once more if it fails.
+    macro_rules! twice {
+        ($call:expr) => {
+            match $call.await {
+                Ok(answer) => answer,
+                Err(_) => $call.await.unwrap(),
+            }
+        };
+    }
+
+    /// A whole life, every call of which is repeated where it fails. What the store holds at its end, but for its times.
+    async fn life(store: &Faulty<MemoryStore>) -> (Vec<Bytes>, Vec<Bytes>, SagaState, u64) {
+        let (first, id, hash) = (creation(), creation().id, creation().birth.definition);
+        twice!(store.pin(hash, "definition".into()));
+        assert_eq!(twice!(store.definition(hash)), Some("definition".into()));
+        let Created::Fresh(granted) = twice!(store.create(first.clone())) else { panic!("not fresh") };
+        let mut version = granted.version;
+        for (entry, next) in [("one", Next::Run { lease: LEASE }), ("two", Next::Park { due_in: Duration::ZERO })] {
+            let append = addition(first.owner, granted.fence, version, entry, next);
+            let Appended::Kept(granted) = twice!(store.append(append.clone())) else { panic!("lost") };
+            version = granted.version;
+        }
+        let nonce = Owner::random();
+        assert_eq!(twice!(store.command(id, nonce, "go on".into())), Commanded::Queued);
+        assert_eq!(twice!(store.due(1, 0)).ids, [id]);
+        let second = Owner::from_bytes([5; 16]);
+        let Leased::Granted(loaded) = twice!(store.lease(id, second, LEASE)) else { panic!("not granted") };
+        assert_eq!((loaded.head.version, twice!(store.commands(id))), (3, loaded.commands.clone()));
+        let token = SagaToken { id, owner: second, fence: loaded.head.fence };
+        let renewal = SagaRenewal { token, lease: LEASE };
+        assert_eq!(twice!(store.extend_sagas(vec![renewal])), [SagaHeld::Kept { commands: true }]);
+        twice!(store.attach(id, None)).unwrap();
+        let end = Next::End { answer: "answer".into(), retention: LEASE };
+        let append = addition(second, loaded.head.fence, 3, "three", end);
+        assert!(matches!(twice!(store.append(append.clone())), Appended::Kept(_)));
+        assert_eq!((twice!(store.list(Listing { limit: 2, ..Listing::default() })).len(), twice!(store.count())[2]), (1, 1));
+        let Loaded { head, entries, .. } = twice!(store.load(id)).unwrap();
+        (entries, loaded.commands, head.state, head.version)
+    }
+
+    #[tokio::test]
+    async fn a_life_whose_every_call_fails_once_is_as_one_without_failures() {
+        let clean = Faulty::new(MemoryStore::new(Wakes::default()));
+        let expected = life(&clean).await;
+        assert_eq!(expected.0, ["started", "one", "two", "three"]);
+        assert_eq!((&expected.1, expected.2, expected.3), (&vec!["go on".into()], SagaState::Completed, 4));
+        let calls = clean.calls();
+        assert_eq!(calls, 15);
+        for fault in [Fault::AnswerLost, Fault::NotReached, Fault::Refused] {
+            for n in 1..=calls {
+                let store = Faulty::new(MemoryStore::new(Wakes::default()));
+                store.fail(n, fault.clone());
+                assert_eq!(life(&store).await, expected, "{fault:?} at call {n}");
+                assert_eq!(store.calls(), calls + 1, "{fault:?} at call {n}");
+                let repeated = store.operations();
+                let at = usize::try_from(n).unwrap();
+                assert_eq!(repeated[at - 1], repeated[at], "the same call again");
+            }
+        }
+    }
+}

@@ -11,19 +11,19 @@ use super::{
 
 /// Goes through all sequences of choices with at most so many that are not 0.
 #[derive(Debug)]
-pub(super) struct Odometer {
+struct Odometer {
     path: Vec<(usize, usize)>,
     at: usize,
     most_faults: usize,
 }
 
 impl Odometer {
-    pub(super) fn new(most_faults: usize) -> Self {
+    fn new(most_faults: usize) -> Self {
         Self { path: Vec::new(), at: 0, most_faults }
     }
 
     /// Sets out for the next run; `false`: all were taken.
-    pub(super) fn next(&mut self) -> bool {
+    fn next(&mut self) -> bool {
         self.at = 0;
         while let Some((choice, of)) = self.path.pop() {
             let faults = self.path.iter().filter(|(choice, _)| *choice != 0).count();
@@ -67,7 +67,7 @@ fn explore(definition: Saga, rules: &Rules, most_faults: usize) -> BTreeMap<End,
 }
 
 fn rules(kind: Kind) -> Rules {
-    Rules { kind, crashes: true, undo_may_be_refused: false, meddles: false, parks: true }
+    Rules { kind, crashes: true, undo_may_be_refused: false, odd: false, meddles: false, parks: true }
 }
 
 /// A saga whose services have Refrains, can be probed or seal keys ends by itself, whatever happens.
@@ -78,10 +78,10 @@ fn ends_by_itself(ends: &BTreeMap<End, usize>) {
 
 #[test]
 fn the_books_are_right_at_every_end_of_two_steps_beside_refrains() {
-    let ends = explore(saga(vec![step("a"), step("b")]), &rules(Kind::Refrain), 2);
-    assert!(ends[&End::Completed] > 100 && ends[&End::Compensated] > 100, "{ends:?}");
+    let ends = explore(saga(vec![step("a"), step("b")]), &rules(Kind::Refrain), 3);
+    assert!(ends[&End::Completed] > 100 && ends[&End::Compensated] > 20, "{ends:?}");
     let ends = explore(saga(vec![step("a"), step("b").undo_from_answer()]), &rules(Kind::Refrain), 2);
-    assert!(ends[&End::Completed] > 100 && ends[&End::Compensated] > 100, "{ends:?}");
+    assert!(ends[&End::Completed] > 100 && ends[&End::Compensated] > 20, "{ends:?}");
 }
 
 #[test]

@@ -28,9 +28,14 @@ fn eventful() -> Hand {
     ];
     let mut hand = Hand::start(saga(steps));
     hand.not_sent("a").sleep().not_yet("a").sleep().unknown("a").lose(Duration::from_secs(1));
-    hand.sleep().done("a").unknown("b").sleep().found("b", json!([])).done("b").done("c");
+    hand.done("a").unknown("b").sleep().found("b", json!([])).done("b").done("c");
     hand.command(Act::Pause).command(Act::Pause).command(Act::Resume);
-    hand.unknown("d").lose(Duration::from_secs(60)).replied("d", 409, json!({})).sleep().answer("d", super::hand::sealed());
+    hand.unknown("d")
+        .lose(Duration::from_secs(60))
+        .replied("d", 409, json!({}))
+        .sleep()
+        .unknown("d")
+        .answer("d", super::hand::sealed());
     hand.lose(Duration::from_secs(60)).replied("undo c", 409, json!({}));
     hand.command(Act::Retry { step: Some("c".parse().unwrap()), run_again: true }).replied("undo c", 204, json!(null));
     hand

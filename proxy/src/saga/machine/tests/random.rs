@@ -13,9 +13,9 @@ use super::{
 const NAMES: [&str; 8] = ["a", "b", "c", "d", "e", "f", "g", "h"];
 
 /// Choices by a seed: one of so many is a fault.
-struct Seeded {
-    state: u64,
-    one_in: u64,
+pub(super) struct Seeded {
+    pub(super) state: u64,
+    pub(super) one_in: u64,
 }
 
 impl Choices for Seeded {
@@ -81,13 +81,13 @@ proptest! {
         is_list in any::<bool>(),
         max_parallel in 1..5_usize,
         deadline in prop::option::of(1..120_u64),
-        (crashes, meddles, parks, undo_may_be_refused) in any::<(bool, bool, bool, bool)>(),
+        (crashes, meddles, parks, undo_may_be_refused, odd) in any::<(bool, bool, bool, bool, bool)>(),
         seed in any::<u64>(),
         one_in in 3..30_u64,
     ) {
         let definition = shared(build(&drawn, kind, pivot, is_list, max_parallel, deadline));
         let mut choices = Seeded { state: seed, one_in };
-        let rules = Rules { kind, crashes, undo_may_be_refused, meddles, parks };
+        let rules = Rules { kind, crashes, undo_may_be_refused, odd, meddles, parks };
         World::new(definition, rules, &mut choices).run_with_operator();
     }
 }

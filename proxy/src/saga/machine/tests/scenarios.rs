@@ -27,7 +27,8 @@ impl Choices for Good {
     }
 }
 
-const FINE: Rules = Rules { kind: Kind::Refrain, crashes: false, undo_may_be_refused: false, meddles: false, parks: false };
+const FINE: Rules =
+    Rules { kind: Kind::Refrain, crashes: false, undo_may_be_refused: false, odd: false, meddles: false, parks: false };
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -86,6 +87,15 @@ fn a_refusal_proves_nothing_after_a_send_without_an_answer_unless_it_is_of_the_o
     assert_eq!(hand.entries(), ["doubted"], "the first may have been carried out");
     hand.sleep().answer("a", Answer::Replied(reply(409, json!({}), true)));
     assert_eq!(hand.entries(), ["refused", "compensating", "ended"]);
+}
+
+#[test]
+fn a_refusal_that_proves_nothing_is_not_asked_for_again_once_the_saga_turned_back() {
+    let mut hand = Hand::start(saga(vec![step("a")]));
+    hand.unknown("a").sleep().unknown("a").sleep().unknown("a");
+    assert!(hand.sent().resolve);
+    hand.replied("a", 409, json!({}));
+    assert_eq!(hand.entries(), ["doubted", "quarantined"]);
 }
 
 #[test]
@@ -374,7 +384,8 @@ fn a_probe_that_cannot_tell_is_asked_again_within_a_bound() {
         hand.sleep().found("a", json!(null));
         probes += 1;
     }
-    assert_eq!((probes, hand.entries()), (3, vec!["doubted", "compensating", "sending"]));
+    assert_eq!((probes, hand.entries()), (3, vec!["doubted", "compensating"]));
+    assert_eq!(hand.sends(), ["check do a"], "on the compensation's budget");
 }
 
 #[test]

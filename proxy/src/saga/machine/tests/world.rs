@@ -74,10 +74,18 @@ enum Fate {
     No,
     /// The service has an internal error, and did nothing.
     Broken,
+    /// It arrives, and its answer is not kept.
+    NotKept,
+    Untrusted,
+    /// A Refrain says what must not be.
+    Wrong,
 }
 
-const FATES: [Fate; 8] =
-    [Fate::Good, Fate::AnswerLost, Fate::Lost, Fate::Late, Fate::NotSent, Fate::NotYet, Fate::No, Fate::Broken];
+use Fate::{AnswerLost, Broken, Good, Late, Lost, No, NotKept, NotSent, NotYet, Untrusted, Wrong};
+
+const FATES: [Fate; 8] = [Good, AnswerLost, Lost, Late, NotSent, NotYet, No, Broken];
+const KINDLY_UNDONE: [Fate; 6] = [Good, AnswerLost, Lost, Late, NotSent, NotYet];
+const ODD: [Fate; 11] = [Good, AnswerLost, Lost, Late, NotSent, NotYet, No, Broken, NotKept, Untrusted, Wrong];
 
 /// What a participant remembers of a key.
 #[derive(Clone, Debug, PartialEq)]
@@ -100,6 +108,8 @@ pub(super) struct Rules {
     pub(super) crashes: bool,
     /// Whether a service may refuse an undo.
     pub(super) undo_may_be_refused: bool,
+    /// Whether Refrains say what they seldom say.
+    pub(super) odd: bool,
     /// Whether operators meddle.
     pub(super) meddles: bool,
     /// Whether a saga that sleeps is given up, so that another driver takes it.
@@ -230,7 +240,8 @@ impl<'c> World<'c> {
                         return End::Quarantined;
                     }
                     Then::Sleep { .. } | Then::Await { .. } if self.rules.meddles && self.meddles() => {
-                        let acts = [Act::Pause, Act::Compensate, Act::Retry { step: None, run_again: false }, Act::Resume];
+                        let skip = Act::Skip { step: self.definition.steps.last().unwrap().id.clone() };
+                        let acts = [Act::Pause, Act::Compensate, Act::Retry { step: None, run_again: false }, Act::Resume, skip];
                         let act = acts[self.choices.choose(acts.len())].clone();
                         self.says(act)
                     }
@@ -302,14 +313,13 @@ impl<'c> World<'c> {
 
     /// What holds of every turn.
     fn check_turn(&mut self, machine: &Machine, turn: &Turn) {
-        let turned = machine.state.turned.is_some();
+        let place = |found: &dyn Fn(&What) -> bool| turn.entries.iter().position(|entry| found(&entry.what));
+        let turned_at = place(&|what| matches!(what, What::Compensating { .. }));
         for effect in &turn.effects {
             let Effect::Send(send) = effect else { continue };
-            let is_intended = turn.entries.iter().any(|entry| match &entry.what {
-                What::Sending { of, .. } | What::Asking { of } => *of == send.of,
-                _ => false,
-            });
-            assert!(is_intended, "no call leaves before its intent: {}", self.story());
+            let intended_at = place(&|what| matches!(what, What::Sending { of, .. } | What::Asking { of } if *of == send.of));
+            let turned = machine.state.turned.is_some() && turned_at < intended_at;
+            assert!(intended_at.is_some(), "no call leaves before its intent: {}", self.story());
             let key = self.keys.entry(send.of.clone()).or_insert_with(|| send.key.clone());
             assert_eq!(*key, send.key, "a call keeps its key");
             if turned && send.of.direction == Direction::Forward {
@@ -355,9 +365,9 @@ impl<'c> World<'c> {
         let (kind, of) = match event {
             Event::Taken => ("taken".to_owned(), None),
             Event::Tick => ("tick".to_owned(), None),
-            Event::Answered { of, answer } => (format!("{answer:?}").split([' ', '(']).next().unwrap().to_owned(), Some(of)),
-            Event::Checked { of, finding } => (format!("checked {finding:?}").split('(').next().unwrap().to_owned(), Some(of)),
-            Event::Command { act, .. } => (format!("{act:?}").split([' ', '{']).next().unwrap().to_owned(), None),
+            Event::Answered { of, answer } => (first_word(answer), Some(of)),
+            Event::Checked { of, finding } => (format!("checked {}", first_word(finding)), Some(of)),
+            Event::Command { act, .. } => (first_word(act), None),
         };
         for view in machine.view() {
             match of {
@@ -404,11 +414,12 @@ impl<'c> World<'c> {
     }
 
     fn send(&mut self, send: &SendEffect) -> Answer {
-        let fates = match send.of.direction {
-            Direction::Undo if !self.rules.undo_may_be_refused => FATES.len() - 2,
-            _ => FATES.len(),
+        let fates: &[Fate] = match send.of.direction {
+            Direction::Undo if !self.rules.undo_may_be_refused => &KINDLY_UNDONE,
+            _ if self.rules.odd && self.rules.kind == Kind::Refrain => &ODD,
+            _ => &FATES,
         };
-        let fate = FATES[self.fault(fates)];
+        let fate = fates[self.fault(fates.len())];
         let unknown = || Answer::Unknown { reason: "lost".to_owned() };
         match fate {
             Fate::Good | Fate::No | Fate::Broken => {
@@ -434,6 +445,15 @@ impl<'c> World<'c> {
                 self.pass(Duration::from_millis(5));
                 Answer::NotSent { reason: "no route".to_owned(), retry_after: None }
             }
+            Fate::NotKept => {
+                self.pass(Duration::from_millis(20));
+                match self.arrive(send, Fate::Good) {
+                    Answer::Replied(reply) if reply.status < 300 => Answer::NotKept,
+                    other => other,
+                }
+            }
+            Fate::Untrusted => Answer::Untrusted,
+            Fate::Wrong => Answer::Wrong { reason: "key-reused".to_owned() },
             Fate::NotYet => {
                 self.pass(Duration::from_millis(20));
                 Answer::NotYet { reason: "overloaded".to_owned(), retry_after: Some(Duration::from_secs(1)) }
@@ -595,7 +615,7 @@ impl<'c> World<'c> {
                 (done > 0).then(|| Act::ResolveDone { step: step.clone(), output }),
                 (done == 0).then(|| Act::ResolveNotDone { step: step.clone() }),
                 (turned && done == 0).then(|| Act::ResolveUndone { step: step.clone() }),
-                (!turned && done == 0).then(|| Act::Retry { step: Some(step.clone()), run_again: true }),
+                (if turned { undone == 0 } else { done == 0 }).then(|| Act::Retry { step: Some(step.clone()), run_again: true }),
                 Some(Act::Retry { step: Some(step), run_again: false }),
             ];
             for act in acts.into_iter().flatten() {
@@ -638,6 +658,10 @@ impl<'c> World<'c> {
             }
         }
     }
+}
+
+fn first_word(thing: &dyn std::fmt::Debug) -> String {
+    format!("{thing:?}").split(|c: char| !c.is_alphanumeric()).next().unwrap().to_owned()
 }
 
 fn is_after(definition: &Saga, later: usize, earlier: usize) -> bool {

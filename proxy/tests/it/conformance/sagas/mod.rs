@@ -49,7 +49,6 @@ pub(crate) enum Time {
     /// Moved by hand.
     Manual(ManualClock),
     /// A clock of its own.
-    #[allow(dead_code, reason = "for stores elsewhere")]
     Real,
 }
 
