@@ -56,7 +56,7 @@ fn what_was_not_sent_costs_no_start_and_leaves_no_doubt() {
         hand.not_sent("a").sleep();
         assert_eq!(hand.entries(), ["sending"]);
     }
-    assert_eq!(hand.sent().first_sent, hand.now, "it was never sent before");
+    assert_eq!(hand.sent().first_sent, Some(hand.now), "it was never sent before");
     hand.replied("a", 409, json!({}));
     assert_eq!(hand.entries(), ["refused", "compensating", "ended"], "the first that was sent is the first");
 }
