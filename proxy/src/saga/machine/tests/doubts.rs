@@ -246,6 +246,10 @@ fn a_probe_decides_and_its_no_counts_only_after_a_time() {
     assert_eq!(hand.entries(), ["not_done", "sending"]);
     hand.replied("a", 409, json!({}));
     assert_eq!(hand.entries(), ["refused", "compensating", "ended"], "nothing is in doubt before this start");
+
+    let mut hand = Hand::start(saga(vec![step("a").checked(), step("b")]));
+    hand.unknown("a").sleep().found("a", json!([])).done("a").replied("b", 409, json!({}));
+    assert_eq!(hand.sends(), ["undo a"], "nor is anything on its way that the undo could overtake");
 }
 
 #[test]
@@ -326,6 +330,9 @@ fn a_participant_that_may_have_forgotten_the_key_is_not_sent_to_again() {
     let mut hand = Hand::start(saga(vec![step("a").retry(patient)]));
     hand.unknown("a").lose(HOUR * 25);
     assert_eq!(hand.entries(), ["doubted", "quarantined"]);
+    let mut hand = Hand::start(saga(vec![step("a").retry(patient)]));
+    hand.lose(HOUR * 25);
+    assert_eq!(hand.entries(), ["doubted", "quarantined"], "nor where its driver was lost");
     let mut hand = Hand::start(saga(vec![step("a").retry(patient).in_doubt(check("/a"))]));
     hand.not_yet("a").lose(HOUR * 25);
     assert_eq!(hand.entries(), ["doubted"], "a probe may ask");

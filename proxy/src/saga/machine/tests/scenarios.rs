@@ -174,6 +174,13 @@ fn an_undo_that_needs_what_the_answer_did_not_give_waits_for_an_operator() {
 }
 
 #[test]
+fn a_step_whose_undo_cannot_be_made_of_its_answer_has_failed_and_the_saga_does_not_go_on() {
+    let mut hand = Hand::start(saga(vec![step("a").undo_from_answer(), step("b")]));
+    hand.replied("a", 201, json!({"id": ["no", "part", "of", "a", "path"]}));
+    assert_eq!((hand.entries(), hand.sends()), (vec!["done", "compensating", "undo_failed", "quarantined"], vec![]));
+}
+
+#[test]
 fn an_outcome_without_a_value_is_no_yes_and_no_no() {
     let outcome = Outcome { failure: Some(says("response.body.state == 'DENIED'")), ..Outcome::default() };
     let mut hand = Hand::start(saga(vec![step("a").outcome(outcome)]));
