@@ -185,7 +185,6 @@ fn world_with(change: impl Fn(&mut UpstreamConfig)) -> World {
         budget: Budget::new(64 << 20),
         metrics: metrics.clone(),
         unknowns: Unknowns::default(),
-        barrier: Barrier::default(),
     });
     let shared = Shared {
         limits: config.limits,
