@@ -184,7 +184,8 @@ pub struct SendEffect {
     pub service_auth: bool,
     /// What it does to the service: with [`StepEffect::None`] it carries no key.
     pub effect: StepEffect,
-    /// `Saga-In-Doubt`: whether the definition itself says that an unknown attempt is to be sent again.
+    /// `Saga-In-Doubt`: whether a participant that cannot find out what became of an attempt is to send it again: the definition itself
+    /// says so, or the call sets a state and may be carried out twice.
     pub resend: bool,
     /// `Saga-Resolve`: whether this only asks what became of it (invariant 10).
     pub resolve: bool,

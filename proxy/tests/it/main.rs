@@ -18,6 +18,7 @@ mod pass_through;
 mod peers;
 mod presets;
 mod routing;
+mod saga;
 mod side_by_side;
 mod signals;
 mod store_embedded;

@@ -147,6 +147,9 @@ impl<S: Store, U: Sender> HttpCaller<S, U> {
         let (answer, health) = match tokio::time::timeout(effect.timeout, calling).await {
             Ok(Outcome::Came(came)) => {
                 let answer = classify::answer(about, &came);
+                if matches!(answer, Answer::Untrusted) {
+                    alarm(saga, config);
+                }
                 let health = health(&answer);
                 (answer, health)
             }
@@ -373,6 +376,12 @@ fn health(answer: &Answer) -> Health {
 
 fn log(saga: &CallContext, config: &UpstreamConfig, reason: &dyn std::fmt::Display) {
     tracing::warn!(saga = %saga.id, name = %saga.name, upstream = %config.name, %reason, "a saga's call has no answer");
+}
+
+/// No retry heals this: somebody has to give both Refrains the same key, or one the other's network.
+fn alarm(saga: &CallContext, config: &UpstreamConfig) {
+    let (id, name, upstream) = (saga.id, &saga.name, &config.name);
+    tracing::error!(saga = %id, %name, %upstream, "untrusted-peer: a saga is parked, for the Refrain there does not trust this one");
 }
 
 #[cfg(test)]

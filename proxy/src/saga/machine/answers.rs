@@ -13,7 +13,7 @@ use super::{
         state::{Forward, Standing, call_step, undo},
         turn::{Answer, Reply},
     },
-    legs::Leg,
+    legs::{Leg, Spent},
     work::Work,
 };
 use crate::time::Timestamp;
@@ -162,7 +162,7 @@ impl Work<'_> {
         }
         let is_clean = !call.dirty;
         let turned = self.machine.state.turned.is_some();
-        match (self.again(leg, retry_after), leg.direction) {
+        match (self.once_more(leg, retry_after), leg.direction) {
             (_, Direction::Forward) if is_clean && turned => self.refuse(leg.step, 0, reason, By::Rule),
             (Err(why), Direction::Forward) if is_clean => {
                 self.refuse(leg.step, 0, format!("{}; last: {reason}", why.0), By::Rule);
@@ -172,6 +172,16 @@ impl Work<'_> {
                 let of = self.which(leg);
                 self.emit(What::NotSent { of, reason, again_at });
             }
+        }
+    }
+
+    /// When what was not sent is tried again. It costs no start, but where the saga goes on without the step: that does not hold up
+    /// the rest longer than its starts would.
+    fn once_more(&self, leg: Leg, retry_after: Option<Duration>) -> Result<Timestamp, Spent> {
+        let max = self.rules(leg).and_then(|rules| rules.retry.max).filter(|_| self.is_best_effort(leg));
+        match max {
+            Some(max) if self.call(leg).tries.saturating_add(1) >= max => Err(Spent(format!("all {max} tries are spent"))),
+            _ => self.again(leg, retry_after),
         }
     }
 

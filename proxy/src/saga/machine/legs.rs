@@ -50,8 +50,9 @@ pub(super) struct Rules<'a> {
     pub(super) call: &'a Call,
     pub(super) effect: Effect,
     pub(super) in_doubt: &'a InDoubt,
-    /// Whether the definition itself says `resend` for this call.
-    pub(super) says_resend: bool,
+    /// Whether a participant that cannot find out what became of an attempt sends it again: the definition itself says `resend` for
+    /// this call, or doing it twice is doing it once.
+    pub(super) resends: bool,
     pub(super) retry: Retry,
 }
 
@@ -67,6 +68,10 @@ impl Rules<'_> {
             InDoubt::Resend | InDoubt::Compensate | InDoubt::Barrier | InDoubt::Manual => None,
         }
     }
+}
+
+fn resends(effect: Effect, in_doubt: &InDoubt, is_own: bool) -> bool {
+    effect == Effect::Idempotent || is_own && matches!(in_doubt, InDoubt::Resend)
 }
 
 /// Why a budget gives no more.
@@ -97,13 +102,13 @@ impl Work<'_> {
                     (Some(_), Some(undo)) => undo.call.retry,
                     _ => call.call.retry,
                 };
-                let says_resend = call.in_doubt_is_own && matches!(call.in_doubt, InDoubt::Resend);
-                Rules { call: &call.call, effect: call.effect, in_doubt: &call.in_doubt, says_resend, retry }
+                let resends = resends(call.effect, &call.in_doubt, call.in_doubt_is_own);
+                Rules { call: &call.call, effect: call.effect, in_doubt: &call.in_doubt, resends, retry }
             }
             Direction::Undo => {
                 let undo = undo(step)?;
-                let says_resend = undo.in_doubt_is_own && matches!(undo.in_doubt, InDoubt::Resend);
-                Rules { call: &undo.call, effect: undo.effect, in_doubt: &undo.in_doubt, says_resend, retry: undo.call.retry }
+                let resends = resends(undo.effect, &undo.in_doubt, undo.in_doubt_is_own);
+                Rules { call: &undo.call, effect: undo.effect, in_doubt: &undo.in_doubt, resends, retry: undo.call.retry }
             }
         })
     }

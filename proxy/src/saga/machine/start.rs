@@ -120,7 +120,7 @@ impl Work<'_> {
             request,
             service_auth: is_service(rules.call.auth),
             effect: rules.effect,
-            resend: rules.says_resend,
+            resend: rules.resends,
             resolve: leg.direction == Direction::Forward && self.only_asks(),
             undo: (leg.direction == Direction::Undo).then(|| self.facts(leg.step)),
             timeout: rules.call.timeout,

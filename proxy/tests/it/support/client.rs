@@ -114,6 +114,14 @@ impl Call {
         Ok(Flowing { status: parts.status.as_u16(), headers: lines(&parts.headers), body, _connection: connection })
     }
 
+    /// As [`Self::send`], where there may be no answer, or none that is whole.
+    pub(crate) async fn try_send(self) -> Result<Answer, Box<dyn std::error::Error + Send + Sync>> {
+        let Flowing { status, headers, body, _connection } = self.try_open().await?;
+        let collected = body.collect().await?;
+        let trailers = collected.trailers().map(lines).unwrap_or_default();
+        Ok(Answer { status, headers, body: collected.to_bytes(), trailers })
+    }
+
     /// Sends it; the answer can be waited for, or not.
     pub(crate) fn start(self) -> Pending {
         Pending(tokio::spawn(self.send()))

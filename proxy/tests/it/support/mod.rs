@@ -2,12 +2,19 @@
 
 use std::time::Duration;
 
+pub(crate) mod books;
 pub(crate) mod client;
+pub(crate) mod gate;
 pub(crate) mod origin;
 pub(crate) mod pipe;
 pub(crate) mod raw;
 pub(crate) mod redis;
 pub(crate) mod refrain;
+pub(crate) mod relay;
+pub(crate) mod server;
+pub(crate) mod shop;
+pub(crate) mod sidecars;
+pub(crate) mod strace;
 
 /// How long anything is waited for. What takes longer does not happen.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);

@@ -1,31 +1,23 @@
 //! A service that counts what it was asked, acts in a ledger, and answers, breaks off or keeps silent as a test wants.
-//!
-//! It has a thread and a runtime of its own, so that a test may block.
 
 use std::{
     collections::HashMap,
     convert::Infallible,
-    net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    thread::JoinHandle,
-    time::Duration,
 };
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
 use http_body::Frame;
-use http_body_util::{BodyExt as _, Full, StreamBody, combinators::UnsyncBoxBody};
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::TokioIo;
+use http_body_util::{BodyExt as _, Full, StreamBody};
+use hyper::body::Incoming;
 use serde_json::{Value, json};
-use tokio::{
-    net::{TcpListener, TcpSocket, TcpStream},
-    sync::{mpsc, watch},
-};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::within;
+pub(crate) use super::gate::Gate;
+use super::server::{Body, Server};
 
 /// Where probes ask what has been applied: `GET /lookup?reference=…`, answered with a JSON list.
 pub(crate) const LOOKUP: &str = "/lookup";
@@ -133,37 +125,10 @@ impl Reply {
     }
 }
 
-/// Holds the requests to a path, once they are read.
-#[derive(Clone, Debug)]
-pub(crate) struct Gate {
-    arrived: Arc<watch::Sender<usize>>,
-    open: Arc<watch::Sender<bool>>,
-    /// Whether the service acts before it holds.
-    acts_first: bool,
-}
-
-impl Gate {
-    /// Waits until `count` requests in all have reached the gate.
-    pub(crate) async fn started(&self, count: usize) {
-        let mut arrived = self.arrived.subscribe();
-        let what = format!("{count} requests at the gate");
-        within(&what, arrived.wait_for(|number| *number >= count)).await.unwrap();
-    }
-
-    /// Lets everything through, from now on.
-    pub(crate) fn open(&self) {
-        self.open.send_replace(true);
-    }
-}
-
 /// The service. Ends when dropped.
 pub(crate) struct Origin {
-    address: SocketAddr,
+    server: Server,
     state: Arc<State>,
-    up: watch::Sender<bool>,
-    is_up: watch::Receiver<bool>,
-    stop: CancellationToken,
-    thread: Option<JoinHandle<()>>,
 }
 
 #[derive(Default)]
@@ -171,32 +136,28 @@ struct State {
     seen: Mutex<Vec<Seen>>,
     ledger: Mutex<Vec<Seen>>,
     replies: Mutex<HashMap<String, Reply>>,
-    gates: Mutex<HashMap<String, Gate>>,
+    gates: Mutex<HashMap<String, Held>>,
+}
+
+/// Where requests to a path are held, once they are read.
+#[derive(Clone)]
+struct Held {
+    gate: Gate,
+    /// Whether the service acts before it holds.
+    acts_first: bool,
 }
 
 impl Origin {
     /// A service that answers every path with [`Reply::numbered`].
     pub(crate) fn start() -> Self {
         let state = Arc::<State>::default();
-        let stop = CancellationToken::new();
-        let (up, wanted) = watch::channel(true);
-        let (is, is_up) = watch::channel(true);
-        let (tell, told) = std::sync::mpsc::channel();
-        let (for_thread, until) = (Arc::clone(&state), stop.clone());
-        let thread = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(async {
-                let listener = bound("127.0.0.1:0".parse().unwrap()).listen(1024).unwrap();
-                tell.send(listener.local_addr().unwrap()).unwrap();
-                until.run_until_cancelled(run(listener, for_thread, wanted, is)).await;
-            });
-        });
-        let address = told.recv_timeout(Duration::from_secs(20)).unwrap();
-        Self { address, state, up, is_up, stop, thread: Some(thread) }
+        let for_server = Arc::clone(&state);
+        let server = Server::start(move |request, cut| handle(request, Arc::clone(&for_server), cut));
+        Self { server, state }
     }
 
     pub(crate) fn url(&self) -> String {
-        format!("http://{}", self.address)
+        self.server.url()
     }
 
     /// What requests to this path (without its query) get from now on.
@@ -215,8 +176,8 @@ impl Origin {
     }
 
     fn set_gate(&self, path: &str, acts_first: bool) -> Gate {
-        let gate = Gate { arrived: Arc::new(watch::Sender::new(0)), open: Arc::new(watch::Sender::new(false)), acts_first };
-        lock(&self.state.gates).insert(path.to_owned(), gate.clone());
+        let gate = Gate::closed();
+        lock(&self.state.gates).insert(path.to_owned(), Held { gate: gate.clone(), acts_first });
         gate
     }
 
@@ -247,91 +208,14 @@ impl Origin {
 
     /// Refuses connections and resets those there are, until [`Self::reopen`]. The port stays its own.
     pub(crate) async fn close(&self) {
-        self.switch(false).await;
-        // A process that another test is starting has the listener too, until it becomes another program.
-        within("connections to be refused", async { while TcpStream::connect(self.address).await.is_ok() {} }).await;
+        self.server.close().await;
     }
 
     /// Listens again, on the same port.
     pub(crate) async fn reopen(&self) {
-        self.switch(true).await;
-    }
-
-    async fn switch(&self, on: bool) {
-        self.up.send_replace(on);
-        let mut is_up = self.is_up.clone();
-        within("the origin to open or close", is_up.wait_for(|is| *is == on)).await.unwrap();
+        self.server.reopen().await;
     }
 }
-
-impl Drop for Origin {
-    fn drop(&mut self) {
-        self.stop.cancel();
-        if let Some(thread) = self.thread.take() {
-            let ended = thread.join();
-            if !std::thread::panicking() {
-                ended.unwrap();
-            }
-        }
-    }
-}
-
-/// A socket that has its port and does not listen.
-fn bound(address: SocketAddr) -> TcpSocket {
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.set_reuseaddr(true).unwrap();
-    socket.set_reuseport(true).unwrap();
-    socket.bind(address).unwrap();
-    socket
-}
-
-async fn run(first: TcpListener, state: Arc<State>, mut wanted: watch::Receiver<bool>, is: watch::Sender<bool>) {
-    let address = first.local_addr().unwrap();
-    let mut listener = first;
-    loop {
-        let cut = CancellationToken::new();
-        tokio::select! {
-            () = accept(&listener, &state, &cut) => {}
-            changed = wanted.wait_for(|up| !up) => if changed.is_err() { return },
-        }
-        // Before the listener goes, so that nobody else gets the port.
-        let silent = bound(address);
-        drop(listener);
-        cut.cancel();
-        is.send_replace(false);
-        if wanted.wait_for(|up| *up).await.is_err() {
-            return;
-        }
-        listener = silent.listen(1024).unwrap();
-        is.send_replace(true);
-    }
-}
-
-async fn accept(listener: &TcpListener, state: &Arc<State>, cut: &CancellationToken) {
-    while let Ok((tcp, _)) = listener.accept().await {
-        tokio::spawn(serve(tcp, Arc::clone(state), cut.child_token()));
-    }
-}
-
-/// Serves one connection until its end, or until `cut`: then it is reset.
-async fn serve(tcp: TcpStream, state: Arc<State>, cut: CancellationToken) {
-    let tcp = tcp.into_std().unwrap();
-    let same = tcp.try_clone().unwrap();
-    let tcp = TcpStream::from_std(tcp).unwrap();
-    tcp.set_nodelay(true).unwrap();
-    let service = service_fn(|request| handle(request, Arc::clone(&state), cut.clone()));
-    let connection = http1::Builder::new().serve_connection(TokioIo::new(tcp), service);
-    tokio::select! {
-        // How it ended, the client knows.
-        _ended = connection => {}
-        () = cut.cancelled() => {
-            // No time to linger: the close is a reset.
-            socket2::SockRef::from(&same).set_linger(Some(Duration::ZERO)).unwrap();
-        }
-    }
-}
-
-type Body = UnsyncBoxBody<Bytes, std::io::Error>;
 
 async fn handle(request: Request<Incoming>, state: Arc<State>, cut: CancellationToken) -> Result<Response<Body>, std::io::Error> {
     let (parts, body) = request.into_parts();
@@ -344,20 +228,20 @@ async fn handle(request: Request<Incoming>, state: Arc<State>, cut: Cancellation
         body,
     };
     lock(&state.seen).push(seen.clone());
-    let gate = lock(&state.gates).get(&seen.path).cloned();
+    let held = lock(&state.gates).get(&seen.path).cloned();
     if seen.path == LOOKUP && !lock(&state.replies).contains_key(LOOKUP) {
-        pass(gate).await;
+        pass(held).await;
         return Ok(look_up(&state, &seen));
     }
     let reply = lock(&state.replies).get(&seen.path).cloned().unwrap_or_else(Reply::numbered);
-    let number = match gate {
-        Some(gate) if !gate.acts_first => {
-            pass(Some(gate)).await;
+    let number = match held {
+        Some(held) if !held.acts_first => {
+            pass(Some(held)).await;
             act(&state, &reply, seen)
         }
-        gate => {
+        held => {
             let number = act(&state, &reply, seen);
-            pass(gate).await;
+            pass(held).await;
             number
         }
     };
@@ -373,11 +257,9 @@ fn act(state: &State, reply: &Reply, seen: Seen) -> usize {
     ledger.len()
 }
 
-async fn pass(gate: Option<Gate>) {
-    if let Some(gate) = gate {
-        gate.arrived.send_modify(|number| *number += 1);
-        let mut open = gate.open.subscribe();
-        open.wait_for(|open| *open).await.unwrap();
+async fn pass(held: Option<Held>) {
+    if let Some(held) = held {
+        held.gate.pass().await;
     }
 }
 

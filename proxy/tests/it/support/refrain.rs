@@ -65,7 +65,20 @@ impl Refrain {
     pub(crate) async fn start_not_ready(yaml: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         write(folder.path(), yaml);
-        let (child, log, reader) = spawn(folder.path());
+        Self::launch(folder, program()).await
+    }
+
+    /// As [`Self::start`], begun by another program, which becomes it.
+    pub(crate) async fn start_by(launcher: Command, yaml: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        write(folder.path(), yaml);
+        let refrain = Self::launch(folder, by(launcher)).await;
+        refrain.ready().await;
+        refrain
+    }
+
+    async fn launch(folder: TempDir, program: Command) -> Self {
+        let (child, log, reader) = spawn(folder.path(), program);
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
         let addresses = Addresses { clients: nowhere, admin: nowhere };
         let mut refrain = Self { folder, child, log, reader: Some(reader), addresses, exit: Mutex::new(None) };
@@ -77,7 +90,7 @@ impl Refrain {
     pub(crate) async fn restart(&mut self) {
         self.kill9();
         self.join_reader();
-        let (child, log, reader) = spawn(self.folder.path());
+        let (child, log, reader) = spawn(self.folder.path(), program());
         (self.child, self.log, self.reader) = (child, log, Some(reader));
         *self.exit.get_mut().unwrap_or_else(PoisonError::into_inner) = None;
         self.find_addresses().await;
@@ -252,7 +265,16 @@ pub(crate) fn command(args: &[&str], admin: Option<SocketAddr>) -> std::process:
 
 /// The program with an environment that says nothing of it.
 pub(crate) fn program() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_refrain"));
+    unsaid(Command::new(env!("CARGO_BIN_EXE_refrain")))
+}
+
+/// The same, as another program's last arguments.
+fn by(mut launcher: Command) -> Command {
+    launcher.arg(env!("CARGO_BIN_EXE_refrain"));
+    unsaid(launcher)
+}
+
+fn unsaid(mut command: Command) -> Command {
     for variable in ["CONFIG", "LISTEN", "UPSTREAM", "STORE", "ADMIN", "PRESET", "WORKERS", "LOG"] {
         command.env_remove(format!("REFRAIN_{variable}"));
     }
@@ -267,9 +289,9 @@ fn write(folder: &Path, yaml: &str) {
 
 type Started = (Child, Arc<watch::Sender<Vec<String>>>, std::thread::JoinHandle<()>);
 
-fn spawn(folder: &Path) -> Started {
+fn spawn(folder: &Path, mut program: Command) -> Started {
     let file = folder.join("refrain.yaml");
-    let mut child = program()
+    let mut child = program
         .arg("run")
         .arg("--config")
         .arg(file)

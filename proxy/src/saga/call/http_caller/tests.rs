@@ -16,7 +16,13 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::*;
 use crate::{
     config::{BreakerConfig, Config, Secret},
-    idempotency::{backlog::Backlog, barrier::Barrier, context::Unknowns, lease::Leases, seal::Sealer},
+    idempotency::{
+        backlog::Backlog,
+        barrier::{Barrier, StepRoute},
+        context::Unknowns,
+        lease::Leases,
+        seal::Sealer,
+    },
     ids::SagaId,
     metrics::Metrics,
     peers::{Peers, Trust},
@@ -175,12 +181,18 @@ fn world_with(change: impl Fn(&mut UpstreamConfig)) -> World {
     let directory = Directory::new(&upstreams, &router, Peers::new(&config.saga_peers), &metrics, None);
     let wakes = Wakes::default();
     let (backlog, _owed) = Backlog::new(16);
+    let barrier = Barrier::default();
+    barrier.expect(config.upstreams.iter().map(|upstream| StepRoute {
+        upstream: upstream.name.as_str(),
+        max_execution: upstream.max_execution,
+        policy: None,
+    }));
     let context = Arc::new(Context {
         store: MemoryStore::new(wakes.clone()),
         wakes,
         leases: Leases::new(backlog.clone(), metrics.clone()),
         backlog,
-        barrier: Barrier::default(),
+        barrier,
         sealer: Arc::new(Sealer::new(&[]).unwrap()),
         budget: Budget::new(64 << 20),
         metrics: metrics.clone(),
