@@ -56,16 +56,6 @@ pub struct Table {
     pub access_log: bool,
 }
 
-/// Whose request it is. Only a client's starts a saga.
-#[derive(Debug, PartialEq, Eq)]
-enum Admitted {
-    Client,
-    /// A trusted peer's call of a step.
-    Step(StepCall),
-    /// A trusted peer's call that only reads.
-    Reading,
-}
-
 impl Table {
     /// The route that the trigger of a saga would take: its policy says whose sagas are whose.
     fn route_of_trigger(&self, saga: &str, host: Option<&str>) -> Option<&Arc<Route>> {
@@ -125,33 +115,33 @@ impl<S: Store + Journal> Gateway<S> {
         peer: Peer,
     ) -> Response<Body> {
         let access = route.map_or(Access::Public, |route| route.config.access);
-        let admitted = match self.admit(table, access, &mut request, peer) {
-            Ok(admitted) => admitted,
+        let call_of = match self.admit(table, access, &mut request, peer) {
+            Ok(call_of) => call_of,
             Err(problem) => return answer(problem),
         };
-        if admitted == Admitted::Client
+        if call_of == CallOf::Client
             && let Some(response) = self.saga(table, route, &mut request).await
         {
             return response;
         }
         match route {
-            Some(route) => self.forward(table, route, request, admitted, peer).await,
+            Some(route) => self.forward(table, route, request, call_of, peer).await,
             None => answer(Problem::new(ProblemName::NotFound, "no route matches, and there is no local upstream")),
         }
     }
 
-    /// Whether the request may take its route, and whose it is.
-    fn admit(&self, table: &Table, access: Access, request: &mut Request<Body>, peer: Peer) -> Result<Admitted, Problem> {
+    /// Whether the request may take its route, and whose call it is.
+    fn admit(&self, table: &Table, access: Access, request: &mut Request<Body>, peer: Peer) -> Result<CallOf, Problem> {
         if access == Access::Deny {
             return Err(Problem::new(ProblemName::Denied, "this path is not to be used"));
         }
         match table.peers.trust(request, peer.address.ip()) {
-            Trust::Step(step) => Ok(Admitted::Step(step)),
-            Trust::Reading => Ok(Admitted::Reading),
+            Trust::Step(step) => Ok(CallOf::Step(Box::new(step))),
+            Trust::Reading => Ok(CallOf::Reading),
             Trust::Plain if access == Access::Saga => {
                 Err(Problem::new(ProblemName::Denied, "this path is for the saga calls of trusted peers"))
             }
-            Trust::Plain => Ok(Admitted::Client),
+            Trust::Plain => Ok(CallOf::Client),
             Trust::Untrusted => {
                 Err(Problem::new(ProblemName::UntrustedPeer, "this peer is not among those whose saga calls are taken"))
             }
@@ -178,7 +168,7 @@ impl<S: Store + Journal> Gateway<S> {
         table: &Table,
         route: &Arc<Route>,
         mut request: Request<Body>,
-        admitted: Admitted,
+        call_of: CallOf,
         peer: Peer,
     ) -> Response<Body> {
         self.on_the_way_there(table, &mut request, peer);
@@ -186,10 +176,10 @@ impl<S: Store + Journal> Gateway<S> {
         let policy = route.config.policy.clone();
         // A trusted saga call is protected, whatever the route says of it; one without effect needs no protection.
         let of_steps = || Arc::new(Policy::of_steps(route.upstream.config().max_execution));
-        let (policy, step) = match admitted {
-            Admitted::Client => (policy, None),
-            Admitted::Step(step) => (Some(policy.unwrap_or_else(of_steps)), Some(step)),
-            Admitted::Reading => (None, None),
+        let (policy, step) = match call_of {
+            CallOf::Client => (policy, None),
+            CallOf::Step(step) => (Some(policy.unwrap_or_else(of_steps)), Some(*step)),
+            CallOf::Reading => (None, None),
         };
         let mut response = match policy {
             None => pass(SendCall, call, &self.shared).await,
@@ -263,6 +253,17 @@ impl<S: Store + Journal> Handler for Gateway<S> {
         };
         finish(response, seen, version)
     }
+}
+
+/// Whose call a request is.
+#[derive(Debug, PartialEq, Eq)]
+enum CallOf {
+    /// A client's.
+    Client,
+    /// A step's, of a trusted peer.
+    Step(Box<StepCall>),
+    /// Of a trusted peer's saga, without effect.
+    Reading,
 }
 
 /// Whether two readers would find the same host (RFC 9112, section 3.2): HTTP/1.1 needs one line, no version has two.

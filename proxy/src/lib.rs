@@ -1,4 +1,4 @@
-//! Refrain: a sidecar proxy that makes requests with an `Idempotency-Key` happen once.
+//! Refrain: a sidecar proxy that makes requests with an `Idempotency-Key` happen once, and runs sagas.
 //!
 //! ```text
 //!            ┌──────────────────────── one thread per core ────────────────────────┐
@@ -17,6 +17,7 @@
 //! - A lapsed or given-up claim is *unknown*, never free: only the policy (`hold`, `resend`, `probe`) or an operator moves it on.
 //! - The store judges owner, fence and lease, by its own clock; a proxy never judges its own lease but to send *less*.
 //! - While the store is there, an answer leaves only after it is recorded.
+//! - No call of a saga leaves before its intent is durable, and a driver that lost its lease performs nothing more ([`saga::machine`]).
 //! - A client that hangs up cancels its own waiting and nothing else.
 //! - What is not protected is streamed both ways; no body is held, and nothing about the message changes but what HTTP asks for.
 //! - Every loop, queue, buffer and wait has a bound. No key, body or credential is in a log, a label or a page.
@@ -25,7 +26,7 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | [`cli`] | `run`, `check`, `schema`, `records`: arguments in, exit code out |
+//! | [`cli`] | `run`, `check`, `schema`, `records`, `sagas`: arguments in, exit code out |
 //! | [`app`] | the wiring: control thread, one thread per core, drain, reload |
 //! | [`mod@config`] | YAML, flags and environment to a validated [`config::Config`], every mistake at once |
 //! | [`reload`] | when to read the configuration again |
@@ -35,14 +36,15 @@
 //! | [`peers`] | whose saga calls are believed |
 //! | [`pass`] | pass-through and upgrades |
 //! | [`idempotency`] | keyed requests happen once: key, fingerprint, claim, send, judge, record, replay |
+//! | [`saga`] | steps across upstreams: machine, driver, recovery, the service that callers see |
 //! | [`upstream`] | connection pools per core, and what became of a send |
 //! | [`store`] | the protocol of records, its rules, and the backends |
-//! | [`admin`] | health, metrics, records, on a listener of its own |
+//! | [`admin`] | health, metrics, records, sagas, on a listener of its own |
 //! | [`problem`] | every error that a caller can get (RFC 9457), in one table |
 //! | [`body`] [`headers`] [`ids`] [`time`] [`metrics`] [`telemetry`] | what all of them use |
 //!
-//! Data flows one way: `cli → app → server → gateway → {idempotency, pass} → upstream`, with `store` beside `idempotency`. The pure
-//! parts of `idempotency` and [`store::transition`] know no socket, no clock and no runtime: time is an argument.
+//! Data flows one way: `cli → app → server → gateway → {saga, idempotency, pass} → upstream`, with `store` beside `saga` and
+//! `idempotency`. The pure parts of `saga`, `idempotency` and `store` know no socket, no clock and no runtime: time is an argument.
 
 pub mod admin;
 pub mod app;

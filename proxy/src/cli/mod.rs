@@ -1,8 +1,10 @@
-//! The command line: `run`, `check`, `schema`, `records`.
+//! The command line: `run`, `check`, `schema`, `records`, `sagas`.
 
+mod ask;
 mod check;
 mod records;
 mod run;
+mod sagas;
 
 use std::{
     ffi::OsString,
@@ -33,6 +35,7 @@ const EXAMPLES: &str = "Examples:
   refrain check --config refrain.yaml               say everything that is wrong with a file; opens no port
   refrain schema config > refrain.schema.json       for editors that complete YAML
   refrain records list                              requests whose outcome nobody knows
+  refrain sagas list --state quarantined            sagas that wait for an operator
 
 Logs go to standard error; REFRAIN_LOG=debug shows more.";
 
@@ -59,6 +62,8 @@ enum Command {
     },
     /// See and decide about requests whose outcome nobody knows
     Records(records::RecordsArgs),
+    /// See sagas, and decide about those that wait for an operator
+    Sagas(sagas::SagasArgs),
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -129,6 +134,7 @@ where
         Command::Check { config, format } => check::check(config.config.as_deref(), &config.overrides(given), format),
         Command::Schema { of: SchemaOf::Config } => print(&format!("{:#}\n", crate::config::schema())),
         Command::Records(args) => records::run(args),
+        Command::Sagas(args) => sagas::run(args),
     }
 }
 

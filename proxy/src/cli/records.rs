@@ -2,20 +2,14 @@
 
 use std::process::ExitCode;
 
-use bytes::Bytes;
 use clap::{Args, Subcommand};
-use http::{Method, Request, StatusCode, header};
-use http_body_util::{BodyExt as _, Full, Limited};
-use hyper_util::rt::TokioIo;
+use http::Method;
 use serde_json::json;
-use tokio::net::TcpStream;
 
-use super::print;
-
-/// The largest answer that is read.
-const MAX_ANSWER: usize = 16 * 1024 * 1024;
-/// How long the admin side gets to answer.
-const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
+use super::{
+    ask::{ask, failed, safe},
+    print,
+};
 
 #[derive(Debug, Args)]
 pub(super) struct RecordsArgs {
@@ -87,53 +81,8 @@ pub(super) fn run(args: RecordsArgs) -> ExitCode {
             (Method::DELETE, format!("/records/{}?{query}", safe(&record)), None)
         }
     };
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => return failed(&format!("no runtime: {error}")),
-    };
-    let asked = runtime.block_on(async {
-        tokio::time::timeout(TIMEOUT, ask(&args.admin, method, &path, body))
-            .await
-            .unwrap_or_else(|_| Err(format!("the admin side at {} did not answer within {TIMEOUT:?}", args.admin)))
-    });
-    match asked {
-        Ok((status, text)) if status.is_success() => print(&text),
-        Ok((status, text)) => failed(&format!("{status}: {}", text.trim())),
-        Err(error) => failed(&error),
+    match ask(&args.admin, method, &path, body) {
+        Ok(text) => print(&text),
+        Err(why) => failed(&why),
     }
-}
-
-/// A record's name in a path: what is not hexadecimal cannot be one, and is refused by the admin side.
-fn safe(record: &str) -> String {
-    record.chars().filter(char::is_ascii_alphanumeric).collect()
-}
-
-fn failed(why: &str) -> ExitCode {
-    eprintln!("error: {why}");
-    ExitCode::FAILURE
-}
-
-async fn ask(admin: &str, method: Method, path: &str, body: Option<serde_json::Value>) -> Result<(StatusCode, String), String> {
-    let tcp = TcpStream::connect(admin).await.map_err(|error| format!("no admin side at {admin}: {error}"))?;
-    let handshake = hyper::client::conn::http1::handshake(TokioIo::new(tcp)).await;
-    let (mut sender, connection) = handshake.map_err(|error| error.to_string())?;
-    let connection = tokio::spawn(connection);
-    let body = body.map_or_else(Bytes::new, |body| Bytes::from(body.to_string()));
-    let request = Request::builder()
-        .method(method)
-        .uri(path)
-        .header(header::HOST, admin)
-        .header(header::CONTENT_TYPE, "application/json")
-        .body(Full::new(body))
-        .map_err(|error| error.to_string())?;
-    let response = sender.send_request(request).await.map_err(|error| error.to_string())?;
-    let status = response.status();
-    let bytes = Limited::new(response.into_body(), MAX_ANSWER).collect().await.map_err(|error| error.to_string())?;
-    drop(sender);
-    connection.abort();
-    let mut text = String::from_utf8_lossy(&bytes.to_bytes()).into_owned();
-    if !text.is_empty() && !text.ends_with('\n') {
-        text.push('\n');
-    }
-    Ok((status, text))
 }

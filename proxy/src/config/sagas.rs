@@ -153,6 +153,14 @@ impl Together {
             let help = "give the configuration a key: `store: {encryption: {keys: [{id: 2026-01, key: {env: STORE_KEY}}]}}`";
             findings.add(Diagnostic::error("not-sealed", place(&["sensitive"]), message).with_help(help));
         }
+        for input in &saga.input {
+            if input.from.expressions().iter().any(|expression| expression.touches(&["claims"])) {
+                let message = "`claims` are those of a verified token, and tokens are not verified yet: there would be none";
+                let help = "take the value from `request`; a header that the service in front has checked, for instance";
+                let at = place(&["input", input.name.as_str(), "from"]);
+                findings.add(Diagnostic::error("not-supported", at, message).with_help(help));
+            }
+        }
         let name = (saga.name.as_str().to_owned(), place(&["saga"]));
         if let Some(other) = self.seen.iter().find(|other| other.name.0 == name.0) {
             let diagnostic = Diagnostic::error("duplicate-saga", name.1.clone(), "another saga has this name")

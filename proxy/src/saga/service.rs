@@ -197,7 +197,9 @@ impl<S: Store + Journal, C: Caller> Engine<S, C> {
     ) -> Response<Body> {
         // Bounded by `until`.
         loop {
-            if Instant::now() >= asking.until || self.shared.drain.is_cancelled() {
+            // A driver here ends what is under way before it hands the saga on: its answer may still come.
+            let is_drained = here.is_none() && self.shared.drain.is_cancelled();
+            if is_drained || Instant::now() >= asking.until {
                 return self.pending(&asking);
             }
             let look = LONGEST_LOOK.mul_f64(0.75 + rand::random::<f64>() / 4.0);
@@ -210,7 +212,7 @@ impl<S: Store + Journal, C: Caller> Engine<S, C> {
                 },
                 () = listener.woken(), if here.is_none() => {}
                 () = tokio::time::sleep_until(look) => {}
-                () = self.shared.drain.cancelled() => {}
+                () = self.shared.drain.cancelled(), if here.is_none() => {}
             }
             if here.is_some() {
                 continue;

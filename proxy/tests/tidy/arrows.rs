@@ -7,9 +7,25 @@ use crate::{
 
 /// What each module of the library may name of it, beside itself. The longest entry that fits counts. From the top to the ground.
 const MAY_USE: [(&str, &[&str]); 32] = [
-    ("cli", &["app", "config", "metrics", "reload", "telemetry"]),
-    ("app", &["admin", "body", "config", "gateway", "idempotency", "metrics", "peers", "router", "server", "store", "upstream"]),
-    ("admin", &["gateway", "idempotency", "ids", "metrics", "server", "store", "time"]),
+    ("cli", &["app", "config", "metrics", "reload", "telemetry", "time"]),
+    (
+        "app",
+        &[
+            "admin",
+            "body",
+            "config",
+            "gateway",
+            "idempotency",
+            "metrics",
+            "peers",
+            "router",
+            "saga",
+            "server",
+            "store",
+            "upstream",
+        ],
+    ),
+    ("admin", &["gateway", "idempotency", "ids", "metrics", "saga", "server", "store", "time"]),
     (
         "gateway",
         &[
@@ -22,6 +38,7 @@ const MAY_USE: [(&str, &[&str]); 32] = [
             "peers",
             "problem",
             "router",
+            "saga",
             "server",
             "store",
             "upstream",
@@ -86,9 +103,9 @@ const NEVER: [(&str, &[&str]); 4] = [
 const HOMES: [(&str, &[&str]); 16] = [
     ("redis", &["store::redis"]),
     ("redb", &["store::embedded"]),
-    // `pass` and `gateway`: upgrades and the type of incoming bodies. `cli::records`: a client of the admin side.
-    ("hyper", &["server", "upstream", "body", "pass", "gateway", "cli::records"]),
-    ("hyper_util", &["server", "upstream", "cli::records"]),
+    // `pass` and `gateway`: upgrades and the type of incoming bodies. `cli::ask`: a client of the admin side.
+    ("hyper", &["server", "upstream", "body", "pass", "gateway", "cli::ask"]),
+    ("hyper_util", &["server", "upstream", "cli::ask"]),
     ("h2", &["upstream"]),
     ("axum", &["admin"]),
     ("clap", &["cli"]),

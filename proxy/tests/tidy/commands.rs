@@ -31,7 +31,7 @@ fn unknown(command: &str) -> Vec<String> {
     let words: Vec<&str> = command.split_whitespace().collect();
     let is_name = |word: &&&str| word.bytes().all(|c| c.is_ascii_lowercase());
     // `schema config`: a value, which its help names among the possible ones.
-    let most = if words.first() == Some(&"records") { 2 } else { 1 };
+    let most = if matches!(words.first(), Some(&"records" | &"sagas")) { 2 } else { 1 };
     let subcommands: Vec<&str> = words.iter().take_while(is_name).take(most).copied().collect();
     let help = help(&subcommands);
     let flags = words.iter().filter(|word| word.starts_with("--") && !["--version", "--help"].contains(word));

@@ -1,6 +1,7 @@
 //! Every YAML file and every YAML block of the documentation is sound; what is a whole configuration passes `refrain check`.
 //!
-//! A block is a whole configuration if its info string is `yaml refrain`.
+//! A block is a whole configuration if its info string is `yaml refrain`. The `yaml saga` blocks of the same document are the saga files
+//! that it may name: `sagas/*.yaml`.
 
 use std::{fs, path::Path, process::Command};
 
@@ -96,8 +97,17 @@ fn every_yaml_block_of_the_documentation_is_sound_and_whole_configurations_pass_
     let blocks: Vec<_> = all_blocks().into_iter().filter(|block| block.info.starts_with("yaml")).collect();
     let (whole, parts): (Vec<_>, Vec<_>) = blocks.iter().partition(|block| block.info == "yaml refrain");
     assert!(whole.len() >= 8, "{} blocks are whole configurations: are they marked?", whole.len());
+    let sagas = folder.path().join("sagas");
+    let with_its_sagas = |block: &Block| {
+        drop(fs::remove_dir_all(&sagas));
+        fs::create_dir(&sagas).unwrap();
+        let document = block.at.split(':').next();
+        let its = parts.iter().filter(|part| part.info == "yaml saga" && part.at.split(':').next() == document);
+        its.enumerate().for_each(|(n, saga)| fs::write(sagas.join(format!("{n}.yaml")), &saga.text).unwrap());
+        refused(&block.text, folder.path())
+    };
     let unsound = parts.iter().filter_map(|block| unsound(&block.at, &block.text));
-    let refused = whole.iter().filter_map(|block| Some(format!("{}:\n{}", block.at, refused(&block.text, folder.path())?)));
+    let refused = whole.iter().filter_map(|block| Some(format!("{}:\n{}", block.at, with_its_sagas(block)?)));
     assert_none("samples", &unsound.chain(refused).collect::<Vec<_>>());
 }
 

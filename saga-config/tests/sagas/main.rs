@@ -11,7 +11,7 @@ use std::{
 use saga_config::{
     diagnostic::{Colour, Diagnostic, Source, render},
     names::UpstreamName,
-    saga::{self, Action, Loaded, Saga, Step, UpstreamFact, UpstreamFacts},
+    saga::{self, Action, Call, Loaded, Retry, Saga, Step, UpstreamFact, UpstreamFacts},
 };
 
 /// Services as a small shop has them.
@@ -108,18 +108,15 @@ fn pretty(json: &str) -> String {
 fn order(saga: &Saga) -> String {
     let line = |step: &Step| {
         let after: Vec<&str> = step.after.iter().map(|index| saga[*index].id.as_str()).collect();
-        let frozen = match &step.action {
-            Action::Call(call) => call.compensate.as_ref().map(|undo| format!("{:?}", undo.frozen)),
-            Action::Set(_) => None,
+        let called = match &step.action {
+            Action::Call(call) => {
+                let undo = call.compensate.as_ref().map(|undo| format!(", undo {:?} {}", undo.frozen, budget(&undo.call)));
+                format!("{}{}", budget(&call.call), undo.unwrap_or_default())
+            }
+            Action::Set(_) => "computes".to_owned(),
         };
         let group = step.group.map_or(String::new(), |group| format!(" in {}", saga.groups[group.0].id));
-        format!(
-            "{} after [{}]{group}: {:?}, undo {}",
-            step.id,
-            after.join(", "),
-            step.position,
-            frozen.as_deref().unwrap_or("none")
-        )
+        format!("{} after [{}]{group}: {:?}, {called}", step.id, after.join(", "), step.position)
     };
     saga.steps.iter().map(line).collect::<Vec<_>>().join("\n")
 }
@@ -192,6 +189,12 @@ fn without_upstreams_nothing_is_said_of_services() {
     let text = "saga: s\nversion: 1\ntrigger: {route: POST /}\nsteps: [{id: a, call: nobody POST /a, auth: service, compensate: none}]\n";
     assert!(Saga::load(&Source::new("s.yaml", text), None).is_ok());
     assert!(load("s.yaml", text).is_err());
+}
+
+/// How often a call is tried.
+fn budget(call: &Call) -> String {
+    let Retry { max, within, initial, max_delay } = call.retry;
+    format!("{:?} each, {max:?} times, for {within:?}, {initial:?} to {max_delay:?}", call.timeout)
 }
 
 /// A page of the documentation.

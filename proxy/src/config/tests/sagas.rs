@@ -201,3 +201,12 @@ fn a_path_of_a_saga_is_relative_to_the_configuration() {
     let expected = PathBuf::from("/etc/refrain/gone.yaml");
     assert!(found.len() == 1 && found[0].contains(&expected.display().to_string()), "{found:?}");
 }
+
+#[test]
+fn what_a_token_says_cannot_be_asked_for_while_tokens_are_not_verified() {
+    let claiming = saga("one", "POST /one/").replace("steps:", "input: {user: {from: \"${claims.user_id}\"}}\nsteps:");
+    let files = Files::new(&with("{files: [sagas/*.yaml]}"), &[("sagas/a.yaml", &claiming)]);
+    let told = files.told();
+    assert!(told.contains("error[not-supported]: `claims` are those of a verified token"), "{told}");
+    assert!(told.contains("sagas/a.yaml:4:"), "{told}");
+}

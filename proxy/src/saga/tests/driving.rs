@@ -115,7 +115,7 @@ async fn a_call_that_panics_is_in_doubt_and_the_saga_goes_on() {
 #[tokio::test]
 async fn an_input_that_the_store_does_not_take_begins_nothing() {
     let (process, saga) = alone(Script::default(), ORDER);
-    let input: Map<String, Value> = [("n".to_owned(), json!("x".repeat(5 * 1024 * 1024)))].into_iter().collect();
+    let input: Map<String, Value> = [("n".to_owned(), json!("x".repeat(4 * 1024 * 1024)))].into_iter().collect();
     let (id, mark) = (SagaId::random(), Fingerprint::from_bytes([1; 32]));
     let new = NewSaga { id, saga, input, fingerprint: mark, starter: mark, traceparent: None };
     assert!(matches!(process.engine.begin(new).await, Err(NotBegun::TooLarge(_))));

@@ -102,7 +102,7 @@ local function turn(next_hold, ms, has_answer, answer)
     call('HDEL', head, 'l', 'd')
     call('ZREM', due, id)
   else
-    hold, at = 'E', now + ms
+    hold, at = 'E', now + math.max(tonumber(ms), 1)
     call('HSET', head, 'm', 'E', 'l', int(at))
     call('HDEL', head, 'd')
     call('ZREM', due, id)
