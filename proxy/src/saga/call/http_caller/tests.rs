@@ -28,7 +28,7 @@ use crate::{
     peers::{Peers, Trust},
     router::{Route, Router},
     saga::entry::{Direction, FrozenRequest, Which},
-    store::{memory::MemoryStore, undo::CLOCKS_DIFFER_BY, wakes::Wakes},
+    store::{memory::MemoryStore, wakes::Wakes},
     upstream::Upstream,
 };
 
@@ -292,18 +292,6 @@ async fn a_lost_answer_of_the_own_service_is_resolved_by_its_routes_probe() {
     let heads: Vec<_> = world.service.arrived().into_iter().map(|arrived| arrived.head).collect();
     assert_eq!((reply.status, &reply.response["body"]), (200, &serde_json::json!("found")), "the probe's own answer");
     assert_eq!(heads, ["POST /probed/", "GET /lookup?key=k"]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_undo_that_comes_before_its_step_at_the_own_service_cancels_it() {
-    let world = world();
-    // The store is new, and believes only what is later than its beginning by more than clocks may differ.
-    let first_sent = wall_now().plus(CLOCKS_DIFFER_BY);
-    let undo = UndoFacts { of: "k".to_owned(), knows: UndoKnows::Unknown, first_sent };
-    let undo = SendEffect { undo: Some(undo), ..to(None, "/orders/7/", "undo-k") };
-    assert_eq!(world.send(undo).await, Answer::NothingToUndo);
-    assert_eq!(world.send(to(None, "/orders/", "k")).await, Answer::Sealed);
-    assert!(world.service.arrived().is_empty());
 }
 
 #[tokio::test(start_paused = true)]
