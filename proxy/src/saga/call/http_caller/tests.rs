@@ -295,16 +295,6 @@ async fn a_lost_answer_of_the_own_service_is_resolved_by_its_routes_probe() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_undo_that_comes_before_its_step_at_the_own_service_cancels_it() {
-    let world = world();
-    let undo = UndoFacts { of: "k".to_owned(), knows: UndoKnows::Unknown, first_sent: wall_now() };
-    let undo = SendEffect { undo: Some(undo), ..to(None, "/orders/7/", "undo-k") };
-    assert_eq!(world.send(undo).await, Answer::NothingToUndo);
-    assert_eq!(world.send(to(None, "/orders/", "k")).await, Answer::Sealed);
-    assert!(world.service.arrived().is_empty());
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_call_without_effect_is_made_each_time_and_carries_no_key() {
     let world = world();
     for _ in 0..2 {
