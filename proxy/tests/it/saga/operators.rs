@@ -108,7 +108,12 @@ async fn a_step_in_doubt_is_tried_again_with_the_same_key_or_with_another() {
         say(cars.first(), &words);
         ended(&cars, &order, 201).await;
         assert!(cars.shop().books(order.user).are_kept(order.amount, announced), "{words:?}");
-        let keys: Vec<_> = cars.shop().asked_at(Endpoint::Announce).into_iter().map(|asked| asked.header("idempotency-key").to_owned()).collect();
+        let keys: Vec<_> = cars
+            .shop()
+            .asked_at(Endpoint::Announce)
+            .into_iter()
+            .map(|asked| asked.header("idempotency-key").to_owned())
+            .collect();
         assert_eq!((keys.len(), keys[0] == keys[1]), (2, announced == 1), "{words:?}: {keys:?}");
     }
 }
