@@ -5,6 +5,7 @@ mod counts;
 mod doubt;
 mod fsyncs;
 mod kills;
+mod operators;
 mod order;
 mod outages;
 mod soak;

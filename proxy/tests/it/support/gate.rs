@@ -49,11 +49,6 @@ impl Gate {
         within(&what, arrived.wait_for(|number| *number >= count)).await.unwrap();
     }
 
-    /// How many have reached it.
-    pub(crate) fn arrived(&self) -> usize {
-        *self.arrived.borrow()
-    }
-
     /// Waits until one that was held has gone away.
     pub(crate) async fn one_is_gone(&self) {
         let mut gone = self.gone.subscribe();

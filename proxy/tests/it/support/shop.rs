@@ -64,7 +64,6 @@ pub(crate) enum Fault {
 #[derive(Clone, Debug)]
 pub(crate) struct Asked {
     pub(crate) endpoint: Endpoint,
-    pub(crate) method: Method,
     pub(crate) target: String,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Value,
@@ -183,11 +182,6 @@ impl Shop {
         moved.sum()
     }
 
-    /// Nothing goes wrong at an endpoint any more.
-    pub(crate) fn heal(&self, endpoint: Endpoint) {
-        lock(&self.state.faults).remove(&endpoint);
-    }
-
     /// Holds the `n`th request to come from now on, counted from 1, at any service. Replaces an earlier hold.
     pub(crate) fn hold_nth(&self, n: usize, moment: Moment) -> Gate {
         self.hold(Which::Nth(n), moment)
@@ -237,7 +231,7 @@ fn at_orders(method: &Method, path: &str, body: &Value) -> Option<Endpoint> {
     match (method.as_str(), path.strip_prefix("/internal/orders/")?, body["status"].as_str()) {
         ("POST", "", _) => Some(Endpoint::CreateOrder),
         ("GET", "", _) => Some(Endpoint::FindOrder),
-        ("GET", _, _) => Some(Endpoint::ShowOrder),
+        ("GET", "at", _) => Some(Endpoint::ShowOrder),
         ("PATCH", _, Some("complete")) => Some(Endpoint::Complete),
         ("PATCH", _, Some("processing")) => Some(Endpoint::Reopen),
         ("PATCH", _, Some("cancelled")) => Some(Endpoint::Cancel),
@@ -267,7 +261,7 @@ async fn handle(request: Request<Incoming>, state: Arc<State>, route: Route, cut
         return Ok(json_response(404, &json!({"detail": "there is nothing here"})));
     };
     let target = parts.uri.to_string();
-    let asked = Asked { endpoint, method: parts.method, target, headers: parts.headers, body };
+    let asked = Asked { endpoint, target, headers: parts.headers, body };
     lock(&state.asked).push(asked.clone());
     let held = take_hold(&state, endpoint);
     let fault = lock(&state.faults).get_mut(&endpoint).and_then(VecDeque::pop_front);
@@ -355,8 +349,7 @@ fn take_hold(state: &State, endpoint: Endpoint) -> Option<(Moment, Gate)> {
 fn act(state: &State, asked: &Asked) -> (u16, Value) {
     let mut ledger = lock(&state.ledger);
     let Asked { endpoint, body, target, .. } = asked;
-    let path = target.split('?').next().unwrap_or_default();
-    let last = path.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+    let last = last_segment(target.split('?').next().unwrap_or_default());
     let text = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
     match endpoint {
         Endpoint::CreateOrder => {
@@ -367,10 +360,13 @@ fn act(state: &State, asked: &Asked) -> (u16, Value) {
             ledger.effects.push(Effect::Ordered { id, user, amount, reference });
             (201, order(&ledger.effects, id))
         }
-        Endpoint::ShowOrder => match order(&ledger.effects, last.parse().unwrap_or_default()) {
-            Value::Null => (404, json!({"detail": "no such order"})),
-            order => (200, order),
-        },
+        Endpoint::ShowOrder => {
+            let path = asked_for(target, "path");
+            match order(&ledger.effects, last_segment(&path).parse().unwrap_or_default()) {
+                Value::Null => (404, json!({"detail": "no such order"})),
+                order => (200, order),
+            }
+        }
         Endpoint::Complete | Endpoint::Reopen | Endpoint::Cancel => {
             let id = last.parse().unwrap_or_default();
             if order(&ledger.effects, id).is_null() {
@@ -380,7 +376,7 @@ fn act(state: &State, asked: &Asked) -> (u16, Value) {
             (200, order(&ledger.effects, id))
         }
         Endpoint::FindOrder => {
-            let asked = reference(target);
+            let asked = asked_for(target, "reference");
             let orders = ledger.effects.iter().filter_map(|effect| match effect {
                 Effect::Ordered { id, reference, .. } if *reference == asked => Some(order(&ledger.effects, *id)),
                 _ => None,
@@ -402,7 +398,7 @@ fn act(state: &State, asked: &Asked) -> (u16, Value) {
             (201, answer)
         }
         Endpoint::FindTransaction => {
-            let asked = reference(target);
+            let asked = asked_for(target, "reference");
             let moved = ledger.effects.iter().filter(|effect| effect.reference() == Some(&asked)).map(Effect::as_transaction);
             (200, moved.filter(|found| !found.is_null()).collect())
         }
@@ -432,10 +428,15 @@ fn order(effects: &[Effect], id: u64) -> Value {
     found
 }
 
-fn reference(target: &str) -> String {
+/// A parameter of a query; empty if it is not there.
+fn asked_for(target: &str, parameter: &str) -> String {
     let query = target.split_once('?').map_or("", |(_, query)| query);
-    let found = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "reference");
+    let found = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == parameter);
     found.map(|(_, value)| value.into_owned()).unwrap_or_default()
+}
+
+fn last_segment(path: &str) -> &str {
+    path.trim_end_matches('/').rsplit('/').next().unwrap_or_default()
 }
 
 fn json_response(status: u16, body: &Value) -> Response<super::server::Body> {

@@ -90,7 +90,7 @@ impl Surroundings {
         let (orders, notifications) = (self.shop.orders().url(), self.shop.notifications().url());
         let probe = probe("/internal/orders/");
         let status_probe = format!(
-            "{{call: \"GET ${{request.path}}\", after: {max}, done: \"${{response.body.status == request.body.status}}\", response: {{status: \
+            "{{call: \"GET /internal/orders/at?path=${{request.path}}\", after: {max}, done: \"${{response.body.status == request.body.status}}\", response: {{status: \
              200, body: \"${{response.body}}\"}}}}"
         );
         format!(
