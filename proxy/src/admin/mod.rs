@@ -131,8 +131,7 @@ async fn metrics(Shown(state): Shown<State>) -> Response {
     context.metrics.sagas.driven.set(count(state.driven.len()));
     // Absent rather than wrong, where the store does not answer in time. Without sagas, it is not asked.
     let has_sagas = !state.table.load().sagas.definitions.is_empty();
-    if has_sagas
-        && let Ok(Ok(counts)) = tokio::time::timeout(COUNTED_WITHIN, state.operations.count()).await {
+    if has_sagas && let Ok(Ok(counts)) = tokio::time::timeout(COUNTED_WITHIN, state.operations.count()).await {
         context.metrics.sagas.show_stored(counts);
     }
     for upstream in state.directory.load().upstreams() {

@@ -18,6 +18,8 @@ pub(crate) struct Names {
 
 static USE: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"(?m)^\s*(?:pub(?:\([^)]*\))?\s+)?use ([^;]+);").unwrap());
 static INLINE: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"(^|[^\w:])([a-z_][a-z0-9_]*)((?:::\w+)+)").unwrap());
+/// How far a name is seen: no arrow.
+static SCOPE: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"pub\(in [^)]*\)").unwrap());
 static TESTS: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"#\[cfg\(test\)\][^;{]*mod \w+ \{").unwrap());
 static COMMENT: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"//[^\n]*").unwrap());
 static TEXT: LazyLock<Regex> = LazyLock::new(|| Regex::new(r#""(?:[^"\\]|\\.)*""#).unwrap());
@@ -37,6 +39,7 @@ pub(crate) fn names(file: &File, source: &str) -> Names {
         module.pop();
     }
     let code = code(&file.text);
+    let code = SCOPE.replace_all(&code, "pub(super)");
     let mut paths = Vec::new();
     for used in USE.captures_iter(&code) {
         expand("", &used[1].split_whitespace().collect::<Vec<_>>().join(" "), &mut paths);
@@ -116,7 +119,7 @@ pub(crate) fn is_below(path: &str, prefix: &str) -> bool {
 #[test]
 fn a_use_tree_is_read_to_its_leaves() {
     let text = "//! redis::nothing\nuse super::{name::Key, store::{self, redis::{Redis as R}}};\nuse http::Uri;\npub(crate) use crate::time;
-        fn f() { tokio::spawn(\"hyper::x\"); crate::ids::random(); Key::new(); self::g() }
+        pub(in super::super) struct S;\n fn f() { tokio::spawn(\"hyper::x\"); crate::ids::random(); Key::new(); self::g() }
         #[cfg(test)]\nmod tests { use redb::X; }";
     let names = names(&File { path: "src/a/b.rs".into(), text: text.into() }, "src/");
     assert_eq!(names.module, "a::b");

@@ -6,7 +6,7 @@ use refrain::{idempotency::marker::Dialect, problem::ProblemName};
 use regex::Regex;
 use serde_json::Value;
 
-use crate::tree::{assert_none, file};
+use crate::tree::{assert_none, file, files};
 
 #[test]
 fn every_problem_has_a_section_that_says_its_status_and_every_section_a_problem() {
@@ -42,9 +42,13 @@ fn every_metric_is_in_its_page_and_every_metric_of_the_page_exists() {
     static REGISTERED: LazyLock<Regex> =
         LazyLock::new(|| Regex::new(r#"\.register(?:_with_unit)?\(\s*"([a-z_]+)",\s*"[^"]*",\s*(?:Unit::(\w+),)?"#).unwrap());
     static LISTED: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"(?m)^\| `refrain_([a-z_]+)` \| (\w+) \|").unwrap());
-    let source = file("proxy/src/metrics.rs");
+    let source: String = files(".rs")
+        .into_iter()
+        .filter(|file| file.path == "proxy/src/metrics.rs" || file.path.starts_with("proxy/src/metrics/"))
+        .map(|file| file.text)
+        .collect();
     let registered: BTreeSet<String> = REGISTERED
-        .captures_iter(&source.text)
+        .captures_iter(&source)
         .map(|found| match found.get(2) {
             Some(unit) => format!("{}_{}", &found[1], unit.as_str().to_lowercase()),
             None => found[1].to_owned(),
