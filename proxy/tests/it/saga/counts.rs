@@ -1,6 +1,8 @@
 //! What a saga costs its store: one round trip for each step and one for its start, however many others wait.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};

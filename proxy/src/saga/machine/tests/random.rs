@@ -22,7 +22,7 @@ impl Choices for Seeded {
     fn choose(&mut self, of: usize) -> usize {
         self.state = self.state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let drawn = self.state >> 33;
-        if drawn % self.one_in != 0 {
+        if !drawn.is_multiple_of(self.one_in) {
             return 0;
         }
         usize::try_from((drawn / self.one_in) % of as u64).unwrap()
@@ -49,7 +49,7 @@ fn build(drawn: &[Drawn], kind: Kind, pivot: usize, is_list: bool, max_parallel:
         }
         let base = base.after(&after);
         match () {
-            () if i == pivot || i > pivot => {
+            () if i >= pivot => {
                 let resolvable = if kind == Kind::Ledger { base } else { base.in_doubt(InDoubt::Resend) };
                 if i == pivot { resolvable.pivot() } else { resolvable.past_pivot() }
             }
