@@ -5,38 +5,38 @@ use crate::time::Timestamp;
 
 /// One generation of a call.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct CallState {
+pub(in super::super) struct CallState {
     /// From 1.
-    pub(crate) generation: u32,
+    pub(in super::super) generation: u32,
     /// Starts that were journalled.
-    pub(crate) number: u32,
+    pub(in super::super) number: u32,
     /// Those of them that came to nothing.
-    pub(crate) annulled: u32,
+    pub(in super::super) annulled: u32,
     /// Starts and askings.
-    pub(crate) sends: u32,
+    pub(in super::super) sends: u32,
     /// Starts on the present budget.
-    pub(crate) spent: u32,
+    pub(in super::super) spent: u32,
     /// Probes on the present budget that could not tell.
-    pub(crate) checks: u32,
+    pub(in super::super) checks: u32,
     /// Waits on the present budget: what the backoff grows by.
-    pub(crate) tries: u32,
+    pub(in super::super) tries: u32,
     /// Since when the present budget is drawn on.
-    pub(crate) budget_from: Option<Timestamp>,
-    pub(crate) first_sent: Option<Timestamp>,
+    pub(in super::super) budget_from: Option<Timestamp>,
+    pub(in super::super) first_sent: Option<Timestamp>,
     /// From when on the participant may have begun to forget.
-    pub(crate) window_from: Option<Timestamp>,
+    pub(in super::super) window_from: Option<Timestamp>,
     /// Until when the participant says it remembers.
-    pub(crate) remembered_until: Option<Timestamp>,
+    pub(in super::super) remembered_until: Option<Timestamp>,
     /// When it was last found that a send had no answer: it left before.
-    pub(crate) unanswered: Option<Timestamp>,
+    pub(in super::super) unanswered: Option<Timestamp>,
     /// Whether a send before the present one has no answer, so that a refusal proves nothing.
-    pub(crate) dirty: bool,
-    pub(crate) standing: Standing,
+    pub(in super::super) dirty: bool,
+    pub(in super::super) standing: Standing,
 }
 
 /// Where a call stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Standing {
+pub(in super::super) enum Standing {
     /// Never sent.
     Idle,
     /// The intent is durable. It is under way, or was lost with its driver.
@@ -86,7 +86,7 @@ impl CallState {
     }
 
     /// Whether something was sent and nobody knows what became of it.
-    pub(crate) fn is_unresolved(&self) -> bool {
+    pub(in super::super) fn is_unresolved(&self) -> bool {
         match self.standing {
             Standing::Idle | Standing::Delayed { .. } => false,
             Standing::Sending { .. } | Standing::Waiting { .. } | Standing::Doubted { .. } | Standing::Left | Standing::Stuck => {
