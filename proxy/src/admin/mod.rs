@@ -129,8 +129,10 @@ async fn metrics(Shown(state): Shown<State>) -> Response {
     gauges.store_ready.set(i64::from(health.ready.is_ok()));
     gauges.store_round_trips.set(i64::try_from(health.round_trips).unwrap_or(i64::MAX));
     context.metrics.sagas.driven.set(count(state.driven.len()));
-    // Absent rather than wrong, where the store does not answer in time.
-    if let Ok(Ok(counts)) = tokio::time::timeout(COUNTED_WITHIN, state.operations.count()).await {
+    // Absent rather than wrong, where the store does not answer in time. Without sagas, it is not asked.
+    let has_sagas = !state.table.load().sagas.definitions.is_empty();
+    if has_sagas
+        && let Ok(Ok(counts)) = tokio::time::timeout(COUNTED_WITHIN, state.operations.count()).await {
         context.metrics.sagas.show_stored(counts);
     }
     for upstream in state.directory.load().upstreams() {

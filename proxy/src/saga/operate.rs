@@ -31,7 +31,7 @@ use crate::{
 };
 
 /// What an entry has that is not shown.
-const HIDDEN: [&str; 6] = ["input", "output", "values", "undo", "traceparent", "nonce"];
+const HIDDEN: [&str; 7] = ["incarnation", "input", "output", "values", "undo", "traceparent", "nonce"];
 
 /// Shows sagas, and speaks to them.
 #[derive(Clone, Debug)]

@@ -34,8 +34,8 @@ const QUEUE: usize = 128;
 const MAX_ADOPTED: usize = 512;
 /// The longest time between two questions while sagas are defined: with the lease, the bound of a take-over.
 const LONGEST_LOOK: Duration = Duration::from_millis(600);
-/// The same, where no saga is defined: there may be some that another version began.
-const LONGEST_LOOK_IDLE: Duration = Duration::from_secs(5);
+/// The same, where no saga is defined: there may be some that another version began, and a proxy without sagas leaves its store alone.
+const LONGEST_LOOK_IDLE: Duration = Duration::from_secs(60);
 /// The shortest time between two questions.
 const SHORTEST_LOOK: Duration = Duration::from_millis(20);
 /// The shortest time between two questions of which the first found nothing to hand out.

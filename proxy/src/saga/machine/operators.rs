@@ -142,7 +142,9 @@ impl<'a> Target<'a> {
     fn can_be_retried(&self, state: &State, definition: &Saga) -> Result<(), String> {
         let is_stuck = self.step.is_unresolved() || state.turned.is_none() && state.is_failing(definition, self.index);
         let is_done = matches!(self.step.forward, Forward::Done { .. });
-        match waits(&self.step.call, &self.step.forward) || waits_back(self.step) || is_stuck && !is_done {
+        // Once the saga has turned back, what was never sent will not be.
+        let goes_on = state.turned.is_none() || self.step.is_unresolved();
+        match goes_on && waits(&self.step.call, &self.step.forward) || waits_back(self.step) || is_stuck && !is_done {
             true => Ok(()),
             false => Err("the step waits for nothing".to_owned()),
         }

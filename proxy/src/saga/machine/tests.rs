@@ -7,6 +7,7 @@
 
 mod build;
 mod coverage;
+mod doubts;
 mod explore;
 mod hand;
 mod journal;

@@ -10,26 +10,26 @@ use super::{Fault, Reach, Scope, headers};
 use crate::saga::{entry::Turning, state::Forward, turn::FinalAnswer};
 
 /// An answer, and why it is not the one that the definition has.
-pub(in super::super) struct Rendered {
-    pub(in super::super) answer: FinalAnswer,
-    pub(in super::super) fault: Option<Fault>,
+pub(crate) struct Rendered {
+    pub(crate) answer: FinalAnswer,
+    pub(crate) fault: Option<Fault>,
 }
 
 /// Every step is done. By default, and where the definition's answer cannot be rendered: 200 with no body.
-pub(in super::super) fn completed(scope: Scope<'_>) -> Rendered {
+pub(crate) fn completed(scope: Scope<'_>) -> Rendered {
     let default = FinalAnswer { status: 200, headers: Vec::new(), body: None, is_problem: false };
     rendered(scope, scope.definition.response.completed.as_ref(), None, "Done", default)
 }
 
 /// What was done is undone. By default, and where the definition's answer cannot be rendered: a 409 problem.
-pub(in super::super) fn compensated(scope: Scope<'_>) -> Rendered {
+pub(crate) fn compensated(scope: Scope<'_>) -> Rendered {
     let title = "The request was not carried out";
     let default = problem(Map::new(), 409, title, Some("What was done is undone."));
     rendered(scope, scope.definition.response.compensated.as_ref(), Some(&failure(scope)), title, default)
 }
 
 /// An operator must look. By default, and where the definition's answer cannot be rendered: a 500 problem.
-pub(in super::super) fn quarantined(scope: Scope<'_>) -> Rendered {
+pub(crate) fn quarantined(scope: Scope<'_>) -> Rendered {
     let title = "The saga waits for an operator";
     let default = problem(Map::new(), 500, title, None);
     rendered(scope, scope.definition.response.quarantined.as_ref(), Some(&failure(scope)), title, default)

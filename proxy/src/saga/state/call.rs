@@ -5,38 +5,38 @@ use crate::time::Timestamp;
 
 /// One generation of a call.
 #[derive(Clone, Debug, PartialEq)]
-pub(in super::super) struct CallState {
+pub(crate) struct CallState {
     /// From 1.
-    pub(in super::super) generation: u32,
+    pub(crate) generation: u32,
     /// Starts that were journalled.
-    pub(in super::super) number: u32,
+    pub(crate) number: u32,
     /// Those of them that came to nothing.
-    pub(in super::super) annulled: u32,
+    pub(crate) annulled: u32,
     /// Starts and askings.
-    pub(in super::super) sends: u32,
+    pub(crate) sends: u32,
     /// Starts on the present budget.
-    pub(in super::super) spent: u32,
+    pub(crate) spent: u32,
     /// Probes on the present budget that could not tell.
-    pub(in super::super) checks: u32,
+    pub(crate) checks: u32,
     /// Waits on the present budget: what the backoff grows by.
-    pub(in super::super) tries: u32,
+    pub(crate) tries: u32,
     /// Since when the present budget is drawn on.
-    pub(in super::super) budget_from: Option<Timestamp>,
-    pub(in super::super) first_sent: Option<Timestamp>,
+    pub(crate) budget_from: Option<Timestamp>,
+    pub(crate) first_sent: Option<Timestamp>,
     /// From when on the participant may have begun to forget.
-    pub(in super::super) window_from: Option<Timestamp>,
+    pub(crate) window_from: Option<Timestamp>,
     /// Until when the participant says it remembers.
-    pub(in super::super) remembered_until: Option<Timestamp>,
+    pub(crate) remembered_until: Option<Timestamp>,
     /// When it was last found that a send had no answer: it left before.
-    pub(in super::super) unanswered: Option<Timestamp>,
+    pub(crate) unanswered: Option<Timestamp>,
     /// Whether a send before the present one has no answer, so that a refusal proves nothing.
-    pub(in super::super) dirty: bool,
-    pub(in super::super) standing: Standing,
+    pub(crate) dirty: bool,
+    pub(crate) standing: Standing,
 }
 
 /// Where a call stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in super::super) enum Standing {
+pub(crate) enum Standing {
     /// Never sent.
     Idle,
     /// The intent is durable. It is under way, or was lost with its driver.
@@ -86,7 +86,7 @@ impl CallState {
     }
 
     /// Whether something was sent and nobody knows what became of it.
-    pub(in super::super) fn is_unresolved(&self) -> bool {
+    pub(crate) fn is_unresolved(&self) -> bool {
         match self.standing {
             Standing::Idle | Standing::Delayed { .. } => false,
             Standing::Sending { .. } | Standing::Waiting { .. } | Standing::Doubted { .. } | Standing::Left | Standing::Stuck => {

@@ -101,7 +101,6 @@ fn unknown(record: &Record, open: &Open, undo: &Undo, now: Timestamp) -> Judged 
             let outcome = Undone::StepProbe { fence: record.fence, sent_ago, note: open.note.clone() };
             return not(outcome, record, Open { probe: Some(probe), ..open.clone() });
         }
-        OnStepUnknown::Probe { .. } if !open.note.is_empty() => None,
         OnStepUnknown::Probe { otherwise, .. } => otherwise,
         OnStepUnknown::Send { after } => Some(after),
         OnStepUnknown::Hold => None,

@@ -16,7 +16,13 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::*;
 use crate::{
     config::{BreakerConfig, Config, Secret},
-    idempotency::{backlog::Backlog, barrier::Barrier, context::Unknowns, lease::Leases, seal::Sealer},
+    idempotency::{
+        backlog::Backlog,
+        barrier::{Barrier, StepRoute},
+        context::Unknowns,
+        lease::Leases,
+        seal::Sealer,
+    },
     ids::SagaId,
     metrics::Metrics,
     peers::{Peers, Trust},
@@ -175,17 +181,22 @@ fn world_with(change: impl Fn(&mut UpstreamConfig)) -> World {
     let directory = Directory::new(&upstreams, &router, Peers::new(&config.saga_peers), &metrics, None);
     let wakes = Wakes::default();
     let (backlog, _owed) = Backlog::new(16);
+    let barrier = Barrier::default();
+    barrier.expect(config.upstreams.iter().map(|upstream| StepRoute {
+        upstream: upstream.name.as_str(),
+        max_execution: upstream.max_execution,
+        policy: None,
+    }));
     let context = Arc::new(Context {
         store: MemoryStore::new(wakes.clone()),
         wakes,
         leases: Leases::new(backlog.clone(), metrics.clone()),
         backlog,
-        barrier: Barrier::default(),
+        barrier,
         sealer: Arc::new(Sealer::new(&[]).unwrap()),
         budget: Budget::new(64 << 20),
         metrics: metrics.clone(),
         unknowns: Unknowns::default(),
-        barrier: Barrier::default(),
     });
     let shared = Shared {
         limits: config.limits,
@@ -281,16 +292,6 @@ async fn a_lost_answer_of_the_own_service_is_resolved_by_its_routes_probe() {
     let heads: Vec<_> = world.service.arrived().into_iter().map(|arrived| arrived.head).collect();
     assert_eq!((reply.status, &reply.response["body"]), (200, &serde_json::json!("found")), "the probe's own answer");
     assert_eq!(heads, ["POST /probed/", "GET /lookup?key=k"]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_undo_that_comes_before_its_step_at_the_own_service_cancels_it() {
-    let world = world();
-    let undo = UndoFacts { of: "k".to_owned(), knows: UndoKnows::Unknown, first_sent: wall_now() };
-    let undo = SendEffect { undo: Some(undo), ..to(None, "/orders/7/", "undo-k") };
-    assert_eq!(world.send(undo).await, Answer::NothingToUndo);
-    assert_eq!(world.send(to(None, "/orders/", "k")).await, Answer::Sealed);
-    assert!(world.service.arrived().is_empty());
 }
 
 #[tokio::test(start_paused = true)]

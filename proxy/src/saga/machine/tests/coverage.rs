@@ -59,7 +59,7 @@ fn every_event_meets_every_state_that_it_can_meet() {
     ];
     for (kind, definition) in sagas {
         let definition = shared(definition);
-        for seed in 0..400 {
+        for seed in 0..700 {
             let mut choices = Seeded { state: seed, one_in: 2 + seed % 3 };
             let rules =
                 Rules { kind, crashes: seed % 3 == 0, undo_may_be_refused: true, odd: true, meddles: true, parks: seed % 2 == 0 };

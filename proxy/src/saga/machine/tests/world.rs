@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use saga_config::saga::{Effect as StepEffect, InDoubt, OnFailure, Saga};
+use saga_config::saga::Saga;
 use serde_json::{Value, json};
 
 use super::{
@@ -18,12 +18,14 @@ use super::{
 use crate::{
     saga::{
         entry::{Act, Direction, Entry, What, Which},
-        state::{call_step, undo},
-        turn::{Answer, CheckEffect, Effect, Event, Finding, Reply, SendEffect, Then, Turn, UndoKnows, Upstreams},
+        turn::{Answer, Effect, Event, Finding, Reply, SendEffect, Then, Turn, Upstreams},
     },
     store::journal::SagaState,
     time::Timestamp,
 };
+
+mod audit;
+mod services;
 
 /// What the machine is told of upstreams.
 pub(super) struct Facts;
@@ -255,7 +257,9 @@ impl<'c> World<'c> {
                     }
                     Then::Await { tick_at } => {
                         assert!(!out.is_empty(), "somebody waits for nothing: {}", self.story());
-                        if tick_at.is_some_and(|at| at <= self.now) {
+                        let waits = tick_at.filter(|_| self.rules.meddles && self.choices.choose(2) == 1);
+                        if let Some(at) = waits.or(tick_at.filter(|at| *at <= self.now)) {
+                            self.pass_until(at.max(self.now));
                             Event::Tick
                         } else {
                             let which = if out.len() > 1 { self.choices.choose(out.len()) } else { 0 };
@@ -460,204 +464,6 @@ impl<'c> World<'c> {
             Fate::NotYet => {
                 self.pass(Duration::from_millis(20));
                 Answer::NotYet { reason: "overloaded".to_owned(), retry_after: Some(Duration::from_secs(1)) }
-            }
-        }
-    }
-
-    /// A request arrives at its service, or at the Refrain beside it.
-    fn arrive(&mut self, send: &SendEffect, fate: Fate) -> Answer {
-        if send.effect == StepEffect::None {
-            return match fate {
-                Fate::No => replied(409, json!({}), false),
-                Fate::Broken => replied(500, json!({}), false),
-                _ => replied(200, json!({"id": "read"}), false),
-            };
-        }
-        match (self.rules.kind, send.of.direction) {
-            (Kind::Ledger, _) => self.serve(send, fate, false),
-            (Kind::Remembers, _) => self.replay_or_serve(send, fate),
-            (Kind::Refrain, Direction::Undo) => self.barrier(send, fate),
-            (Kind::Refrain, Direction::Forward) => match self.records.get(&send.key) {
-                Some(Record::Sealed) => Answer::Sealed,
-                Some(Record::Unknown) if !self.has_happened(send) && send.resolve => self.seal(&send.key, Answer::Sealed),
-                None if send.resolve => self.seal(&send.key, Answer::Sealed),
-                _ => self.replay_or_serve(send, fate),
-            },
-        }
-    }
-
-    fn seal(&mut self, key: &str, answer: Answer) -> Answer {
-        self.records.insert(key.to_owned(), Record::Sealed);
-        answer
-    }
-
-    fn barrier(&mut self, send: &SendEffect, fate: Fate) -> Answer {
-        let undo = send.undo.as_ref().unwrap();
-        if self.records.contains_key(&send.key) {
-            return self.replay_or_serve(send, fate);
-        }
-        let happened = match self.records.get(&undo.of) {
-            Some(Record::Answered { status: 200..=299, .. }) => true,
-            Some(Record::Answered { .. } | Record::Sealed) => false,
-            Some(Record::Unknown) => self.net(&send.of.step.to_string()).0 > 0,
-            None => undo.knows == UndoKnows::Done,
-        };
-        if happened {
-            self.replay_or_serve(send, fate)
-        } else {
-            assert_eq!(undo.knows, UndoKnows::Unknown, "nothing that was done is forgotten here: {}", self.story());
-            self.seal(&undo.of.clone(), Answer::NothingToUndo)
-        }
-    }
-
-    fn replay_or_serve(&mut self, send: &SendEffect, fate: Fate) -> Answer {
-        match self.records.get(&send.key).cloned() {
-            Some(Record::Answered { .. }) if fate == Fate::Broken && self.rules.kind == Kind::Remembers => {
-                replied(500, json!({}), false)
-            }
-            Some(Record::Answered { reply, status, sends }) => {
-                replied(status, reply, sends == 1 && self.rules.kind == Kind::Refrain)
-            }
-            Some(Record::Unknown) if self.has_happened(send) => {
-                let status = if send.of.direction == Direction::Forward { 201 } else { 204 };
-                let reply = json!({"id": "x"});
-                self.records.insert(send.key.clone(), Record::Answered { reply: reply.clone(), status, sends: 2 });
-                replied(status, reply, false)
-            }
-            other => self.serve(send, fate, other.is_some()),
-        }
-    }
-
-    fn has_happened(&self, send: &SendEffect) -> bool {
-        let (done, undone) = self.net(send.of.step.as_str());
-        match send.of.direction {
-            Direction::Forward => done > 0,
-            Direction::Undo => undone > 0,
-        }
-    }
-
-    fn net(&self, step: &str) -> (u32, u32) {
-        self.books.get(step).map_or((0, 0), |book| (book.done, book.undone))
-    }
-
-    /// The service itself.
-    fn serve(&mut self, send: &SendEffect, fate: Fate, again: bool) -> Answer {
-        let id = send.of.step.to_string();
-        let remembers = self.rules.kind != Kind::Ledger;
-        let (status, reply) = match (fate, send.of.direction) {
-            (Fate::Broken, _) => {
-                if self.rules.kind == Kind::Refrain {
-                    self.records.insert(send.key.clone(), Record::Unknown);
-                }
-                return replied(500, json!({}), false);
-            }
-            (Fate::No, _) => (409, json!({"error": "no"})),
-            (_, Direction::Forward) => {
-                self.books.entry(id.clone()).or_default().done += 1;
-                (201, json!({"id": format!("{id}-1")}))
-            }
-            (_, Direction::Undo) if self.net(&id).0 == 0 => (404, json!({})),
-            (_, Direction::Undo) => {
-                self.undo_in_order(&id);
-                self.books.entry(id.clone()).or_default().undone += 1;
-                (204, Value::Null)
-            }
-        };
-        // The Refrain beside it may die with the call: then nobody there knows.
-        let dies = fate == Fate::AnswerLost && self.rules.kind == Kind::Refrain && self.choices.choose(2) == 1;
-        if dies {
-            self.records.insert(send.key.clone(), Record::Unknown);
-        } else if remembers {
-            let sends = 1 + u32::from(again);
-            self.records.insert(send.key.clone(), Record::Answered { reply: reply.clone(), status, sends });
-        }
-        replied(status, reply, remembers && !again && self.rules.kind == Kind::Refrain)
-    }
-
-    /// What came after a step is undone before it.
-    fn undo_in_order(&self, id: &str) {
-        let i = self.definition.step(id).unwrap();
-        for (j, later) in self.definition.steps.iter().enumerate().filter(|(_, step)| undo(step).is_some()) {
-            if is_after(&self.definition, j, i.0) {
-                let (done, undone) = self.net(later.id.as_str());
-                assert!(done <= undone, "{} is undone while {} stands: {}", id, later.id, self.story());
-            }
-        }
-    }
-
-    fn probe(&mut self, check: &CheckEffect) -> Finding {
-        self.pass(Duration::from_millis(20));
-        match self.fault(3) {
-            0 => {
-                let (done, undone) = self.net(check.of.step.as_str());
-                let happened = if check.of.direction == Direction::Forward { done > 0 } else { undone > 0 };
-                let body = if happened { json!([{"id": "found"}]) } else { json!([]) };
-                Finding::Replied(reply(200, body, false))
-            }
-            1 => Finding::CannotTell { reason: "no answer".to_owned() },
-            _ => Finding::Replied(reply(502, json!({}), false)),
-        }
-    }
-
-    /// What an operator who looks into the services' books says.
-    fn truth(&self, round: usize) -> Act {
-        let machine = Machine::replay(ID, Arc::clone(&self.definition), &self.journal).unwrap();
-        let views = machine.view();
-        let turned = machine.state.turned.is_some();
-        for (i, view) in views.iter().enumerate() {
-            let (done, undone) = self.net(view.step.as_str());
-            let step = view.step.clone();
-            let output = json!({"id": "told"}).as_object().unwrap().clone();
-            let output = if call_step(&self.definition.steps[i]).is_some_and(|call| call.output.is_empty()) {
-                Default::default()
-            } else {
-                output
-            };
-            let acts = [
-                (turned && undone > 0).then(|| Act::ResolveUndone { step: step.clone() }),
-                (done > 0).then(|| Act::ResolveDone { step: step.clone(), output }),
-                (done == 0).then(|| Act::ResolveNotDone { step: step.clone() }),
-                (turned && done == 0).then(|| Act::ResolveUndone { step: step.clone() }),
-                (if turned { undone == 0 } else { done == 0 }).then(|| Act::Retry { step: Some(step.clone()), run_again: true }),
-                Some(Act::Retry { step: Some(step), run_again: false }),
-            ];
-            for act in acts.into_iter().flatten() {
-                if machine.can(&act).is_ok() && self.late.is_empty() {
-                    return act;
-                }
-            }
-        }
-        assert!(round < 15, "nothing can be said: {} {views:?}", self.story());
-        Act::Retry { step: None, run_again: false }
-    }
-
-    /// The books at an end.
-    fn audit(&mut self, end: End) {
-        // Whatever is still out arrives.
-        self.pass(MAX_EXECUTION * 2);
-        let machine = Machine::replay(ID, Arc::clone(&self.definition), &self.journal).unwrap();
-        let views = machine.view();
-        for (step, view) in self.definition.steps.iter().zip(views) {
-            let Some(call) = call_step(step) else { continue };
-            let (done, undone) = self.net(step.id.as_str());
-            let twice =
-                call.effect == StepEffect::Once && matches!(call.in_doubt, InDoubt::Resend) && self.rules.kind == Kind::Ledger;
-            assert!(done <= 1 || twice || call.effect != StepEffect::Once, "{} happened {done} times: {}", step.id, self.story());
-            assert!(undone <= done, "{} was undone {undone} times: {}", step.id, self.story());
-            if call.effect == StepEffect::None {
-                continue;
-            }
-            match end {
-                End::Completed if view.state == "skipped" => assert_eq!(done, 0, "{}", self.story()),
-                End::Completed if step.on_failure == OnFailure::Continue => {
-                    assert!(view.state != "done" || done == 1, "{} {}", step.id, self.story());
-                    assert!(view.state != "failed" || done == 0, "{} {}", step.id, self.story());
-                }
-                End::Completed => assert_eq!((done, undone), (1, 0), "{} is kept once: {}", step.id, self.story()),
-                End::Compensated if call.compensate.is_none() && step.on_failure == OnFailure::Continue => {}
-                End::Compensated if call.compensate.is_none() && step.position == saga_config::saga::Position::Before => {}
-                End::Compensated => assert_eq!(done, undone, "{} does not remain: {}", step.id, self.story()),
-                End::Quarantined => assert!(self.faults > 0, "only faults quarantine: {}", self.story()),
             }
         }
     }

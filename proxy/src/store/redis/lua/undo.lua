@@ -94,8 +94,8 @@ local function judge()
     call('HSET', of, 'q', by, 'u', int(now + probe_lease))
     return { 'p', step[3], int(math.max(now - began, 0)), note }
   end
-  local may_send = send_after ~= '' and not (on_step_unknown == 'P' and note ~= '')
-  if may_send and not probing and began + send_after <= now then
+  -- Somebody who asks the service will know better, soon.
+  if send_after ~= '' and not probing and began + send_after <= now then
     return send()
   end
   return wait() or { 'u', probing and '1' or '0' }

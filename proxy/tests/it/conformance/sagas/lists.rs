@@ -92,7 +92,7 @@ pub(crate) async fn pages_have_no_gap_and_no_repeat(on: Setup<impl Store + Journ
         loop {
             let page = on.b.store.list(Listing { before, limit, ..Listing::default() }).await.unwrap();
             let Some((last, head)) = page.last() else { break };
-            assert!(page.len() <= limit);
+            assert!(page.len() <= limit && found.len() < made.len(), "no repeat");
             before = Some((head.updated_at, *last));
             found.extend(page.iter().map(|(id, head)| (head.updated_at, *id)));
         }

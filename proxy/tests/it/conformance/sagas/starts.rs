@@ -107,6 +107,11 @@ pub(crate) async fn an_id_is_free_again_after_the_retention(on: Setup<impl Store
     let first = create();
     let mut driver = fresh(&on.a.store, &first).await;
     driver.turn(&on.a.store, run()).await;
+    // More than goes with one write, before it.
+    for _ in 0..20 {
+        let end = Next::End { answer: Bytes::new(), retention: SHORT / 2 };
+        fresh(&on.a.store, &Create { state: SagaState::Completed, next: end, ..create() }).await;
+    }
     let retention = SHORT;
     driver.turn(&on.a.store, Next::End { answer: "old".into(), retention }).await;
     on.time.pass(retention).await;
