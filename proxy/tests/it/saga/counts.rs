@@ -1,6 +1,6 @@
 //! What a saga costs its store: one round trip for each step and one for its start, however many others wait.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
@@ -14,6 +14,7 @@ use refrain::{
     time::Timestamp,
 };
 use saga_config::saga::DefinitionHash;
+use tokio::time::Instant;
 
 use crate::support::{
     client::Call,

@@ -1,6 +1,8 @@
 //! What a saga meets on its way: a store that goes away, a process that ends, peers that are not believed, services that are ill.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::support::{
     books::Outcome::Kept,
