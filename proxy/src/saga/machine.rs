@@ -7,7 +7,7 @@
 //!
 //! Each is guarded by the test named with it, in `machine/tests`.
 //!
-//! 1. No call leaves before its intent is durable. `no_call_leaves_before_its_intent_is_durable`
+//! 1. No call leaves before its intent is durable. `the_books_are_right_at_every_end_of_…`: their world checks it on every turn.
 //! 2. State is a fold of the journal: replay equals live. `replay_equals_live_at_every_length`
 //! 3. A call's key is saga id, incarnation, step, direction and generation, the same on every attempt and after every take-over; an
 //!    operator's "run again" bumps the generation. `the_key_of_a_call_never_changes_but_for_run_again`
@@ -16,7 +16,7 @@
 //!    success. `an_undo_is_frozen_before_it_can_be_needed`
 //! 6. An undo never overtakes its forward call. `an_undo_never_overtakes_its_forward_call`
 //! 7. `completed` means every step done, `compensated` that nothing known or possibly applied remains, otherwise `quarantined`.
-//!    `the_books_are_right_at_every_end`
+//!    `the_books_are_right_at_every_end_of_…`
 //! 8. Two drivers cannot both append: the store's part; a machine whose append was lost is dropped.
 //!    `a_driver_that_lost_its_append_changes_nothing`
 //! 9. The budget is spent on journalled starts. `a_step_that_crashes_its_driver_is_not_retried_for_ever`
@@ -24,7 +24,7 @@
 //!     undone. `after_turning_back_a_forward_call_only_asks`
 //! 11. A decision taken is journalled and never taken again. `decisions_are_taken_once`
 //! 12. Open sagas never expire: the store's part. Here: every saga goes on to an end, to quarantine or to a timer.
-//!     `a_saga_always_knows_what_comes_next`
+//!     `the_books_are_right_at_every_end_of_…`: their world checks it on every turn.
 //! 13. The definition is pinned by content hash. `a_journal_is_not_replayed_with_another_definition`
 //! 14. One bad saga never stops the others: the machine never panics, and a damaged journal is an error.
 //!     `a_damaged_journal_is_an_error_and_no_panic`

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use refrain::{
@@ -16,6 +14,7 @@ use refrain::{
     time::Timestamp,
 };
 use saga_config::saga::DefinitionHash;
+use tokio::time::Instant;
 
 use crate::support::{
     client::Call,

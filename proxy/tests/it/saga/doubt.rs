@@ -6,7 +6,8 @@ use crate::support::{
     gate::Moment,
     refrain::Refrain,
     shop::{Endpoint, Fault},
-    sidecars::{Order, Setup, Sidecars, until},
+    sidecars::{Order, Setup, Sidecars},
+    within,
 };
 
 /// `create-order`, with other times.
@@ -32,6 +33,10 @@ fn with(saga: String) -> Setup {
 async fn state(refrain: &Refrain, pending: &Answer) -> String {
     let shown = Call::get(&refrain.url(pending.header("location").unwrap())).send().await;
     shown.json()["state"].as_str().unwrap_or_default().to_owned()
+}
+
+async fn until_it_turns(refrain: &Refrain, pending: &Answer) {
+    within("the saga to turn back", async { while state(refrain, pending).await != "compensating" {} }).await;
 }
 
 #[tokio::test]
@@ -82,8 +87,7 @@ async fn an_undo_waits_for_its_step_that_is_still_on_its_way() {
     assert_eq!(pending.status, 202, "{}", pending.text());
     gate.started(1).await;
     cars.shop().hold_none();
-    let until_it_turns = async { while state(cars.first(), &pending).await != "compensating" {} };
-    crate::support::within("the saga to turn back", until_it_turns).await;
+    until_it_turns(cars.first(), &pending).await;
     assert_eq!(cars.shop().count(Endpoint::Refund), 0, "nobody knows yet whether there is anything to give back");
     gate.open();
     let answer = order.settled(cars.first()).await;
@@ -98,21 +102,22 @@ async fn an_undo_waits_for_its_step_that_is_still_on_its_way() {
 
 #[tokio::test]
 async fn a_step_is_not_done_after_its_undo() {
-    // Billing's Refrain is away while the saga turns back; what it was asked last comes late, if at all.
+    // Billing's Refrain dies with the payment, and is back when the saga has turned back.
     let mut cars = Sidecars::with_files(with(times("1s", "300ms", "10ms"))).await;
     let gate = cars.shop().hold_at(Endpoint::Pay, Moment::Before);
     let order = Order::new();
-    assert_eq!(order.call(cars.first()).send().await.status, 202);
+    let pending = order.call(cars.first()).send().await;
+    assert_eq!(pending.status, 202);
     gate.started(1).await;
     cars.billing.kill9();
     gate.one_is_gone().await;
     cars.shop().hold_none();
-    until("the saga to try again in vain", || cars.shop().count(Endpoint::FindAccount) == 1).await;
+    until_it_turns(cars.first(), &pending).await;
     cars.billing.restart().await;
     let answer = order.settled(cars.first()).await;
+    assert_eq!(answer.status, 409, "{}", answer.text());
     let books = cars.shop().books(order.user);
-    match answer.status {
-        201 => books.assert(Kept, order.amount, "in time"),
-        _ => books.assert(Undone, order.amount, "too late"),
-    }
+    books.assert(Undone, order.amount, "the order");
+    assert_eq!((books.orders.len(), books.paid.len()), (1, 0), "it is asked for, and not carried out any more");
+    assert_eq!(cars.shop().count(Endpoint::Pay), 1);
 }

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use futures_util::future::join_all;
+use futures_util::{StreamExt as _, stream};
 
 use crate::support::{
     books::Outcome,
@@ -137,43 +137,35 @@ async fn taken_over(mut cars: Sidecars, plot: Plot, moment: Moment) {
 
 const MOMENTS: [Moment; 3] = [Moment::Before, Moment::Late, Moment::After];
 const PLOTS: [Plot; 3] = [COMPLETES, IS_REFUSED, TURNS_BACK];
+/// Plots and moments at a time, each with sidecars of its own.
+const AT_ONCE: usize = 5;
+
+/// Every plot with every moment.
+async fn all<F: Future<Output = ()>>(sweep: impl Fn(Plot, Moment) -> F) {
+    let sweeps = PLOTS.into_iter().flat_map(|plot| MOMENTS.map(|moment| (plot, moment)));
+    stream::iter(sweeps).for_each_concurrent(AT_ONCE, |(plot, moment)| sweep(plot, moment)).await;
+}
 
 #[tokio::test]
 async fn whoever_runs_it_is_killed_at_any_call_and_started_again_with_a_file() {
-    for plot in PLOTS {
-        join_all(MOMENTS.map(|moment| async move {
-            restarted(Sidecars::with_files(Setup::default()).await, plot, Victim::Orders, moment).await;
-        }))
-        .await;
-    }
+    let cars = || Sidecars::with_files(Setup::default());
+    all(|plot, moment| async move { restarted(cars().await, plot, Victim::Orders, moment).await }).await;
 }
 
 #[tokio::test]
 async fn whoever_runs_it_is_killed_at_any_call_and_started_again_with_redis() {
-    for plot in PLOTS {
-        join_all(MOMENTS.map(|moment| async move {
-            restarted(Sidecars::with_redis(Setup::default(), 1).await, plot, Victim::Orders, moment).await;
-        }))
-        .await;
-    }
+    let cars = || Sidecars::with_redis(Setup::default(), 1);
+    all(|plot, moment| async move { restarted(cars().await, plot, Victim::Orders, moment).await }).await;
 }
 
 #[tokio::test]
 async fn whoever_runs_it_is_killed_at_any_call_and_another_takes_over() {
-    for plot in PLOTS {
-        join_all(MOMENTS.map(|moment| async move {
-            taken_over(Sidecars::with_redis(Setup::default(), 2).await, plot, moment).await;
-        }))
-        .await;
-    }
+    let cars = || Sidecars::with_redis(Setup::default(), 2);
+    all(|plot, moment| async move { taken_over(cars().await, plot, moment).await }).await;
 }
 
 #[tokio::test]
 async fn whoever_takes_part_is_killed_at_any_call_and_started_again() {
-    for plot in PLOTS {
-        join_all(MOMENTS.map(|moment| async move {
-            restarted(Sidecars::with_files(Setup::default()).await, plot, Victim::Billing, moment).await;
-        }))
-        .await;
-    }
+    let cars = || Sidecars::with_files(Setup::default());
+    all(|plot, moment| async move { restarted(cars().await, plot, Victim::Billing, moment).await }).await;
 }

@@ -55,7 +55,15 @@ async fn quarantined(fault: Fault) -> (Sidecars, Order, String) {
     let cars = Sidecars::with_files(manual()).await;
     cars.shop().fault_times(Endpoint::Announce, fault, 1);
     let order = Order::new();
-    let stuck = order.call(cars.first()).send().await;
+    let stuck = within("the saga to be stuck", async {
+        loop {
+            let answer = order.call(cars.first()).send().await;
+            if answer.status != 202 {
+                return answer;
+            }
+        }
+    })
+    .await;
     assert_eq!((stuck.status, stuck.how(), stuck.problem()), (500, "pending", "quarantined"), "{}", stuck.text());
     let (found, listed) = sagas(cars.first(), &["list", "--state", "quarantined", "--json"]);
     assert!(found, "{listed}");

@@ -13,7 +13,6 @@ use super::{
     redis::{RedisServer, free_port},
     refrain::Refrain,
     shop::Shop,
-    within,
 };
 
 /// `create-order`, as the design has it, with quick retries.
@@ -267,14 +266,4 @@ impl Order {
 /// Whether this is a saga's last word.
 pub(crate) fn is_final(answer: &Answer) -> bool {
     ["executed", "replayed", "joined"].contains(&answer.how())
-}
-
-/// Waits until the shop has been asked for something.
-pub(crate) async fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    within(what, async {
-        while !holds() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    })
-    .await;
 }
