@@ -1,7 +1,7 @@
 //! The entries of a saga's journal: all that a saga remembers.
 //!
 //! An entry is a JSON object, so that a journal can be read without this program. Journals that were written once stay readable: a
-//! member may be added with a default, a kind may be added, nothing is renamed or removed (`tests/it/saga/journals` keeps some).
+//! member may be added with a default, a kind may be added, nothing is renamed or removed (`machine/tests/journals` keeps some).
 //!
 //! Nothing that a secret helper gave is in an entry. What is in it is sealed where the store encrypts.
 

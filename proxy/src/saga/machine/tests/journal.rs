@@ -15,6 +15,7 @@ use crate::saga::{
     entry::{Act, Entry, What},
     turn::{Event, Then},
 };
+use crate::store::journal::SagaState;
 
 /// A saga to which much happened.
 fn eventful() -> Hand {
@@ -129,4 +130,22 @@ fn a_driver_that_lost_its_append_changes_nothing() {
     assert!(!turn.entries.is_empty(), "what this machine believes is dropped with it");
     hand.lose(Duration::from_secs(1)).done("a").done("b");
     assert_eq!(hand.entries(), ["done", "ended"]);
+}
+
+/// What version 1 wrote. Such a file is added when the format grows; none is changed.
+const VERSION_1: &str = include_str!("journals/version-1.jsonl");
+
+#[test]
+fn a_journal_that_was_written_once_stays_readable() {
+    let entries: Vec<Entry> = VERSION_1.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let machine = Machine::replay(ID, Arc::clone(&eventful().machine.definition), &entries).unwrap();
+    let steps: Vec<_> = machine.view().iter().map(|step| format!("{} {} {}", step.step, step.state, step.undo)).collect();
+    assert_eq!(
+        (machine.state(), steps.join(", ").as_str()),
+        (SagaState::Compensating, "v done none, s skipped none, a done planned, b done sending, c done undone, d failed none")
+    );
+    for (line, entry) in VERSION_1.lines().zip(&entries) {
+        let again: Value = serde_json::to_value(entry).unwrap();
+        assert_eq!(again, serde_json::from_str::<Value>(line).unwrap(), "nothing of it is lost");
+    }
 }
