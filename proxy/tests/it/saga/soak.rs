@@ -67,18 +67,22 @@ async fn the_books_balance_whoever_dies() {
     let placed: Vec<_> = join_all(customers).await.into_iter().flat_map(Result::unwrap).collect();
     eprintln!("{} sagas in {:?}, {deaths} deaths", placed.len(), begun.elapsed());
     assert!(placed.len() > crowd, "{} sagas only", placed.len());
-    let mut declined = 0;
+    let (mut declined, mut kept) = (0, 0);
     for (order, status, _) in &placed {
-        let (expected, outcome) = match cars.shop().declines(order.user) {
-            true => (402, Outcome::Undone),
-            false => (201, Outcome::Kept),
+        let outcome = match (*status, cars.shop().declines(order.user)) {
+            (201, false) => Outcome::Kept,
+            // Also where a step's starts were spent in the crowd: it died with its driver, or its service was too slow.
+            (402, true) | (409, _) => Outcome::Undone,
+            other => panic!("{other:?} for {order:?}"),
         };
-        declined += usize::from(outcome == Outcome::Undone);
-        assert_eq!(*status, expected, "{order:?}");
+        declined += usize::from(*status == 402);
+        kept += if outcome == Outcome::Kept { order.amount } else { 0 };
         cars.shop().books(order.user).assert(outcome, order.amount, &format!("{order:?}"));
     }
+    let spent = placed.iter().filter(|(_, status, _)| *status == 409).count();
+    eprintln!("{declined} declined, {spent} with a step whose starts were spent");
     assert!(declined > 0);
-    let kept: i64 = placed.iter().filter(|(order, ..)| !cars.shop().declines(order.user)).map(|(order, ..)| order.amount).sum();
+    assert!(spent * 20 < placed.len(), "{spent} of {} gave up", placed.len());
     assert_eq!(cars.shop().balance(), kept, "to the cent");
     for (order, status, body) in placed.iter().take(50) {
         let again = order.settled(cars.first()).await;
