@@ -1,4 +1,4 @@
-//! What runs the sagas of one core: begins new ones ([`begin`]), adopts those whose driver is gone ([`adopt`]), and gives each a
+//! What runs the sagas of one core: begins new ones (`begin`), adopts those whose driver is gone (`adopt`), and gives each a
 //! driver.
 
 mod adopt;
