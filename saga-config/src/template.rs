@@ -35,6 +35,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use crate::diagnostic::{Diagnostic, Place};
 use crate::expr::scan::{Scanner, Token};
 use crate::expr::value::kind;
 use crate::expr::{Bindings, EvalError, ExprError, Expression, Names};
@@ -281,6 +282,26 @@ impl TemplateError {
         self.help = Some(help.into());
         self
     }
+
+    /// As a mistake of a file: of `text`, where it is known, the template begins at byte `offset`, and `place` says where a part of it
+    /// stands. If one place in an expression is to blame, the word that begins there is shown.
+    pub fn into_diagnostic(self, text: Option<&str>, offset: usize, place: impl FnOnce(Range<usize>) -> Place) -> Diagnostic {
+        let part = match self.offset_bytes {
+            Some(start) => start..start + word_length(text.and_then(|text| text.get(start + offset..))),
+            None => self.span,
+        };
+        let diagnostic = Diagnostic::error("invalid-expression", place(part.start + offset..part.end + offset), self.message);
+        match self.help {
+            Some(help) => diagnostic.with_help(help),
+            None => diagnostic,
+        }
+    }
+}
+
+/// The bytes of the word that `text` begins with; at least 1.
+fn word_length(text: Option<&str>) -> usize {
+    let is_part = |c: char| c.is_alphanumeric() || c == '_';
+    text.map_or(0, |text| text.find(|c| !is_part(c)).unwrap_or(text.len())).max(1)
 }
 
 /// Why a template does not render. The text shows expressions and types, never values.

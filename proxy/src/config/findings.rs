@@ -54,16 +54,9 @@ impl Findings {
 
     /// An error in a template that stands at `at`, its text from `offset` on.
     pub(super) fn template_error(&mut self, at: &Pointer, offset: usize, error: TemplateError) {
-        let part = match error.offset_bytes {
-            Some(start) => start..start + self.word_length(at, start + offset),
-            None => error.span,
-        };
-        let place = self.place_within(at, part.start + offset..part.end + offset);
-        let diagnostic = Diagnostic::error("invalid-expression", place, error.message);
-        self.add(match error.help {
-            Some(help) => diagnostic.with_help(help),
-            None => diagnostic,
-        });
+        let text = self.document.as_ref().and_then(|document| document.node(at)?.as_str());
+        let diagnostic = error.into_diagnostic(text, offset, |part| self.place_within(at, part));
+        self.add(diagnostic);
     }
 
     /// Where the value at `at` was written; what it would hang at if it was not.
@@ -98,8 +91,7 @@ impl Findings {
 
     /// Whether nothing at, above or below `at` had to be left out.
     pub(super) fn is_whole(&self, at: &Pointer) -> bool {
-        let related = |left_out: &Pointer| left_out.tokens().zip(at.tokens()).all(|(a, b)| a == b);
-        !self.left_out.iter().any(related)
+        !self.left_out.iter().any(|left_out| left_out.is_within(at) || at.is_within(left_out))
     }
 
     /// Everything, in the order of the file.
@@ -107,13 +99,6 @@ impl Findings {
         let mut found = self.found;
         sort(&mut found);
         found
-    }
-
-    /// The bytes of the word that begins at `start` of the text at `at`; at least 1.
-    fn word_length(&self, at: &Pointer, start: usize) -> usize {
-        let text = self.document.as_ref().and_then(|document| document.node(at)?.as_str()?.get(start..));
-        let is_part = |c: char| c.is_alphanumeric() || c == '_';
-        text.map_or(0, |text| text.find(|c| !is_part(c)).unwrap_or(text.len())).max(1)
     }
 
     fn elsewhere(&self, at: &Pointer) -> Option<Place> {

@@ -15,7 +15,10 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::backlog::{Backlog, Deferred};
+use super::{
+    backlog::{Backlog, Deferred},
+    term::Term,
+};
 use crate::{
     metrics::{Metrics, UnknownCause},
     store::{Held, Renewal, Token},
@@ -29,7 +32,6 @@ pub struct Leases {
     next: Arc<AtomicU64>,
     /// Milliseconds: the shortest lease that any policy gives.
     shortest: Arc<AtomicU64>,
-    born: Instant,
     backlog: Backlog,
     metrics: Metrics,
 }
@@ -46,12 +48,7 @@ pub struct Lease {
 #[derive(Debug)]
 struct State {
     token: Token,
-    length: Duration,
-    born: Instant,
-    /// Microseconds after `born`: the lease holds before this, as far as this process knows.
-    valid_until: AtomicU64,
-    /// Microseconds after `born`: when to renew it.
-    renew_at: AtomicU64,
+    term: Term,
     sent: AtomicBool,
     lost: AtomicBool,
 }
@@ -59,28 +56,17 @@ struct State {
 impl Leases {
     /// None yet. What is given up goes to `backlog`.
     pub fn new(backlog: Backlog, metrics: Metrics) -> Self {
-        Self {
-            held: Arc::default(),
-            next: Arc::default(),
-            shortest: Arc::new(AtomicU64::new(3000)),
-            born: Instant::now(),
-            backlog,
-            metrics,
-        }
+        Self { held: Arc::default(), next: Arc::default(), shortest: Arc::new(AtomicU64::new(3000)), backlog, metrics }
     }
 
     /// Holds a claim. `claimed` is when the claim was *sent*: the lease cannot have begun earlier.
     pub fn hold(&self, token: Token, length: Duration, claimed: Instant) -> Lease {
         let state = Arc::new(State {
             token,
-            length,
-            born: self.born,
-            valid_until: AtomicU64::new(0),
-            renew_at: AtomicU64::new(0),
+            term: Term::new(length, claimed),
             sent: AtomicBool::new(false),
             lost: AtomicBool::new(false),
         });
-        state.renewed(claimed);
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         self.lock().insert(id, Arc::clone(&state));
         Lease { id, state, leases: self.clone(), finished: false }
@@ -108,9 +94,8 @@ impl Leases {
 
     /// What is due for renewal before `by`.
     pub(super) fn due(&self, by: Instant) -> Vec<(u64, Renewal)> {
-        let by = micros(self.born, by);
         let held = self.lock();
-        let due = held.iter().filter(|(_, state)| state.renew_at.load(Ordering::Relaxed) <= by);
+        let due = held.iter().filter(|(_, state)| state.term.is_due(by));
         due.map(|(id, state)| (*id, state.renewal())).collect()
     }
 
@@ -120,7 +105,7 @@ impl Leases {
         match held {
             Held::Kept => {
                 if let Some(state) = all.get(&id) {
-                    state.renewed(at);
+                    state.term.renewed(at);
                 }
             }
             Held::Lost => {
@@ -144,7 +129,7 @@ impl Lease {
 
     /// The claim was made again, and granted again, by a request that was sent at `claimed`.
     pub fn claimed_again(&self, claimed: Instant) {
-        self.state.renewed(claimed);
+        self.state.term.renewed(claimed);
     }
 
     /// What is asked before the first byte leaves.
@@ -180,13 +165,8 @@ impl Drop for Lease {
 }
 
 impl State {
-    fn renewed(&self, at: Instant) {
-        self.valid_until.fetch_max(micros(self.born, at + self.length), Ordering::Relaxed);
-        self.renew_at.store(micros(self.born, at + self.length / 3), Ordering::Relaxed);
-    }
-
     fn renewal(&self) -> Renewal {
-        Renewal { token: self.token, lease: self.length, sent: self.sent.load(Ordering::Relaxed) }
+        Renewal { token: self.token, lease: self.term.length(), sent: self.sent.load(Ordering::Relaxed) }
     }
 }
 
@@ -197,18 +177,12 @@ struct SendGate(Arc<State>);
 impl Gate for SendGate {
     fn open(&self) -> bool {
         let state = &self.0;
-        let third = u64::try_from(state.length.as_micros() / 3).unwrap_or(u64::MAX);
-        let now = micros(state.born, Instant::now());
-        let opens = !state.lost.load(Ordering::Relaxed) && now.saturating_add(third) <= state.valid_until.load(Ordering::Relaxed);
+        let opens = !state.lost.load(Ordering::Relaxed) && state.term.lets_begin(Instant::now());
         if opens {
             state.sent.store(true, Ordering::Relaxed);
         }
         opens
     }
-}
-
-fn micros(born: Instant, at: Instant) -> u64 {
-    u64::try_from(at.saturating_duration_since(born).as_micros()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -29,5 +29,6 @@ pub mod policy;
 pub mod probe;
 pub mod response;
 pub mod seal;
+pub mod term;
 pub mod verdict;
 pub mod view;

@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::plan::Plan;
 use crate::{
+    idempotency::term::Term,
     metrics::{Metrics, StoreOperation},
     store::journal::{Journal, SagaHeld, SagaRenewal, SagaToken},
     upstream::Gate,
@@ -33,17 +34,10 @@ pub struct SagaLeases {
     inner: Arc<Inner>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Inner {
     held: Mutex<HashMap<u64, Arc<State>>>,
     next: AtomicU64,
-    born: Instant,
-}
-
-impl Default for Inner {
-    fn default() -> Self {
-        Self { held: Mutex::default(), next: AtomicU64::default(), born: Instant::now() }
-    }
 }
 
 /// One saga in the hands of its driver.
@@ -57,12 +51,7 @@ pub struct SagaLease {
 #[derive(Debug)]
 struct State {
     token: SagaToken,
-    length: Duration,
-    born: Instant,
-    /// Microseconds after `born`: the lease holds before this, as far as this process knows.
-    valid_until: AtomicU64,
-    /// Microseconds after `born`: when to renew it.
-    renew_at: AtomicU64,
+    term: Term,
     lost: CancellationToken,
     commands: AtomicBool,
     spoken: Notify,
@@ -73,15 +62,11 @@ impl SagaLeases {
     pub fn hold(&self, token: SagaToken, length: Duration, asked: Instant) -> SagaLease {
         let state = Arc::new(State {
             token,
-            length,
-            born: self.inner.born,
-            valid_until: AtomicU64::new(0),
-            renew_at: AtomicU64::new(0),
+            term: Term::new(length, asked),
             lost: CancellationToken::new(),
             commands: AtomicBool::new(false),
             spoken: Notify::new(),
         });
-        state.renewed(asked);
         let number = self.inner.next.fetch_add(1, Ordering::Relaxed);
         self.lock().insert(number, Arc::clone(&state));
         SagaLease { number, state, leases: self.clone() }
@@ -99,10 +84,9 @@ impl SagaLeases {
 
     /// What is due for renewal before `by`.
     fn due(&self, by: Instant) -> Vec<(u64, SagaRenewal)> {
-        let by = micros(self.inner.born, by);
         let held = self.lock();
-        let due = held.iter().filter(|(_, state)| state.renew_at.load(Ordering::Relaxed) <= by);
-        due.map(|(number, state)| (*number, SagaRenewal { token: state.token, lease: state.length })).collect()
+        let due = held.iter().filter(|(_, state)| state.term.is_due(by));
+        due.map(|(number, state)| (*number, SagaRenewal { token: state.token, lease: state.term.length() })).collect()
     }
 
     /// The store's answer to a renewal that was sent at `at`.
@@ -111,7 +95,7 @@ impl SagaLeases {
         match held {
             SagaHeld::Kept { commands } => {
                 if let Some(state) = all.get(&number) {
-                    state.renewed(at);
+                    state.term.renewed(at);
                     if commands {
                         state.hear();
                     }
@@ -138,12 +122,12 @@ impl SagaLease {
 
     /// Its length, from each renewal.
     pub fn length(&self) -> Duration {
-        self.state.length
+        self.state.term.length()
     }
 
     /// A write that renews the lease was asked for at `asked`, and was made.
     pub fn renewed(&self, asked: Instant) {
-        self.state.renewed(asked);
+        self.state.term.renewed(asked);
     }
 
     /// Whether the lease holds now, with a third of it left: a call may begin.
@@ -199,11 +183,6 @@ impl Drop for SagaLease {
 }
 
 impl State {
-    fn renewed(&self, at: Instant) {
-        self.valid_until.fetch_max(micros(self.born, at + self.length), Ordering::Relaxed);
-        self.renew_at.fetch_max(micros(self.born, at + self.length / 3), Ordering::Relaxed);
-    }
-
     fn hear(&self) {
         self.commands.store(true, Ordering::Release);
         self.spoken.notify_one();
@@ -211,11 +190,8 @@ impl State {
 }
 
 impl Gate for State {
-    /// Opens while at least a third of the lease is left: then no other driver can have begun, nor begin for a while.
     fn open(&self) -> bool {
-        let third = u64::try_from(self.length.as_micros() / 3).unwrap_or(u64::MAX);
-        let now = micros(self.born, Instant::now());
-        !self.lost.is_cancelled() && now.saturating_add(third) <= self.valid_until.load(Ordering::Relaxed)
+        !self.lost.is_cancelled() && self.term.lets_begin(Instant::now())
     }
 }
 
@@ -243,10 +219,6 @@ async fn beat<S: Journal>(store: &S, leases: &SagaLeases, every: Duration, metri
             }
         }
     }
-}
-
-fn micros(born: Instant, at: Instant) -> u64 {
-    u64::try_from(at.saturating_duration_since(born).as_micros()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

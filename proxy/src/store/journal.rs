@@ -26,6 +26,8 @@ use crate::{
     time::Timestamp,
 };
 
+#[cfg(test)]
+pub(in crate::store) mod fixture;
 pub mod rules;
 
 /// The largest entry, command and definition, and the largest final answer, in bytes.

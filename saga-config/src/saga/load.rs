@@ -14,7 +14,7 @@ use crate::{
     diagnostic::{Diagnostic, Source, has_errors, sort},
     names::UpstreamName,
     schema::{blamed, check_with, read_partly},
-    yaml::{Document, Pointer},
+    yaml::Document,
 };
 
 /// What a saga's file is held against: the upstreams that its calls name.
@@ -110,7 +110,7 @@ fn read(source: &Arc<Source>) -> Result<(Raw, Findings), Vec<Diagnostic>> {
     let schema = schemars::schema_for!(Raw);
     let is_left_out = |mistake: &Diagnostic| {
         let at = blamed(&document, mistake);
-        at.is_some_and(|at| left_out.iter().any(|left_out| is_at_or_below(&at, left_out)))
+        at.is_some_and(|at| left_out.iter().any(|left_out| at.is_within(left_out)))
     };
     let mut mistakes = check_with(&document, &schema, &formats());
     // What is wrong as YAML, or known and not supported, would only be reported again.
@@ -119,11 +119,6 @@ fn read(source: &Arc<Source>) -> Result<(Raw, Findings), Vec<Diagnostic>> {
     sort(&mut found);
     let partly = read_partly::<Raw>(&document, left_out, found)?;
     Ok((partly.value, Findings::of_file(document, partly.left_out, partly.found)))
-}
-
-fn is_at_or_below(at: &Pointer, above: &Pointer) -> bool {
-    let mut tokens = at.tokens();
-    above.tokens().all(|token| tokens.next() == Some(token))
 }
 
 #[cfg(test)]

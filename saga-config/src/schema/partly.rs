@@ -51,7 +51,7 @@ pub fn read_partly<T: DeserializeOwned>(
             Ok(value) => return Ok(Partly { value, left_out: partly.left_out, found: partly.found }),
             Err(error) => {
                 let at = pointer_along(document, error.path());
-                if !partly.left_out.iter().any(|known| is_within(known, &at)) {
+                if !partly.left_out.iter().any(|known| known.is_within(&at)) {
                     partly.found.push(Diagnostic::error("invalid-value", document.place(&at), without_place(error.inner())));
                 }
                 if at.is_root() {
@@ -115,9 +115,4 @@ fn deepest(node: &Node, at: &Pointer, span: Span) -> Option<Pointer> {
     let mut entries = node.entries().iter().map(|entry| (&entry.value, at.child(&entry.key.text), entry.key.span == span));
     let in_entries = entries.find_map(|(value, at, is_key)| if is_key { Some(at) } else { below(value, at) });
     in_entries.or_else(|| node.items().iter().enumerate().find_map(|(index, item)| below(item, at.child(index))))
-}
-
-fn is_within(inner: &Pointer, outer: &Pointer) -> bool {
-    let mut inner = inner.tokens();
-    outer.tokens().all(|token| inner.next() == Some(token))
 }

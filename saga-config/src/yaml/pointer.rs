@@ -44,6 +44,11 @@ impl Pointer {
         self.0.is_empty()
     }
 
+    /// Whether this is `outer`, or stands somewhere in it.
+    pub fn is_within(&self, outer: &Self) -> bool {
+        self.0.starts_with(&outer.0)
+    }
+
     /// The keys and indices from the top.
     pub fn tokens(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(String::as_str)

@@ -74,40 +74,21 @@ impl<S: Store + Journal> Journal for Faulty<S> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use saga_config::saga::DefinitionHash;
-
     use super::*;
     use crate::{
-        ids::{Fence, Fingerprint},
+        ids::Fence,
         store::{
             faults::Fault,
-            journal::{Birth, Next, SagaState, SagaToken},
+            journal::{Next, SagaState, SagaToken, fixture},
             memory::MemoryStore,
             wakes::Wakes,
         },
-        time::Timestamp,
     };
 
     const LEASE: Duration = Duration::from_secs(60);
 
     fn creation() -> Create {
-        let birth = Birth {
-            name: "order".to_owned(),
-            version: 1,
-            definition: DefinitionHash::from_bytes([0; 32]),
-            fingerprint: Fingerprint::from_bytes([1; 32]),
-            starter: Fingerprint::from_bytes([2; 32]),
-            created_at: Timestamp::ZERO,
-        };
-        Create {
-            id: SagaId::from_bytes([3; 16]),
-            birth,
-            owner: Owner::from_bytes([4; 16]),
-            entries: vec!["started".into()],
-            state: SagaState::Running,
-            next: Next::Run { lease: LEASE },
-            mailbox: None,
-        }
+        fixture::creation(SagaId::from_bytes([3; 16]), Owner::from_bytes([4; 16]), LEASE)
     }
 
     fn addition(owner: Owner, fence: Fence, expected: u64, entry: &'static str, next: Next) -> Append {

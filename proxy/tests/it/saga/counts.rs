@@ -4,24 +4,22 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
-use refrain::{
-    ids::{Fingerprint, Owner, SagaId},
-    store::{
-        journal::{Birth, Create, Created, Journal as _, Next, SagaState},
-        redis::{RedisConfig, RedisStore},
-        wakes::Wakes,
-    },
-    time::Timestamp,
+use refrain::store::{
+    journal::{Create, Created, Journal as _, Next},
+    redis::{RedisConfig, RedisStore},
+    wakes::Wakes,
 };
-use saga_config::saga::DefinitionHash;
 use tokio::time::Instant;
 
-use crate::support::{
-    client::Call,
-    redis::RedisServer,
-    refrain::Refrain,
-    relay::Relay,
-    sidecars::{EMBEDDED, Order, Setup, Sidecars, Surroundings},
+use crate::{
+    conformance::sagas::create,
+    support::{
+        client::Call,
+        redis::RedisServer,
+        refrain::Refrain,
+        relay::Relay,
+        sidecars::{EMBEDDED, Order, Setup, Sidecars, Surroundings},
+    },
 };
 
 /// Renewals do not come within a test.
@@ -105,24 +103,10 @@ async fn an_embedded_store_is_asked_as_rarely() {
 async fn park(redis: &RedisServer) {
     let config = RedisConfig { timeout: Duration::from_secs(20), ..RedisConfig::new(redis.url()) };
     let store = RedisStore::open(&config, Wakes::default()).await.unwrap();
-    let parked = |number: usize| {
-        let birth = Birth {
-            name: "announce".to_owned(),
-            version: 1,
-            definition: DefinitionHash::from_bytes([7; 32]),
-            fingerprint: Fingerprint::from_bytes([1; 32]),
-            starter: Fingerprint::from_bytes([2; 32]),
-            created_at: Timestamp::from_unix_ms(1),
-        };
-        Create {
-            id: SagaId::random(),
-            birth,
-            owner: Owner::random(),
-            entries: vec![Bytes::from(format!("waits as number {number}"))],
-            state: SagaState::Running,
-            next: Next::Park { due_in: Duration::from_secs(3600) },
-            mailbox: None,
-        }
+    let parked = |number: usize| Create {
+        entries: vec![Bytes::from(format!("waits as number {number}"))],
+        next: Next::Park { due_in: Duration::from_secs(3600) },
+        ..create()
     };
     let created = stream::iter((0..PARKED).map(|number| store.create(parked(number)))).buffer_unordered(64);
     let all_fresh = created.all(|created| async move { matches!(created, Ok(Created::Fresh(_))) }).await;

@@ -2,36 +2,17 @@
 use redb::ReadableTableMetadata;
 
 use super::{super::file, write::*, *};
-use crate::{
-    ids::Fingerprint,
-    store::{
-        Store as _,
-        clock::StoreClock,
-        journal::{Birth, SagaState, SagaToken},
-        wakes::Wakes,
-    },
+use crate::store::{
+    Store as _,
+    clock::StoreClock,
+    journal::{SagaState, SagaToken, fixture},
+    wakes::Wakes,
 };
 
 const LONG: Duration = Duration::from_secs(600);
 
 fn creation(n: u8) -> Create {
-    let birth = Birth {
-        name: "order".to_owned(),
-        version: 1,
-        definition: DefinitionHash::from_bytes([0; 32]),
-        fingerprint: Fingerprint::from_bytes([1; 32]),
-        starter: Fingerprint::from_bytes([2; 32]),
-        created_at: Timestamp::ZERO,
-    };
-    Create {
-        id: SagaId::from_bytes([n; SagaId::LEN]),
-        birth,
-        owner: Owner::random(),
-        entries: vec!["started".into()],
-        state: SagaState::Running,
-        next: Next::Run { lease: LONG },
-        mailbox: None,
-    }
+    fixture::creation(SagaId::from_bytes([n; SagaId::LEN]), Owner::random(), LONG)
 }
 
 async fn created(store: &EmbeddedStore, n: u8) -> SagaToken {

@@ -1,12 +1,10 @@
 //! What only the rules themselves show: steps of the clock, and whom a step wakes. The rest is the conformance suite's.
 #![allow(clippy::unwrap_used)]
 
-use saga_config::saga::DefinitionHash;
-
 use super::*;
 use crate::{
-    ids::{Fingerprint, SagaId},
-    store::journal::SagaToken,
+    ids::SagaId,
+    store::journal::{SagaToken, fixture},
 };
 
 const START: Timestamp = Timestamp::from_unix_ms(1_700_000_000_000);
@@ -21,23 +19,7 @@ fn mailbox(n: u8) -> Mailbox {
 }
 
 fn creation() -> Create {
-    let birth = Birth {
-        name: "order".to_owned(),
-        version: 1,
-        definition: DefinitionHash::from_bytes([0; 32]),
-        fingerprint: Fingerprint::from_bytes([1; 32]),
-        starter: Fingerprint::from_bytes([2; 32]),
-        created_at: Timestamp::ZERO,
-    };
-    Create {
-        id: SagaId::from_bytes([3; 16]),
-        birth,
-        owner: owner(1),
-        entries: vec!["started".into()],
-        state: SagaState::Running,
-        next: Next::Run { lease: LEASE },
-        mailbox: None,
-    }
+    fixture::creation(SagaId::from_bytes([3; 16]), owner(1), LEASE)
 }
 
 fn created() -> Saga {
