@@ -9,12 +9,16 @@
 //! assert_eq!(error.to_string(), "`Billing` is not an upstream's name: `B` is not a lowercase letter");
 //! ```
 
+mod path;
+
 use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+pub use path::{PATH_DEPTH, StepPath, StepPathError};
 
 /// Longest name, in bytes; names are ASCII.
 pub const MAX_LENGTH: usize = 64;
@@ -130,6 +134,13 @@ name! {
     /// 1 to 64 lowercase letters and digits, a letter first, in words joined by single `_` or `-`. With a `-`,
     /// expressions have to write `steps['create-order']`.
     StepId, "a step's id", check_words, NAME_PATTERN
+}
+
+name! {
+    /// A secret, as in `secrets: {visa_token: …}` and `secret('visa_token')`.
+    ///
+    /// 1 to 64 lowercase letters and digits, a letter first, in words joined by single `_` or `-`.
+    SecretName, "a secret's name", check_words, NAME_PATTERN
 }
 
 name! {

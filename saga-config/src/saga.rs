@@ -89,7 +89,7 @@ use http::{HeaderName, Method};
 
 use crate::{
     expr::Expression,
-    names::{SagaName, StepId, VariableName},
+    names::{SagaName, SecretName, StepId, StepPath, VariableName},
     template::{CallTarget, Template, ValueTemplate},
 };
 
@@ -122,6 +122,12 @@ pub struct Saga {
     pub steps: Vec<Step>,
     /// The parallel groups.
     pub groups: Vec<Group>,
+    /// The loops.
+    pub loops: Vec<Loop>,
+    /// The sub-sagas, their steps already among [`Saga::steps`]; each comes after the one that it stands in.
+    pub frames: Vec<Frame>,
+    /// The secrets that its requests name, each once.
+    pub secrets: Vec<SecretName>,
     /// How many steps may run at once.
     pub max_parallel: usize,
     /// What the caller gets.
@@ -140,6 +146,14 @@ pub struct StepIndex(pub usize);
 /// An index into [`Saga::groups`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct GroupIndex(pub usize);
+
+/// An index into [`Saga::loops`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LoopIndex(pub usize);
+
+/// An index into [`Saga::frames`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FrameIndex(pub usize);
 
 /// What starts a saga.
 #[derive(Debug, Clone)]
@@ -190,13 +204,21 @@ pub enum InputType {
 /// A step.
 #[derive(Debug, Clone)]
 pub struct Step {
-    /// Its name.
-    pub id: StepId,
-    /// What must be settled before it may start: direct predecessors, all with smaller indices. In a list, the one before (all
-    /// members, where that is a parallel group).
+    /// Its name: its id, below the path of the sub-saga that it belongs to. Without a place.
+    pub id: StepPath,
+    /// What must be settled before it may start: direct predecessors, all with smaller indices. In a list, the one before, with all
+    /// that stands in it: a group's children, a switch's and a loop's steps, a sub-saga's [`Action::Leave`].
+    ///
+    /// A predecessor in the same loop is that of the same item; one in a loop that this step is not in stands for all its items.
     pub after: Vec<StepIndex>,
-    /// The parallel group it is a child of.
+    /// What it stands in, the innermost, and what decides whether it is there at all.
+    pub within: Option<Within>,
+    /// The parallel group it is a child of, or stands in a child of.
     pub group: Option<GroupIndex>,
+    /// The loop it stands in: there is one such step for each item. Loops do not stand in each other.
+    pub in_loop: Option<LoopIndex>,
+    /// The sub-saga it belongs to; `None`: the saga itself. Its expressions see that one's `input`, `steps` and `saga`.
+    pub frame: Option<FrameIndex>,
     /// Whether it runs at all; decided once. Names: `input`, `steps`, `saga`.
     pub when: Option<Expression>,
     /// What it does.
@@ -207,13 +229,90 @@ pub struct Step {
     pub on_failure: OnFailure,
 }
 
+/// What a step stands in, and what decides whether it is there at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Within {
+    /// An arm of a switch: it is skipped unless the switch chose that arm.
+    Arm {
+        /// The switch's step ([`Action::Switch`]).
+        switch: StepIndex,
+        /// Which arm, from 0.
+        arm: usize,
+    },
+    /// A loop's body: there is one for each item, and none before the list is known.
+    Body(LoopIndex),
+    /// A sub-saga, between its [`Action::Enter`] and its [`Action::Leave`], that included: it is skipped if the sub-saga is.
+    Sub(FrameIndex),
+}
+
 /// What a step does.
 #[derive(Debug, Clone)]
 pub enum Action {
     /// It calls an upstream.
     Call(Box<CallStep>),
-    /// It computes values: its outputs. Names: `input`, `steps`, `saga`.
+    /// It computes values: its outputs. Names: `input`, `steps`, `saga`, and the item in a loop.
     Set(Vec<(VariableName, ValueTemplate)>),
+    /// It chooses one of several lists of steps, once: the first arm whose condition holds; where none does, no arm.
+    Switch(Vec<Arm>),
+    /// It fixes the list over which a loop's steps run, once.
+    Foreach(LoopIndex),
+    /// It lets time pass: a timer.
+    Wait(Duration),
+    /// A sub-saga begins: its inputs are computed and checked, once. [`Frame::given`] says from what.
+    Enter(FrameIndex),
+    /// A sub-saga is done: its outputs `status` and `body`, from [`Frame::reply`], are computed, once.
+    Leave(FrameIndex),
+}
+
+/// One list of steps to choose from. Its steps say so themselves ([`Within::Arm`]).
+#[derive(Debug, Clone)]
+pub struct Arm {
+    /// When it is chosen; `None`: `else`, which is the last. Names as for [`Action::Set`].
+    pub when: Option<Expression>,
+}
+
+/// Steps that run once for each item of a list.
+#[derive(Debug, Clone)]
+pub struct Loop {
+    /// Its step ([`Action::Foreach`]).
+    pub step: StepIndex,
+    /// The list. Names as for [`Action::Set`].
+    pub list: ValueTemplate,
+    /// The item's name in the expressions of its steps.
+    pub item: VariableName,
+    /// For how many items its steps run at once. With 1 an item begins when the one before is settled.
+    pub max: usize,
+    /// The longest list.
+    pub limit: usize,
+    /// Its steps, for every item.
+    pub body: Vec<StepIndex>,
+}
+
+/// A sub-saga: another saga's definition, run as part of this one, with the same journal. Undone by undoing its steps.
+#[derive(Debug, Clone)]
+pub struct Frame {
+    /// The step that runs it; of its steps' paths, the beginning.
+    pub path: StepPath,
+    /// Its name.
+    pub saga: SagaName,
+    /// Its version.
+    pub version: u32,
+    /// What it stands in; `None`: the saga itself.
+    pub parent: Option<FrameIndex>,
+    /// Its beginning ([`Action::Enter`]), at [`StepPath::input`].
+    pub enter: StepIndex,
+    /// Its end ([`Action::Leave`]), at [`Frame::path`].
+    pub leave: StepIndex,
+    /// Its inputs as it declares them: what they must be. [`Input::from`] does not apply.
+    pub input: Vec<Input>,
+    /// From what they are computed: all of them, in their order. Names: those where the sub-saga's step stands.
+    pub given: Vec<(VariableName, ValueTemplate)>,
+    /// What it gives ([`Responses::completed`]). Names: its own `input`, `steps`, `saga`.
+    pub reply: Option<Reply>,
+    /// For going forward, from its beginning; then all compensates.
+    pub deadline: Option<Duration>,
+    /// How many of its steps may run at once.
+    pub max_parallel: usize,
 }
 
 /// Where a step stands with regard to the pivot. Without a pivot, every step is [`Position::Before`].
@@ -262,10 +361,55 @@ pub struct CallStep {
     pub in_doubt: InDoubt,
     /// Whether the step itself said so, and not `defaults`: a participant believes only that (`Saga-In-Doubt: resend`).
     pub in_doubt_is_own: bool,
-    /// What is kept of the answer. Names: those of the call and `response`.
+    /// What comes between the call's answer and the step's end; `None`: the answer is the end.
+    pub later: Option<Later>,
+    /// What is kept of the answer. Names: those of the call and `response`; for [`Later::Callback`] `callback`.
     pub output: Vec<(VariableName, ValueTemplate)>,
     /// How it is undone; `None`: not at all, as its author said, or because it has no effect.
     pub compensate: Option<Undo>,
+}
+
+/// How a step that was accepted comes to its end. The call's positive answer is journalled as `accepted`, and freezes the undo
+/// ([`Frozen::WithAcceptance`]); from then on the call is never sent again.
+#[derive(Debug, Clone)]
+pub enum Later {
+    /// The service is asked until it is done (`accept`).
+    Poll(Box<Poll>),
+    /// Somebody calls back (`wait: {callback: …}`).
+    Callback(Callback),
+}
+
+/// Asks a service that has accepted a request until it is done. The step's `outcome` judges the last answer.
+#[derive(Debug, Clone)]
+pub struct Poll {
+    /// The status by which the service accepts; any other positive answer is the end at once.
+    pub status: u16,
+    /// A GET or HEAD. Names: those of the call, and `response`: the answer that accepted.
+    pub target: CallTarget,
+    /// Headers, with the same names.
+    pub headers: Vec<(HeaderName, Template)>,
+    /// Whose credentials it carries.
+    pub auth: Auth,
+    /// For one attempt.
+    pub timeout: Duration,
+    /// The first delay, which doubles each time.
+    pub every: Duration,
+    /// The longest delay.
+    pub max_every: Duration,
+    /// Whether an answer is the end. Names: those of the call, and `response`: the poll's answer. Only of 2xx; others are asked again.
+    pub until: Expression,
+    /// How long, from the acceptance (`for`); then the step has failed, and is undone as one that was carried out.
+    pub within: Duration,
+}
+
+/// Somebody calls back, at a URL that the call is given (`callback.url`): unguessable, and good for one answer.
+#[derive(Debug, Clone)]
+pub struct Callback {
+    /// How long, from the acceptance (`for`); then the step has failed, and is undone as one that was carried out.
+    pub within: Duration,
+    /// Whether what came is a no: the step has failed, and is undone as one that was carried out. Names: those of the call, `callback`
+    /// (`body`).
+    pub failure: Option<Expression>,
 }
 
 /// One call.
@@ -398,6 +542,8 @@ pub struct Undo {
 pub enum Frozen {
     /// With the intent: it uses nothing of the step's own answer.
     WithIntent,
+    /// With the acceptance ([`Later`]): it uses `steps.ID.accepted`, and no other output of its own step.
+    WithAcceptance,
     /// With the step's success: it uses the answer.
     WithAnswer,
 }
@@ -439,9 +585,9 @@ pub struct Reply {
 }
 
 impl Saga {
-    /// The index of a step.
-    pub fn step(&self, id: &str) -> Option<StepIndex> {
-        self.steps.iter().position(|step| step.id.as_str() == id).map(StepIndex)
+    /// The index of a step, by its path without a place.
+    pub fn step(&self, path: &str) -> Option<StepIndex> {
+        self.steps.iter().position(|step| step.id.name() == path).map(StepIndex)
     }
 }
 

@@ -6,7 +6,7 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse, Response},
 };
-use saga_config::names::StepId;
+use saga_config::names::StepPath;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -53,25 +53,25 @@ pub(super) enum Said {
     /// What waits is tried now.
     Retry {
         reason: String,
-        step: Option<StepId>,
+        step: Option<StepPath>,
         #[serde(default)]
         run_again: bool,
     },
     /// A step in doubt was carried out.
     Done {
         reason: String,
-        step: StepId,
+        step: StepPath,
         #[serde(default)]
         output: Map<String, Value>,
     },
     /// A step in doubt was not carried out.
-    NotDone { reason: String, step: StepId },
+    NotDone { reason: String, step: StepPath },
     /// An undo was carried out by hand, or is not needed.
-    Undone { reason: String, step: StepId },
+    Undone { reason: String, step: StepPath },
     /// The saga turns back.
     Compensate { reason: String },
     /// A step that has not started does not run.
-    Skip { reason: String, step: StepId },
+    Skip { reason: String, step: StepPath },
     /// Nothing new starts.
     Pause { reason: String },
     /// It goes on.

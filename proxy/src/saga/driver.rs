@@ -329,6 +329,13 @@ fn counted(what: &What) -> Option<(CallDirection, CallOutcome)> {
         What::Undone { .. } => Some((CallDirection::Undo, CallOutcome::Done)),
         What::UndoFailed { .. } => Some((CallDirection::Undo, CallOutcome::Refused)),
         What::Started(_)
+        | What::Chosen { .. }
+        | What::Listed { .. }
+        | What::Timed { .. }
+        | What::Elapsed { .. }
+        | What::Accepted { .. }
+        | What::Polled { .. }
+        | What::CalledBack { .. }
         | What::GivenUp { .. }
         | What::Skipped { .. }
         | What::Set { .. }

@@ -6,7 +6,7 @@
 //! Nothing that a secret helper gave is in an entry. What is in it is sealed where the store encrypts.
 
 use saga_config::{
-    names::{SagaName, StepId, VariableName},
+    names::{SagaName, SecretName, StepPath, VariableName},
     saga::DefinitionHash,
 };
 use serde::{Deserialize, Serialize};
@@ -42,6 +42,9 @@ pub enum What {
         /// an operator said "run again", since a new generation has a new key.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         undo: Option<FrozenRequest>,
+        /// The request itself, at the first start, where its body holds a secret: it is bound once, and each later send is this.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        request: Option<FrozenRequest>,
     },
     /// The intent to ask again for an answer, with the same key, after [`What::Waiting`]. No start: it spends time only. It is
     /// journalled all the same (invariant 1), so that a saga that was parked is told from one whose driver was lost while it asked.
@@ -99,7 +102,7 @@ pub enum What {
     /// A step is done.
     Done {
         /// The step.
-        step: StepId,
+        step: StepPath,
         /// What is kept of the answer.
         #[serde(default, skip_serializing_if = "Map::is_empty")]
         output: Map<String, Value>,
@@ -117,7 +120,7 @@ pub enum What {
     /// A step was definitely not carried out.
     Refused {
         /// The step.
-        step: StepId,
+        step: StepPath,
         /// The answer's status; 0 where there was none.
         status: u16,
         /// Why.
@@ -130,28 +133,88 @@ pub enum What {
     /// `in_doubt: compensate` and `barrier`.
     GivenUp {
         /// The step.
-        step: StepId,
+        step: StepPath,
         /// Why.
         reason: String,
     },
     /// A step will not run: its condition says so, its group failed, or an operator said so. Taken once (invariant 11).
     Skipped {
         /// The step.
-        step: StepId,
+        step: StepPath,
         /// Why.
         because: SkipReason,
     },
     /// A step that computes has computed (invariant 11).
     Set {
         /// The step.
-        step: StepId,
+        step: StepPath,
         /// Its values.
         values: Map<String, Value>,
+    },
+    /// A switch has chosen (invariant 11). What stands in its other arms is skipped.
+    Chosen {
+        /// The switch's step.
+        step: StepPath,
+        /// Which arm, from 0; `None`: none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        arm: Option<u32>,
+    },
+    /// A loop's list is fixed (invariant 11). From here on its steps are there, one of each for each item.
+    Listed {
+        /// The loop's step.
+        step: StepPath,
+        /// The items.
+        items: Vec<Value>,
+    },
+    /// A timer was set.
+    Timed {
+        /// The step that waits.
+        step: StepPath,
+        /// Until when.
+        until: Timestamp,
+    },
+    /// A timer is over.
+    Elapsed {
+        /// The step that waited.
+        step: StepPath,
+    },
+    /// A step was accepted, and is not at its end: the call is never sent again.
+    Accepted {
+        /// The step.
+        step: StepPath,
+        /// The answer that accepted it, as expressions see it: `steps.ID.accepted`.
+        answer: Value,
+        /// The undo's request, where it needs that answer (invariant 5).
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        undo: Option<FrozenRequest>,
+        /// When the end must have come.
+        until: Timestamp,
+        /// When the service is asked; `None`: somebody calls back.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        again_at: Option<Timestamp>,
+    },
+    /// A service that has accepted was asked, and is not done.
+    Polled {
+        /// The step.
+        step: StepPath,
+        /// What it said.
+        reason: String,
+        /// When it is asked again.
+        again_at: Timestamp,
+    },
+    /// Somebody called back. What it means for the step is the next entry.
+    CalledBack {
+        /// The step that waits for it.
+        step: StepPath,
+        /// What was sent.
+        body: Value,
+        /// Tells the caller's own repeat.
+        nonce: String,
     },
     /// An undo was carried out, or there is nothing left to undo.
     Undone {
         /// The step that is undone.
-        step: StepId,
+        step: StepPath,
         /// Who says so.
         #[serde(default)]
         by: By,
@@ -159,7 +222,7 @@ pub enum What {
     /// An undo was refused, or its budget is spent.
     UndoFailed {
         /// The step that is not undone.
-        step: StepId,
+        step: StepPath,
         /// The answer's status; 0 where there was none.
         status: u16,
         /// Why.
@@ -213,16 +276,29 @@ pub struct Started {
     /// When going forward must be over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline: Option<Timestamp>,
+    /// Where callbacks come in, where the definition waits for any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub callbacks: Option<Callbacks>,
     /// The starter's trace (W3C Trace Context), for the calls' `traceparent`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,
+}
+
+/// Where callbacks come in.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Callbacks {
+    /// The beginning of their URLs, up to and without the saga's id. As it was when the saga began: a request that is rendered again is
+    /// the same request.
+    pub base: String,
+    /// What their tokens are computed from, with nothing else that is secret: 64 hexadecimal digits.
+    pub secret: String,
 }
 
 /// A call of a step, or of its undo.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Which {
     /// The step.
-    pub step: StepId,
+    pub step: StepPath,
     /// Forward, or back.
     pub direction: Direction,
     /// Which generation of the key: 1, and one more for each time an operator says "run again" (invariant 3).
@@ -267,9 +343,22 @@ pub struct FrozenRequest {
     /// Headers of the definition, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub headers: Vec<(String, String)>,
+    /// Headers with secrets in them, in order: the secrets are bound when the request is sent, and are never here.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secret_headers: Vec<(String, Vec<HeaderPart>)>,
     /// The JSON body, as text, byte for byte.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body: Option<String>,
+}
+
+/// A part of a header's value.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HeaderPart {
+    /// Text.
+    Text(String),
+    /// What the secret of this name is when the request is sent.
+    Secret(SecretName),
 }
 
 /// Who says so.
@@ -293,8 +382,10 @@ pub enum By {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SkipReason {
-    /// Its `when` says no.
+    /// Its `when` says no, or that of what it stands in.
     Condition,
+    /// It stands in an arm of a switch that was not chosen.
+    NotChosen,
     /// Another step of its group failed, or the saga turned back before it began.
     Cancelled,
     /// An operator said so.
@@ -308,7 +399,7 @@ pub enum Turning {
     /// A step failed.
     Failure {
         /// The step.
-        step: StepId,
+        step: StepPath,
         /// The answer's status; 0 where there was none.
         status: u16,
         /// Why.
@@ -329,7 +420,7 @@ pub enum Act {
     Retry {
         /// Only this step; `None`: all that can be.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        step: Option<StepId>,
+        step: Option<StepPath>,
         /// With a new generation of the key.
         #[serde(default)]
         run_again: bool,
@@ -337,7 +428,7 @@ pub enum Act {
     /// A step in doubt was carried out: these are its outputs.
     ResolveDone {
         /// The step.
-        step: StepId,
+        step: StepPath,
         /// Its outputs.
         #[serde(default)]
         output: Map<String, Value>,
@@ -345,19 +436,19 @@ pub enum Act {
     /// A step in doubt was not carried out.
     ResolveNotDone {
         /// The step.
-        step: StepId,
+        step: StepPath,
     },
     /// An undo was carried out by hand, or is not needed.
     ResolveUndone {
         /// The step.
-        step: StepId,
+        step: StepPath,
     },
     /// The saga turns back. Refused past the pivot.
     Compensate,
     /// A step that has not started does not run.
     Skip {
         /// The step.
-        step: StepId,
+        step: StepPath,
     },
     /// Nothing new starts until it is resumed. What is under way is answered.
     Pause,

@@ -309,7 +309,7 @@ fn calls(saga: &Saga, upstream: &str, local: Option<&str>) -> bool {
                 || asks(&call.in_doubt)
                 || undo.is_some_and(|undo| is(&undo.call.target) || asks(&undo.in_doubt))
         }
-        Action::Set(_) => false,
+        Action::Set(_) | Action::Switch(_) | Action::Foreach(_) | Action::Wait(_) | Action::Enter(_) | Action::Leave(_) => false,
     })
 }
 

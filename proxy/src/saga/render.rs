@@ -98,14 +98,21 @@ impl<'a> Scope<'a> {
         let headers = headers(&call.headers, &with_attempt)?;
         let body = call.body.as_ref().map(|body| body.render(&known).map(|body| body.to_string()));
         let body = body.transpose().map_err(|error| format!("the body: {error}"))?;
-        Ok(FrozenRequest { upstream, method, target, headers, body })
+        Ok(FrozenRequest { upstream, method, target, headers, secret_headers: Vec::new(), body })
     }
 
     /// A probe's request.
     pub(super) fn probe(self, check: &Check, reach: Reach, key: &str, upstreams: &dyn Upstreams) -> Result<FrozenRequest, Fault> {
         let known = self.calling(reach, &StepName { key, attempt: None });
         let (upstream, method, target) = target(&check.target, &known, upstreams)?;
-        Ok(FrozenRequest { upstream, method, target, headers: headers(&check.headers, &known)?, body: None })
+        Ok(FrozenRequest {
+            upstream,
+            method,
+            target,
+            headers: headers(&check.headers, &known)?,
+            secret_headers: Vec::new(),
+            body: None,
+        })
     }
 }
 

@@ -114,7 +114,7 @@ impl State {
         let at = entry.at;
         match &entry.what {
             What::Started(_) => return unfit("a saga starts once"),
-            What::Sending { of, start, undo } => self.sending(definition, of, *start, undo.as_ref(), at)?,
+            What::Sending { of, start, undo, request: _ } => self.sending(definition, of, *start, undo.as_ref(), at)?,
             What::Asking { of } => self.locate(definition, of)?.call_mut(of.direction).asking(at)?,
             What::NotSent { of, reason, again_at } => self.said(definition, of, reason, |call| call.not_sent(*again_at))?,
             What::Doubted { of, reason, again_at, needs_operator, remembered_until } => {
@@ -180,6 +180,13 @@ impl State {
                 step.undo_call.failed(*status);
                 step.reason = Some(reason.clone());
             }
+            What::Chosen { .. }
+            | What::Listed { .. }
+            | What::Timed { .. }
+            | What::Elapsed { .. }
+            | What::Accepted { .. }
+            | What::Polled { .. }
+            | What::CalledBack { .. } => return unfit("its definition has no such step"),
             What::Compensating { because } => self.turn(definition, because, at)?,
             What::Quarantined { reason } => self.quarantined = Some(reason.clone()),
             What::Ended { completed } => self.ended = Some(*completed),
@@ -402,7 +409,7 @@ impl StepState {
 pub(super) fn call_step(step: &Step) -> Option<&CallStep> {
     match &step.action {
         Action::Call(call) => Some(call),
-        Action::Set(_) => None,
+        Action::Set(_) | Action::Switch(_) | Action::Foreach(_) | Action::Wait(_) | Action::Enter(_) | Action::Leave(_) => None,
     }
 }
 

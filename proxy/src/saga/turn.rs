@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use saga_config::{names::StepId, saga::Effect as StepEffect};
+use saga_config::{names::StepPath, saga::Effect as StepEffect};
 use serde_json::{Map, Value};
 
 use super::entry::{Act, Entry, FrozenRequest, Which};
@@ -25,10 +25,19 @@ pub enum Event {
     },
     /// A [`Effect::Check`] came to its end.
     Checked {
-        /// Which call was in doubt.
+        /// Which call was in doubt, or had been accepted.
         of: Which,
         /// What the probe found.
         finding: Finding,
+    },
+    /// Somebody called back.
+    CalledBack {
+        /// The step that waits for it.
+        step: StepPath,
+        /// What was sent.
+        body: Value,
+        /// Tells its own repeat: what has a nonce that is in the journal is done already.
+        nonce: String,
     },
     /// An operator's command.
     Command {
@@ -218,10 +227,10 @@ pub enum UndoKnows {
     Unknown,
 }
 
-/// A probe to send.
+/// A probe to send: to find out what became of a call that is in doubt, or to ask whether one that was accepted is done.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CheckEffect {
-    /// Which call is in doubt.
+    /// Which call.
     pub of: Which,
     /// The probe's request: GET or HEAD, without a key.
     pub request: FrozenRequest,
@@ -239,13 +248,15 @@ pub trait Upstreams {
     fn idempotency_window(&self, upstream: Option<&str>) -> Option<Duration>;
     /// Its origins (`https://a.example`), for references that a service gave.
     fn origins(&self, upstream: Option<&str>) -> Vec<String>;
+    /// A secret, as it is now; `None`: there is none of this name. For bodies only: in headers secrets are bound by who sends.
+    fn secret(&self, name: &str) -> Option<String>;
 }
 
 /// A saga as people see it: the status resource, and the operator's view.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct StepView {
     /// The step.
-    pub step: StepId,
+    pub step: StepPath,
     /// `pending`, `sending`, `done`, `failed`, `maybe_done`, `skipped`, `waiting`.
     pub state: &'static str,
     /// `none`, `planned`, `sending`, `undone`, `undo_failed`.

@@ -61,6 +61,9 @@ pub(super) fn saga(raw: &Raw, upstreams: Option<&dyn UpstreamFacts>, findings: &
         deadline,
         steps: steps.into_iter().collect::<Option<_>>()?,
         groups: groups.into_iter().collect::<Option<_>>()?,
+        loops: Vec::new(),
+        frames: Vec::new(),
+        secrets: Vec::new(),
         max_parallel: raw.max_parallel.map_or(MAX_PARALLEL, |max| max as usize),
         response: response?,
         // Both are known once it is written out.

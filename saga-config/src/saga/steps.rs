@@ -35,9 +35,12 @@ impl Builder<'_, '_> {
         let when = self.maybe(raw.when.as_ref(), &at.child("when"), &Scope::decision(index));
         let action = self.action(index, node);
         Some(Step {
-            id: node.id.clone()?,
+            id: node.id.clone()?.into(),
             after: node.predecessors(),
+            within: None,
             group: self.group_index(index),
+            in_loop: None,
+            frame: None,
             when: when?,
             action: action?,
             position: self.position(index),
@@ -104,6 +107,7 @@ impl Builder<'_, '_> {
             effect,
             in_doubt: in_doubt?,
             in_doubt_is_own: raw.in_doubt.is_some(),
+            later: None,
             output: output?,
             compensate: compensate?,
         };

@@ -113,7 +113,9 @@ fn order(saga: &Saga) -> String {
                 let undo = call.compensate.as_ref().map(|undo| format!(", undo {:?} {}", undo.frozen, budget(&undo.call)));
                 format!("{}{}", budget(&call.call), undo.unwrap_or_default())
             }
-            Action::Set(_) => "computes".to_owned(),
+            Action::Set(_) | Action::Switch(_) | Action::Foreach(_) | Action::Wait(_) | Action::Enter(_) | Action::Leave(_) => {
+                "computes".to_owned()
+            }
         };
         let group = step.group.map_or(String::new(), |group| format!(" in {}", saga.groups[group.0].id));
         format!("{} after [{}]{group}: {:?}, {called}", step.id, after.join(", "), step.position)

@@ -90,4 +90,9 @@ impl Upstreams for Directory {
         };
         self.config(upstream).map(|config| config.endpoints.iter().filter_map(origin).collect()).unwrap_or_default()
     }
+
+    fn secret(&self, _name: &str) -> Option<String> {
+        // `secrets` are refused where the configuration is read.
+        None
+    }
 }

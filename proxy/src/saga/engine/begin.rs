@@ -102,6 +102,7 @@ impl<S: Store + Journal, C: Caller> Engine<S, C> {
             incarnation: Owner::random().to_string(),
             input,
             deadline: saga.deadline.map(|deadline| now.plus(deadline)),
+            callbacks: None,
             traceparent,
         };
         let (machine, first, turn) = start(id, saga, started, now, &plan).ok_or(NotBegun::Fault)?;

@@ -189,6 +189,9 @@ impl Work<'_> {
         }
         match &step.action {
             Action::Call(_) => self.start(Leg::forward(i)),
+            Action::Switch(_) | Action::Foreach(_) | Action::Wait(_) | Action::Enter(_) | Action::Leave(_) => {
+                self.refuse(i, 0, "definitions with such a step are refused".to_owned(), By::Rule);
+            }
             Action::Set(templates) => {
                 let templates = templates.iter().map(|(name, template)| (name.as_str(), template));
                 let (values, fault) = values(templates, &self.machine.scope().known(Reach::Before(i)));

@@ -81,7 +81,7 @@ impl Work<'_> {
 
     fn intend(&mut self, leg: Leg, undo: Option<FrozenRequest>, request: FrozenRequest) {
         let (of, start) = (self.which(leg), self.call(leg).number.saturating_add(1));
-        self.emit(What::Sending { of, start, undo });
+        self.emit(What::Sending { of, start, undo, request: None });
         self.send(leg, request);
     }
 

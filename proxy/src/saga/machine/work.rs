@@ -49,7 +49,8 @@ impl<'a> Work<'a> {
                     self.doubt_what_was_lost();
                 }
             }
-            Event::Tick => {}
+            // Nothing waits for a callback yet: definitions that would are refused.
+            Event::Tick | Event::CalledBack { .. } => {}
             Event::Answered { of, answer } => {
                 if let Some(leg) = self.arrived(&of) {
                     match self.call(leg).standing {

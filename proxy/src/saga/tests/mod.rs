@@ -173,6 +173,10 @@ impl Upstreams for NoUpstreams {
     fn origins(&self, _: Option<&str>) -> Vec<String> {
         Vec::new()
     }
+
+    fn secret(&self, _name: &str) -> Option<String> {
+        None
+    }
 }
 
 type Store = Faulty<MemoryStore>;

@@ -225,6 +225,7 @@ fn to(upstream: Option<&str>, target: &str, key: &str) -> SendEffect {
             method: "POST".to_owned(),
             target: target.to_owned(),
             headers: Vec::new(),
+            secret_headers: Vec::new(),
             body: Some(r#"{"amount":1}"#.to_owned()),
         },
         service_auth: false,

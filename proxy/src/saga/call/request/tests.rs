@@ -33,6 +33,7 @@ fn frozen() -> FrozenRequest {
         method: "POST".to_owned(),
         target: "/balance_transactions/?dry=no".to_owned(),
         headers: vec![("x-channel".to_owned(), "wéb".to_owned())],
+        secret_headers: Vec::new(),
         body: Some(r#"{"amount":1000}"#.to_owned()),
     }
 }

@@ -97,6 +97,7 @@ pub(super) fn step(id: &'static str) -> StepOf {
         effect: Effect::Once,
         in_doubt: InDoubt::Resend,
         in_doubt_is_own: false,
+        later: None,
         output: vec![("id".parse().unwrap(), value(json!("${response.body.id}")))],
         compensate: Some(undo),
     };
@@ -231,7 +232,10 @@ pub(super) fn saga(steps: Vec<StepOf>) -> Saga {
             Some(after) => after.iter().map(|id| index(id)).collect(),
             None => i.checked_sub(1).map(StepIndex).into_iter().collect(),
         },
+        within: None,
         group: step.group.map(GroupIndex),
+        in_loop: None,
+        frame: None,
         when: step.when.map(says),
         action: match &step.set {
             None => Action::Call(Box::new(step.call.clone())),
@@ -253,6 +257,9 @@ pub(super) fn saga(steps: Vec<StepOf>) -> Saga {
         deadline: None,
         steps: built.collect(),
         groups,
+        loops: Vec::new(),
+        frames: Vec::new(),
+        secrets: Vec::new(),
         max_parallel: 8,
         response: Responses { completed: None, compensated: None, quarantined: None, pending_after: Duration::from_secs(10) },
         hash: DefinitionHash::from_bytes([1; 32]),
@@ -271,6 +278,7 @@ pub(super) fn started(definition: &Saga) -> Started {
         incarnation: "000102030405060708090a0b0c0d0e0f".to_owned(),
         input: Map::from_iter([("yes".to_owned(), json!(true)), ("no".to_owned(), json!(false))]),
         deadline: definition.deadline.map(|deadline| BEGIN.plus(deadline)),
+        callbacks: None,
         traceparent: None,
     }
 }

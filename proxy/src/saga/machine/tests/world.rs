@@ -42,6 +42,10 @@ impl Upstreams for Facts {
     fn origins(&self, _: Option<&str>) -> Vec<String> {
         vec!["http://svc.example".to_owned()]
     }
+
+    fn secret(&self, _name: &str) -> Option<String> {
+        None
+    }
 }
 
 /// Where choices come from. `of` is how many there are; 0 is the good one.
@@ -374,6 +378,7 @@ impl<'c> World<'c> {
             Event::Tick => ("tick".to_owned(), None),
             Event::Answered { of, answer } => (first_word(answer), Some(of)),
             Event::Checked { of, finding } => (format!("checked {}", first_word(finding)), Some(of)),
+            Event::CalledBack { .. } => ("called back".to_owned(), None),
             Event::Command { act, .. } => (first_word(act), None),
         };
         for view in machine.view() {

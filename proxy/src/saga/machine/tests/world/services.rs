@@ -48,7 +48,7 @@ impl World<'_> {
         let happened = match self.records.get(&undo.of) {
             Some(Record::Answered { status: 200..=299, .. }) => true,
             Some(Record::Answered { .. } | Record::Sealed) => false,
-            Some(Record::Unknown) => self.net(send.of.step.as_ref()).0 > 0,
+            Some(Record::Unknown) => self.net(send.of.step.as_str()).0 > 0,
             None => undo.knows == UndoKnows::Done,
         };
         if happened {
