@@ -1,6 +1,7 @@
 //! Sagas through the real program: `create-order` and others, with a shop that counts what is done to it.
 
 mod beginnings;
+mod constructs;
 mod counts;
 mod doubt;
 mod fsyncs;

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 pub(crate) mod books;
 pub(crate) mod client;
+pub(crate) mod desk;
 pub(crate) mod gate;
+pub(crate) mod hold;
 pub(crate) mod origin;
 pub(crate) mod pipe;
 pub(crate) mod raw;

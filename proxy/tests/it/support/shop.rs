@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     books::{Books, Effect},
     gate::{Gate, Moment},
+    hold::Holds,
     server::{Served, Server},
 };
 
@@ -89,7 +90,7 @@ struct State {
     asked: Mutex<Vec<Asked>>,
     ledger: Mutex<Ledger>,
     faults: Mutex<HashMap<Endpoint, VecDeque<Fault>>>,
-    hold: Mutex<Option<Hold>>,
+    holds: Holds<Endpoint>,
     /// Payments of customers whose number is a multiple are declined; 0: nobody's.
     declined: AtomicU64,
 }
@@ -106,20 +107,6 @@ struct Ledger {
     effects: Vec<Effect>,
     /// The keys for which something was announced.
     announced: Vec<String>,
-}
-
-/// Which request is held, and where.
-struct Hold {
-    which: Which,
-    moment: Moment,
-    gate: Gate,
-}
-
-enum Which {
-    /// After this many more.
-    Nth(usize),
-    /// All to one endpoint.
-    At(Endpoint),
 }
 
 impl Shop {
@@ -184,23 +171,17 @@ impl Shop {
 
     /// Holds the `n`th request to come from now on, counted from 1, at any service. Replaces an earlier hold.
     pub(crate) fn hold_nth(&self, n: usize, moment: Moment) -> Gate {
-        self.hold(Which::Nth(n), moment)
+        self.state.holds.nth(n, moment)
     }
 
     /// Holds all requests to an endpoint. Replaces an earlier hold.
     pub(crate) fn hold_at(&self, endpoint: Endpoint, moment: Moment) -> Gate {
-        self.hold(Which::At(endpoint), moment)
-    }
-
-    fn hold(&self, which: Which, moment: Moment) -> Gate {
-        let gate = Gate::closed();
-        *lock(&self.state.hold) = Some(Hold { which, moment, gate: gate.clone() });
-        gate
+        self.state.holds.at(endpoint, moment)
     }
 
     /// Holds nothing any more. What is held stays so until its gate is opened.
     pub(crate) fn hold_none(&self) {
-        *lock(&self.state.hold) = None;
+        self.state.holds.none();
     }
 
     /// Every request so far, in the order of arrival.
@@ -263,7 +244,7 @@ async fn handle(request: Request<Incoming>, state: Arc<State>, route: Route, cut
     let target = parts.uri.to_string();
     let asked = Asked { endpoint, target, headers: parts.headers, body };
     lock(&state.asked).push(asked.clone());
-    let held = take_hold(&state, endpoint);
+    let held = state.holds.take(endpoint);
     let fault = lock(&state.faults).get_mut(&endpoint).and_then(VecDeque::pop_front);
     match held {
         // With the caller's connection this future goes, too.
@@ -323,26 +304,6 @@ async fn finish(end: End, cut: &CancellationToken) -> Served {
         End::Silence => {}
     }
     std::future::pending().await
-}
-
-fn take_hold(state: &State, endpoint: Endpoint) -> Option<(Moment, Gate)> {
-    let mut hold = lock(&state.hold);
-    let Hold { which, moment, gate } = hold.as_mut()?;
-    let is_meant = match which {
-        Which::At(at) => *at == endpoint,
-        Which::Nth(left) => {
-            *left = left.saturating_sub(1);
-            *left == 0
-        }
-    };
-    if !is_meant {
-        return None;
-    }
-    let found = (*moment, gate.clone());
-    if matches!(which, Which::Nth(_)) {
-        *hold = None;
-    }
-    Some(found)
 }
 
 /// Does what is asked, and says so.
@@ -439,7 +400,7 @@ fn last_segment(path: &str) -> &str {
     path.trim_end_matches('/').rsplit('/').next().unwrap_or_default()
 }
 
-fn json_response(status: u16, body: &Value) -> Response<super::server::Body> {
+pub(super) fn json_response(status: u16, body: &Value) -> Response<super::server::Body> {
     let body = Full::new(Bytes::from(body.to_string())).map_err(never).boxed_unsync();
     let mut response = Response::new(body);
     *response.status_mut() = StatusCode::from_u16(status).unwrap();
