@@ -140,7 +140,8 @@ impl State {
             return Err(Unfit("it follows the end".to_owned()));
         }
         let at = entry.at;
-        let mut touched: Vec<usize> = step_of(&entry.what).and_then(|path| self.instances.find(definition, path)).into_iter().collect();
+        let mut touched: Vec<usize> =
+            step_of(&entry.what).and_then(|path| self.instances.find(definition, path)).into_iter().collect();
         match &entry.what {
             What::Started(_) => return Err(Unfit("a saga starts once".to_owned())),
             What::Sending { of, start, undo, request: _ } => self.sending(definition, of, *start, undo.as_ref(), at)?,
@@ -298,13 +299,15 @@ impl State {
 
     /// Whether the saga cannot turn back any more.
     pub(super) fn is_past_pivot(&self, definition: &Saga) -> bool {
-        self.pivot(definition).is_some_and(|i| matches!(self.steps[i].forward, Forward::Done { .. }) || self.is_settled(definition, i))
+        self.pivot(definition)
+            .is_some_and(|i| matches!(self.steps[i].forward, Forward::Done { .. }) || self.is_settled(definition, i))
     }
 
     /// Whether nobody knows what became of the pivot: it is resolved before anything is undone.
     pub(super) fn is_pivot_in_doubt(&self, definition: &Saga) -> bool {
         self.pivot(definition).is_some_and(|i| {
-            let has_effect = call_step(self.instances.step(definition, i)).is_some_and(|call| call.effect != saga_config::saga::Effect::None);
+            let has_effect =
+                call_step(self.instances.step(definition, i)).is_some_and(|call| call.effect != saga_config::saga::Effect::None);
             has_effect && self.steps[i].forward == Forward::Open && self.steps[i].call.is_unresolved()
         })
     }
@@ -342,7 +345,8 @@ impl State {
         }
         self.turned = Some(because.clone());
         for (instance, state) in self.instances.iter().zip(&mut self.steps) {
-            let is_manual = call_step(&definition.steps[instance.step]).is_some_and(|call| matches!(call.in_doubt, InDoubt::Manual));
+            let is_manual =
+                call_step(&definition.steps[instance.step]).is_some_and(|call| matches!(call.in_doubt, InDoubt::Manual));
             if state.forward == Forward::Open && state.call.is_unresolved() {
                 let again_at = match state.call.standing {
                     Standing::Left | Standing::Stuck if !is_manual => Some(at),
@@ -545,6 +549,8 @@ const fn step_of(what: &What) -> Option<&StepPath> {
         | What::CalledBack { step, .. }
         | What::Undone { step, .. }
         | What::UndoFailed { step, .. } => Some(step),
-        What::Started(_) | What::Compensating { .. } | What::Quarantined { .. } | What::Ended { .. } | What::Operator { .. } => None,
+        What::Started(_) | What::Compensating { .. } | What::Quarantined { .. } | What::Ended { .. } | What::Operator { .. } => {
+            None
+        }
     }
 }

@@ -27,7 +27,8 @@ impl Work<'_> {
             }
         }
         if !self.is_anything_under_way() && self.back_timer().is_none() {
-            let reason = self.in_words((0..self.steps()).filter(|i| !self.machine.agenda.is_settled_back(*i) && self.is_stuck_back(*i)));
+            let reason =
+                self.in_words((0..self.steps()).filter(|i| !self.machine.agenda.is_settled_back(*i) && self.is_stuck_back(*i)));
             return self.quarantine(reason);
         }
         Progress::None

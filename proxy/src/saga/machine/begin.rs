@@ -80,7 +80,9 @@ impl Work<'_> {
             let known = self.machine.scope().known(Reach::Before(i));
             let holds = |arm: &Arm| arm.when.as_ref().map_or(Ok(true), |when| when.eval_bool(&known));
             let holding = arms.iter().zip(0_u32..).map(|(arm, nth)| (nth, holds(arm)));
-            let decided = holding.filter(|(_, holds)| !matches!(holds, Ok(false))).map(|(nth, holds)| holds.map(|_| nth).map_err(|error| (nth, error)));
+            let decided = holding
+                .filter(|(_, holds)| !matches!(holds, Ok(false)))
+                .map(|(nth, holds)| holds.map(|_| nth).map_err(|error| (nth, error)));
             decided.take(1).next().transpose()
         };
         match chosen {
@@ -117,7 +119,9 @@ impl Work<'_> {
     fn has_room_for(&self, steps: usize, items: Vec<Value>) -> Result<Vec<Value>, String> {
         let all = self.steps().saturating_add(steps.saturating_mul(items.len()));
         match all > MAX_INSTANCES {
-            true => Err(format!("with its {} items the saga would have {all} steps, and the most is {MAX_INSTANCES}", items.len())),
+            true => {
+                Err(format!("with its {} items the saga would have {all} steps, and the most is {MAX_INSTANCES}", items.len()))
+            }
             false => Ok(items),
         }
     }

@@ -220,8 +220,7 @@ impl Work<'_> {
     /// Steps and their reasons.
     pub(super) fn in_words(&self, steps: impl Iterator<Item = usize>) -> String {
         const MOST: usize = 5;
-        let one =
-            |i: usize| format!("step `{}`: {}", self.path(i), self.state(i).reason.as_deref().unwrap_or("it has no end"));
+        let one = |i: usize| format!("step `{}`: {}", self.path(i), self.state(i).reason.as_deref().unwrap_or("it has no end"));
         steps.take(MOST).map(one).collect::<Vec<_>>().join("; ")
     }
 }

@@ -1,6 +1,9 @@
 //! Operators' commands.
 
-use saga_config::{names::StepPath, saga::{Action, Saga}};
+use saga_config::{
+    names::StepPath,
+    saga::{Action, Saga},
+};
 use serde_json::{Map, Value};
 
 use super::{
@@ -125,7 +128,9 @@ fn what_to_skip(machine: &Machine, path: &StepPath) -> StepPath {
 fn no_such_step(machine: &Machine, path: &StepPath) -> String {
     let step = machine.definition.step(path.name()).map(|step| &machine.definition[step]);
     match step.map(|step| step.in_loop) {
-        Some(Some(_)) if path.place().is_none() => format!("the step `{path}` is in a loop: say for which item (`{}`)", path.at(0)),
+        Some(Some(_)) if path.place().is_none() => {
+            format!("the step `{path}` is in a loop: say for which item (`{}`)", path.at(0))
+        }
         Some(Some(_)) => format!("there is no step `{path}`: the loop has no such item, or its list is not fixed yet"),
         Some(None) => format!("there is no step `{path}`: `{}` is in no loop", path.name()),
         None => format!("there is no step `{path}`"),
@@ -199,7 +204,9 @@ impl<'a> Target<'a> {
 
     fn can_be_done(&self, state: &State, definition: &Saga, output: &Map<String, Value>) -> Result<(), String> {
         self.is_idle()?;
-        let Some(call) = call_step(state.instances.step(definition, self.index)) else { return Err("the step does not call".to_owned()) };
+        let Some(call) = call_step(state.instances.step(definition, self.index)) else {
+            return Err("the step does not call".to_owned());
+        };
         let was_refused = matches!(self.step.forward, Forward::Refused { .. })
             && state.quarantined.is_some()
             && state.is_failing(definition, self.index)

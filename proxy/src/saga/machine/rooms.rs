@@ -12,7 +12,8 @@ impl Work<'_> {
         let place = self.machine.state.instances[i].place;
         // A loop that stands in a child of the group is a member of it, with all its steps.
         let stands_in = |of_loop: &saga_config::saga::Loop| of.members.contains(&of_loop.step);
-        let is_around = self.step(i).in_loop.and_then(|in_loop| self.machine.definition.loops.get(in_loop.0)).is_some_and(stands_in);
+        let is_around =
+            self.step(i).in_loop.and_then(|in_loop| self.machine.definition.loops.get(in_loop.0)).is_some_and(stands_in);
         Some((group, place.filter(|_| !is_around)))
     }
 

@@ -41,13 +41,7 @@ impl State {
     }
 
     /// What stands in a step does not run, for the same item, but what stands in the arm that was chosen. Gives what that is.
-    pub(super) fn skip_within(
-        &mut self,
-        definition: &Saga,
-        i: usize,
-        chosen: Option<u32>,
-        because: SkipReason,
-    ) -> Vec<usize> {
+    pub(super) fn skip_within(&mut self, definition: &Saga, i: usize, chosen: Option<u32>, because: SkipReason) -> Vec<usize> {
         let (container, place) = (self.instances[i].step, self.instances[i].place);
         if !matches!(definition.steps[container].action, Action::Switch(_) | Action::Enter(_)) {
             return Vec::new();
