@@ -84,6 +84,7 @@ mod steps;
 mod trigger;
 mod unfold;
 mod unsupported;
+mod waits;
 
 use std::{sync::Arc, time::Duration};
 

@@ -33,6 +33,7 @@ mod either;
 mod response;
 mod steps;
 mod undo;
+mod waits;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -51,6 +52,7 @@ pub(super) use defaults::{Compensation, DefaultInDoubt, Defaults, OnExhausted, R
 pub(super) use response::{Pending, Reply, Responses};
 pub(super) use steps::{GroupOnFailure, OnFailure, Parallel, Step};
 pub(super) use undo::{Compensate, NotAtAll, Undo, UndoEffect, UndoInDoubt};
+pub(super) use waits::{Accept, Poll, Send, Wait};
 
 const SAGA_FORMAT: &str = "refrain-saga";
 

@@ -6,11 +6,7 @@ use crate::{
 };
 
 /// Keys of a step, and what to do instead.
-const OF_STEPS: [(&str, &str); 3] = [
-    ("wait", "let the saga end here, and start another when the answer comes"),
-    ("accept", "let the service answer when it is done, or ask it with `outcome: {pending: …}`"),
-    ("saga", "write the other saga's steps here"),
-];
+const OF_STEPS: [(&str, &str); 1] = [("saga", "write the other saga's steps here")];
 
 /// Reports every step in `document` that is not supported yet, and gives what of those steps is not looked at: everything but what says
 /// which they are and what they wait for.
