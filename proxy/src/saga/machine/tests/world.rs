@@ -371,10 +371,10 @@ impl<'c> World<'c> {
         if self.faults > 1 && !self.faults.is_multiple_of(4) {
             return;
         }
-        for view in machine.view() {
+        for instance in machine.state.instances.iter() {
             for direction in [Direction::Forward, Direction::Undo] {
                 for generation in [1, 2] {
-                    let of = Which { step: view.step.clone(), direction, generation };
+                    let of = Which { step: instance.path.clone(), direction, generation };
                     if machine.is_under_way(&of) {
                         continue;
                     }
