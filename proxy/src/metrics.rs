@@ -16,7 +16,7 @@ use prometheus_client::{
 
 use crate::idempotency::marker::Status as IdempotencyStatus;
 
-pub use self::sagas::{CallDirection, CallOutcome, Sagas};
+pub use self::sagas::{CallDirection, CallOutcome, CallbackOutcome, Sagas};
 
 /// Label values as they are shown: lower case, words apart by `_`.
 macro_rules! label_values {

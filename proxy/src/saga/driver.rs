@@ -300,12 +300,14 @@ impl<S: Store + Journal, C: Caller> Driver<S, C> {
 /// A command, unless it cannot be read: then it is logged and gone.
 pub(super) fn read_command<S: Journal>(appender: &Appender<S>, stored: &bytes::Bytes) -> Option<Command> {
     let read = appender.codec.read_command(appender.id(), stored);
-    read.inspect_err(|error| tracing::error!(saga = %appender.id(), %error, "an operator's command cannot be read")).ok()
+    read.inspect_err(|error| tracing::error!(saga = %appender.id(), %error, "a command cannot be read")).ok()
 }
 
 pub(super) fn as_event(command: Command) -> Event {
-    let Command { act, reason, nonce } = command;
-    Event::Command { act, reason, nonce }
+    match command {
+        Command::Operator { act, reason, nonce } => Event::Command { act, reason, nonce },
+        Command::CalledBack { called_back: step, body, nonce } => Event::CalledBack { step, body, nonce },
+    }
 }
 
 /// What an entry says of a call.

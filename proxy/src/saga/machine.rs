@@ -50,6 +50,7 @@ mod answers;
 mod back;
 mod doubt;
 mod forward;
+mod later;
 mod legs;
 mod operators;
 mod start;
@@ -58,6 +59,7 @@ mod tests;
 mod view;
 mod work;
 
+pub use later::Callback;
 use work::Work;
 
 /// The format of journals that this version writes.

@@ -13,6 +13,8 @@
 mod appender;
 mod backoff;
 pub mod call;
+pub mod callback;
+pub mod callbacks;
 pub mod clock;
 pub mod codec;
 pub mod definitions;

@@ -49,6 +49,8 @@ pub(super) struct StepState {
     pub(super) decided: bool,
     /// The last reason.
     pub(super) reason: Option<String>,
+    /// The nonce of its callback, where that came.
+    pub(super) called_back: Option<String>,
 }
 
 /// Where a step stands.
@@ -360,6 +362,7 @@ impl Default for StepState {
             frozen: None,
             decided: false,
             reason: None,
+            called_back: None,
         }
     }
 }
