@@ -142,6 +142,7 @@ pub enum Limit {
     InFlight,
     Buffered,
     Upstream,
+    Streams,
 }
 
 /// The state of a connection to an upstream.
@@ -223,6 +224,7 @@ label_values!(Limit {
     InFlight => "in_flight",
     Buffered => "buffered",
     Upstream => "upstream",
+    Streams => "streams",
 });
 label_values!(ConnectionState {
     Busy => "busy",

@@ -166,6 +166,9 @@ impl<S: Store + Journal, C: Caller> Driver<S, C> {
         if gives_up || commands_taken > 0 || !entries.is_empty() || needs_lease {
             let (state, paused) = (turn.state, turn.paused);
             match self.appender.write(Turned { entries, state, paused, commands_taken, next }).await {
+                Write::Kept if self.engine.common.streams.is_any() => {
+                    self.engine.context.wakes.wake(self.appender.id().as_changes());
+                }
                 Write::Kept => {}
                 Write::Gone => return Going::Gone,
                 Write::Full => {

@@ -21,6 +21,7 @@ pub mod definitions;
 mod driver;
 pub mod engine;
 pub mod entry;
+pub mod events;
 pub mod input;
 mod judge;
 pub mod leases;

@@ -4,6 +4,7 @@
 mod driving;
 mod recovering;
 mod serving;
+mod watching;
 
 use std::{
     collections::HashMap,
