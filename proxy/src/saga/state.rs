@@ -3,16 +3,21 @@
 //! [`State::apply`] is the only door to it, for a journal that is read and for an entry that is being written, so that replay equals
 //! live by construction. An entry that cannot follow those before it is refused: a journal that was damaged says so.
 
-use saga_config::saga::{Action, CallStep, InDoubt, OnFailure, Position, Saga, Step, Undo};
+use saga_config::{
+    names::StepPath,
+    saga::{Action, CallStep, InDoubt, OnFailure, Position, Saga, Step, Undo},
+};
 use serde_json::{Map, Value};
 
 use super::entry::{By, Direction, Entry, FrozenRequest, SkipReason, Started, Turning, What, Which};
 use crate::{store::journal::SagaState, time::Timestamp};
 
 mod call;
+mod instances;
 mod operator;
 
 pub(super) use call::{CallState, Standing};
+pub(super) use instances::{Instance, Instances, waits_for};
 
 /// What a saga remembers.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,7 +28,11 @@ pub(super) struct State {
     pub(super) created_at: Timestamp,
     /// When the last entry was made: no later one is earlier.
     pub(super) last_at: Timestamp,
+    pub(super) instances: Instances,
+    /// Of each instance.
     pub(super) steps: Vec<StepState>,
+    /// The items of each loop, once its list is fixed.
+    pub(super) items: Vec<Vec<Value>>,
     /// Why it undoes, if it does.
     pub(super) turned: Option<Turning>,
     /// Why it waits for an operator, if it does.
@@ -94,12 +103,15 @@ fn unfit(why: impl Into<String>) -> Applied {
 impl State {
     /// A saga of which only the start is known.
     pub(super) fn new(definition: &Saga, started: Started, at: Timestamp) -> Self {
+        let instances = Instances::new(definition);
         Self {
             input: Value::Object(started.input.clone()),
             started,
             created_at: at,
             last_at: at,
-            steps: definition.steps.iter().map(|_| StepState::default()).collect(),
+            steps: vec![StepState::default(); instances.len()],
+            instances,
+            items: vec![Vec::new(); definition.loops.len()],
             turned: None,
             quarantined: None,
             paused: false,
@@ -132,7 +144,7 @@ impl State {
             }
             What::NotDone { of } => self.locate(definition, of)?.call_mut(of.direction).not_done(at)?,
             What::Done { step, output, undo, by, fault } => {
-                let step = self.called(definition, step.as_str())?;
+                let step = self.called(definition, step)?;
                 if !matches!(step.forward, Forward::Open | Forward::Refused { .. }) {
                     return unfit("the step is settled already");
                 }
@@ -142,12 +154,12 @@ impl State {
                 step.reason.clone_from(fault);
             }
             What::Refused { step, status, reason, .. } => {
-                let step = self.open(definition, step.as_str())?;
+                let step = self.open(definition, step)?;
                 step.forward = Forward::Refused { status: *status };
                 step.reason = Some(reason.clone());
             }
             What::GivenUp { step, reason } => {
-                let step = self.called_and_open(definition, step.as_str())?;
+                let step = self.called_and_open(definition, step)?;
                 if !step.call.is_unresolved() {
                     return unfit("the step is not in doubt");
                 }
@@ -156,15 +168,15 @@ impl State {
                 step.reason = Some(reason.clone());
             }
             What::Skipped { step, because } => {
-                let step = self.step(definition, step.as_str())?;
+                let step = self.step(definition, step)?;
                 if !matches!(step.forward, Forward::Refused { .. }) && !step.is_untouched() {
                     return unfit("the step has begun");
                 }
                 step.forward = Forward::Skipped(*because);
             }
             What::Set { step, values } => {
-                let computes = definition.step(step.as_str()).is_some_and(|i| matches!(definition[i].action, Action::Set(_)));
-                let step = self.open(definition, step.as_str())?;
+                let computes = self.definition_of(definition, step).is_some_and(|step| matches!(step.action, Action::Set(_)));
+                let step = self.open(definition, step)?;
                 if !computes {
                     return unfit("the step does not compute");
                 }
@@ -172,12 +184,12 @@ impl State {
                 step.output.clone_from(values);
             }
             What::Undone { step, .. } => {
-                let step = self.undoable(definition, step.as_str())?;
+                let step = self.undoable(definition, step)?;
                 step.back = Back::Undone;
                 step.reason = None;
             }
             What::UndoFailed { step, status, reason } => {
-                let step = self.undoable(definition, step.as_str())?;
+                let step = self.undoable(definition, step)?;
                 step.back = Back::Failed;
                 step.undo_call.failed(*status);
                 step.reason = Some(reason.clone());
@@ -218,8 +230,8 @@ impl State {
     pub(super) fn is_settled(&self, definition: &Saga, i: usize) -> bool {
         match &self.steps[i].forward {
             Forward::Done { fault: None, .. } | Forward::Skipped(_) | Forward::Set => true,
-            Forward::Done { .. } | Forward::Refused { .. } | Forward::GivenUp => continues(&definition.steps[i]),
-            Forward::Open => self.steps[i].call.standing == Standing::Left && continues(&definition.steps[i]),
+            Forward::Done { .. } | Forward::Refused { .. } | Forward::GivenUp => continues(self.instances.step(definition, i)),
+            Forward::Open => self.steps[i].call.standing == Standing::Left && continues(self.instances.step(definition, i)),
         }
     }
 
@@ -231,25 +243,25 @@ impl State {
             Forward::Skipped(_) | Forward::Set => false,
             Forward::Open => self.steps[i].call.standing == Standing::Left,
         };
-        failed && !continues(&definition.steps[i])
+        failed && !continues(self.instances.step(definition, i))
     }
 
     /// Whether nothing but an operator brings a step further, on the way forward.
     pub(super) fn is_stuck(&self, definition: &Saga, i: usize) -> bool {
         let is_stuck = self.steps[i].forward == Forward::Open && self.steps[i].call.standing == Standing::Stuck;
-        let cannot_turn = definition.steps[i].position == Position::After || self.is_past_pivot(definition);
+        let cannot_turn = self.instances.step(definition, i).position == Position::After || self.is_past_pivot(definition);
         is_stuck || self.is_failing(definition, i) && cannot_turn
     }
 
     /// Whether the saga cannot turn back any more.
     pub(super) fn is_past_pivot(&self, definition: &Saga) -> bool {
-        pivot(definition).is_some_and(|i| matches!(self.steps[i].forward, Forward::Done { .. }) || self.is_settled(definition, i))
+        self.pivot(definition).is_some_and(|i| matches!(self.steps[i].forward, Forward::Done { .. }) || self.is_settled(definition, i))
     }
 
     /// Whether nobody knows what became of the pivot: it is resolved before anything is undone.
     pub(super) fn is_pivot_in_doubt(&self, definition: &Saga) -> bool {
-        pivot(definition).is_some_and(|i| {
-            let has_effect = call_step(&definition.steps[i]).is_some_and(|call| call.effect != saga_config::saga::Effect::None);
+        self.pivot(definition).is_some_and(|i| {
+            let has_effect = call_step(self.instances.step(definition, i)).is_some_and(|call| call.effect != saga_config::saga::Effect::None);
             has_effect && self.steps[i].forward == Forward::Open && self.steps[i].call.is_unresolved()
         })
     }
@@ -286,8 +298,8 @@ impl State {
             return unfit("it turned back already");
         }
         self.turned = Some(because.clone());
-        for (step, state) in definition.steps.iter().zip(&mut self.steps) {
-            let is_manual = call_step(step).is_some_and(|call| matches!(call.in_doubt, InDoubt::Manual));
+        for (instance, state) in self.instances.iter().zip(&mut self.steps) {
+            let is_manual = call_step(&definition.steps[instance.step]).is_some_and(|call| matches!(call.in_doubt, InDoubt::Manual));
             if state.forward == Forward::Open && state.call.is_unresolved() {
                 let again_at = match state.call.standing {
                     Standing::Left | Standing::Stuck if !is_manual => Some(at),
@@ -299,30 +311,40 @@ impl State {
         Ok(())
     }
 
-    fn step(&mut self, definition: &Saga, id: &str) -> Result<&mut StepState, Unfit> {
-        let index = definition.step(id).ok_or_else(|| Unfit("there is no such step".to_owned()))?;
-        self.steps.get_mut(index.0).ok_or_else(|| Unfit("there is no such step".to_owned()))
+    /// The pivot.
+    pub(super) fn pivot(&self, definition: &Saga) -> Option<usize> {
+        let pivot = definition.steps.iter().position(|step| step.position == Position::Pivot)?;
+        self.instances.only(pivot)
     }
 
-    fn open(&mut self, definition: &Saga, id: &str) -> Result<&mut StepState, Unfit> {
-        let step = self.step(definition, id)?;
+    fn definition_of<'d>(&self, definition: &'d Saga, path: &StepPath) -> Option<&'d Step> {
+        self.instances.find(definition, path).map(|i| self.instances.step(definition, i))
+    }
+
+    fn step(&mut self, definition: &Saga, path: &StepPath) -> Result<&mut StepState, Unfit> {
+        let i = self.instances.find(definition, path).ok_or_else(|| Unfit("there is no such step".to_owned()))?;
+        self.steps.get_mut(i).ok_or_else(|| Unfit("there is no such step".to_owned()))
+    }
+
+    fn open(&mut self, definition: &Saga, path: &StepPath) -> Result<&mut StepState, Unfit> {
+        let step = self.step(definition, path)?;
         if step.forward == Forward::Open { Ok(step) } else { Err(Unfit("the step is settled already".to_owned())) }
     }
 
-    fn called(&mut self, definition: &Saga, id: &str) -> Result<&mut StepState, Unfit> {
-        let calls = definition.step(id).is_some_and(|index| call_step(&definition[index]).is_some());
-        if calls { self.step(definition, id) } else { Err(Unfit("the step does not call".to_owned())) }
+    fn called(&mut self, definition: &Saga, path: &StepPath) -> Result<&mut StepState, Unfit> {
+        let calls = self.definition_of(definition, path).is_some_and(|step| call_step(step).is_some());
+        if calls { self.step(definition, path) } else { Err(Unfit("the step does not call".to_owned())) }
     }
 
-    fn called_and_open(&mut self, definition: &Saga, id: &str) -> Result<&mut StepState, Unfit> {
-        self.called(definition, id)?;
-        self.open(definition, id)
+    fn called_and_open(&mut self, definition: &Saga, path: &StepPath) -> Result<&mut StepState, Unfit> {
+        self.called(definition, path)?;
+        self.open(definition, path)
     }
 
-    fn undoable(&mut self, definition: &Saga, id: &str) -> Result<&mut StepState, Unfit> {
-        let has_undo = definition.step(id).is_some_and(|index| undo(&definition[index]).is_some());
+    fn undoable(&mut self, definition: &Saga, path: &StepPath) -> Result<&mut StepState, Unfit> {
+        let has_undo = self.definition_of(definition, path).is_some_and(|step| undo(step).is_some());
         let turned = self.turned.is_some();
-        let step = self.step(definition, id)?;
+        let step = self.step(definition, path)?;
         let happened = matches!(step.forward, Forward::Done { .. } | Forward::GivenUp) || step.call.is_unresolved();
         match turned && has_undo && happened && step.back != Back::Undone {
             true => Ok(step),
@@ -332,12 +354,12 @@ impl State {
 
     /// The step of a call that is not settled.
     fn locate(&mut self, definition: &Saga, of: &Which) -> Result<&mut StepState, Unfit> {
-        let index = definition.step(of.step.as_str()).ok_or_else(|| Unfit("there is no such step".to_owned()))?;
+        let i = self.instances.find(definition, &of.step).ok_or_else(|| Unfit("there is no such step".to_owned()))?;
         let calls = match of.direction {
-            Direction::Forward => call_step(&definition[index]).is_some(),
-            Direction::Undo => undo(&definition[index]).is_some(),
+            Direction::Forward => call_step(self.instances.step(definition, i)).is_some(),
+            Direction::Undo => undo(self.instances.step(definition, i)).is_some(),
         };
-        let Some(step) = self.steps.get_mut(index.0).filter(|_| calls) else {
+        let Some(step) = self.steps.get_mut(i).filter(|_| calls) else {
             return Err(Unfit("there is no such call".to_owned()));
         };
         let is_settled = match of.direction {
@@ -424,9 +446,4 @@ pub(super) fn undo(step: &Step) -> Option<&Undo> {
 /// Whether the saga goes on when the step fails.
 pub(super) fn continues(step: &Step) -> bool {
     step.on_failure == OnFailure::Continue
-}
-
-/// The pivot.
-pub(super) fn pivot(definition: &Saga) -> Option<usize> {
-    definition.steps.iter().position(|step| step.position == Position::Pivot)
 }

@@ -110,8 +110,8 @@ impl Work<'_> {
             may[i] =
                 is_clear[i] && self.state(i).has_happened() && self.state(i).back == Back::Open && undo(self.step(i)).is_some();
             if !is_clear[i] || !self.is_settled_back(i) {
-                for before in &self.step(i).after {
-                    is_clear[before.0] = false;
+                for before in &self.machine.state.instances[i].before {
+                    is_clear[*before] = false;
                 }
             }
         }

@@ -6,7 +6,7 @@ use super::{
     super::{
         entry::{By, SkipReason, Turning, What},
         render::{MAX_KEPT_BYTES, Reach, size, values},
-        state::{Forward, pivot},
+        state::Forward,
     },
     legs::Leg,
     work::{Progress, Work},
@@ -87,7 +87,7 @@ impl Work<'_> {
                     _ => 0,
                 };
                 let reason = self.state(i).reason.clone().unwrap_or_default();
-                Some(Turning::Failure { step: self.step(i).id.clone(), status, reason })
+                Some(Turning::Failure { step: self.path(i), status, reason })
             }
             None if self.is_past_deadline() => Some(Turning::Deadline),
             None => None,
@@ -97,7 +97,7 @@ impl Work<'_> {
     fn plan(&self) -> Plan {
         let (state, definition) = (&self.machine.state, &self.machine.definition);
         let is_stuck = || (0..self.steps()).any(|i| state.is_stuck(definition, i));
-        match (self.wish(), pivot(definition)) {
+        match (self.wish(), state.pivot(definition)) {
             (Some(_), Some(i)) if state.is_pivot_in_doubt(definition) => {
                 if is_stuck() {
                     Plan::Stop
@@ -123,13 +123,13 @@ impl Work<'_> {
         let (state, definition) = (&self.machine.state, &self.machine.definition);
         let mut runs = vec![false; self.steps()];
         for group in definition.groups.iter().filter(|group| !group.cancel_others) {
-            if !group.members.iter().any(|member| state.is_failing(definition, member.0)) {
+            let mut members: Vec<usize> = group.members.iter().flat_map(|member| state.instances.all(member.0)).collect();
+            if !members.iter().any(|member| state.is_failing(definition, *member)) {
                 continue;
             }
-            let mut members: Vec<usize> = group.members.iter().map(|member| member.0).collect();
             members.sort_unstable();
             for i in members {
-                let can_begin = || self.step(i).after.iter().all(|on| state.is_settled(definition, on.0) || runs[on.0]);
+                let can_begin = || state.instances[i].before.iter().all(|on| state.is_settled(definition, *on) || runs[*on]);
                 runs[i] = self.state(i).is_active() || self.state(i).is_untouched() && can_begin();
             }
         }
@@ -144,7 +144,7 @@ impl Work<'_> {
         }
         let is_passed = self.passed();
         for (i, may_begin) in may_begin.iter().enumerate() {
-            let is_ready = || self.step(i).after.iter().all(|on| is_passed[on.0]);
+            let is_ready = || self.machine.state.instances[i].before.iter().all(|on| is_passed[*on]);
             if *may_begin && self.state(i).is_untouched() && is_ready() && self.has_slot(i) {
                 self.begin(i);
                 return Progress::Made;
@@ -159,7 +159,7 @@ impl Work<'_> {
         let mut passed = vec![false; self.steps()];
         for i in 0..self.steps() {
             let is_settled = self.machine.state.is_settled(&self.machine.definition, i);
-            passed[i] = is_settled && self.step(i).after.iter().all(|on| passed[on.0]);
+            passed[i] = is_settled && self.machine.state.instances[i].before.iter().all(|on| passed[*on]);
         }
         passed
     }
@@ -169,7 +169,7 @@ impl Work<'_> {
         let active = (0..self.steps()).filter(|i| self.state(*i).is_active()).count();
         let group = self.step(i).group.and_then(|group| definition.groups.get(group.0));
         let has_group_slot = group.is_none_or(|group| {
-            let active = group.members.iter().filter(|member| self.state(member.0).is_active()).count();
+            let active = group.members.iter().flat_map(|member| self.machine.state.instances.all(member.0)).filter(|i| self.state(*i).is_active()).count();
             active < group.max.max(1)
         });
         active < definition.max_parallel.max(1) && has_group_slot
@@ -178,12 +178,12 @@ impl Work<'_> {
     /// A step begins: it is skipped, computes, or is sent.
     fn begin(&mut self, i: usize) {
         let definition = std::sync::Arc::clone(&self.machine.definition);
-        let step = &definition.steps[i];
+        let step = self.machine.state.instances.step(&definition, i);
         if let Some(when) = step.when.as_ref().filter(|_| !self.state(i).decided) {
             let decision = when.eval_bool(&self.machine.scope().known(Reach::Before(i)));
             match decision {
                 Err(error) => return self.refuse(i, 0, format!("`when`: {error}"), By::Rule),
-                Ok(false) => return self.emit(What::Skipped { step: step.id.clone(), because: SkipReason::Condition }),
+                Ok(false) => return self.emit(What::Skipped { step: self.path(i), because: SkipReason::Condition }),
                 Ok(true) => {}
             }
         }
@@ -200,7 +200,7 @@ impl Work<'_> {
                     (None, bytes) if bytes > MAX_KEPT_BYTES => {
                         self.refuse(i, 0, format!("its values have {bytes} bytes, and the most is {MAX_KEPT_BYTES}"), By::Rule);
                     }
-                    (None, _) => self.emit(What::Set { step: step.id.clone(), values }),
+                    (None, _) => self.emit(What::Set { step: self.path(i), values }),
                 }
             }
         }
@@ -216,7 +216,7 @@ impl Work<'_> {
     pub(super) fn in_words(&self, steps: impl Iterator<Item = usize>) -> String {
         const MOST: usize = 5;
         let one =
-            |i: usize| format!("step `{}`: {}", self.step(i).id, self.state(i).reason.as_deref().unwrap_or("it has no end"));
+            |i: usize| format!("step `{}`: {}", self.path(i), self.state(i).reason.as_deref().unwrap_or("it has no end"));
         steps.take(MOST).map(one).collect::<Vec<_>>().join("; ")
     }
 }

@@ -9,16 +9,21 @@ use super::super::{
 use crate::time::Timestamp;
 
 pub(super) fn view(definition: &Saga, state: &State) -> Vec<StepView> {
-    let views = definition.steps.iter().zip(&state.steps).map(|(step, known)| StepView {
-        step: step.id.clone(),
+    let views = in_order(definition, state).map(|i| (i, &state.steps[i])).map(|(i, known)| StepView {
+        step: state.instances.path(i).clone(),
         state: forward(known),
-        undo: if undo(step).is_some() { back(known) } else { "none" },
+        undo: if undo(state.instances.step(definition, i)).is_some() { back(known) } else { "none" },
         starts: known.call.number.saturating_sub(known.call.annulled),
         again_at: again_at(state, known),
         reason: known.reason.clone(),
         output: (!known.output.is_empty()).then(|| known.output.clone()),
     });
     views.collect()
+}
+
+/// As the definition has them, and those of a loop item by item within.
+fn in_order<'a>(definition: &'a Saga, state: &'a State) -> impl Iterator<Item = usize> + 'a {
+    (0..definition.steps.len()).flat_map(|step| state.instances.all(step))
 }
 
 fn forward(step: &StepState) -> &'static str {

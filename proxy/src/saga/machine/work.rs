@@ -1,6 +1,6 @@
 //! One turn: what it has to append and to perform so far.
 
-use saga_config::saga::Step;
+use saga_config::{names::StepPath, saga::Step};
 
 use super::{
     super::{
@@ -119,12 +119,19 @@ impl<'a> Work<'a> {
         Progress::Made
     }
 
+    /// How many instances there are.
     pub(super) fn steps(&self) -> usize {
-        self.machine.definition.steps.len()
+        self.machine.state.instances.len()
     }
 
+    /// The step of the definition that an instance is of.
     pub(super) fn step(&self, i: usize) -> &Step {
-        &self.machine.definition.steps[i]
+        self.machine.state.instances.step(&self.machine.definition, i)
+    }
+
+    /// How the journal names an instance.
+    pub(super) fn path(&self, i: usize) -> StepPath {
+        self.machine.state.instances.path(i).clone()
     }
 
     pub(super) fn state(&self, i: usize) -> &StepState {
@@ -140,7 +147,7 @@ impl<'a> Work<'a> {
         if !self.machine.under_way.remove(of) {
             return None;
         }
-        let step = self.machine.definition.step(of.step.as_str())?.0;
+        let step = self.machine.state.instances.find(&self.machine.definition, &of.step)?;
         Some(Leg { step, direction: of.direction })
     }
 

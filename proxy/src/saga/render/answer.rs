@@ -94,11 +94,10 @@ fn failure(scope: Scope<'_>) -> Value {
         Some(Turning::Operator) => json!({"step": "", "status": 0, "reason": "an operator said so"}),
         None => {
             let reason = scope.state.quarantined.as_deref().unwrap_or_default();
-            let step = scope.definition.steps.iter().zip(&scope.state.steps).enumerate();
-            let step = step.filter(|(i, _)| scope.state.is_stuck(scope.definition, *i)).map(|(_, step)| step).next();
-            let (name, status) = step.map_or(("", 0), |(step, state)| match state.forward {
-                Forward::Refused { status } => (step.id.as_str(), status),
-                _ => (step.id.as_str(), 0),
+            let stuck = (0..scope.state.instances.len()).find(|i| scope.state.is_stuck(scope.definition, *i));
+            let (name, status) = stuck.map_or(("", 0), |i| match scope.state.steps[i].forward {
+                Forward::Refused { status } => (scope.state.instances.path(i).as_str(), status),
+                _ => (scope.state.instances.path(i).as_str(), 0),
             });
             json!({"step": name, "status": status, "reason": reason})
         }

@@ -13,13 +13,13 @@ impl State {
             Act::Retry { step, run_again } => {
                 let chosen = match step {
                     None => None,
-                    Some(step) => match definition.step(step.as_str()) {
+                    Some(step) => match self.instances.find(definition, step) {
                         None => return unfit("there is no such step"),
                         some => some,
                     },
                 };
                 for i in 0..self.steps.len() {
-                    if chosen.is_none_or(|chosen| chosen.0 == i) {
+                    if chosen.is_none_or(|chosen| chosen == i) {
                         match run_again {
                             true => self.run_again(i),
                             false => self.retry(definition, i, chosen.is_some(), at),
