@@ -14,10 +14,12 @@ use crate::{store::journal::SagaState, time::Timestamp};
 
 mod call;
 mod instances;
+mod later;
 mod operator;
 
 pub(super) use call::{CallState, Standing};
 pub(super) use instances::{Instance, Instances, waits_for};
+pub(super) use later::CalledBack;
 
 /// What a saga remembers.
 #[derive(Clone, Debug, PartialEq)]
@@ -58,8 +60,9 @@ pub(super) struct StepState {
     pub(super) decided: bool,
     /// The last reason.
     pub(super) reason: Option<String>,
-    /// The nonce of its callback, where that came.
-    pub(super) called_back: Option<String>,
+    /// The answer that accepted it, as expressions see it.
+    pub(super) accepted: Option<Value>,
+    pub(super) called_back: Option<CalledBack>,
 }
 
 /// Where a step stands.
@@ -197,10 +200,12 @@ impl State {
             What::Chosen { .. }
             | What::Listed { .. }
             | What::Timed { .. }
-            | What::Elapsed { .. }
-            | What::Accepted { .. }
-            | What::Polled { .. }
-            | What::CalledBack { .. } => return unfit("its definition has no such step"),
+            | What::Elapsed { .. } => return unfit("its definition has no such step"),
+            What::Accepted { step, answer, undo, until, again_at } => {
+                self.accepted(definition, step, answer, undo.as_ref(), (at, *until, *again_at))?;
+            }
+            What::Polled { step, reason, again_at } => self.polled(definition, step, reason, *again_at)?,
+            What::CalledBack { step, body, nonce } => self.called_back(definition, step, body, nonce)?,
             What::Compensating { because } => self.turn(definition, because, at)?,
             What::Quarantined { reason } => self.quarantined = Some(reason.clone()),
             What::Ended { completed } => self.ended = Some(*completed),
@@ -302,7 +307,7 @@ impl State {
             let is_manual = call_step(&definition.steps[instance.step]).is_some_and(|call| matches!(call.in_doubt, InDoubt::Manual));
             if state.forward == Forward::Open && state.call.is_unresolved() {
                 let again_at = match state.call.standing {
-                    Standing::Left | Standing::Stuck if !is_manual => Some(at),
+                    Standing::Left | Standing::Stuck if !is_manual || state.call.accepted.is_some() => Some(at),
                     _ => None,
                 };
                 state.call.fresh_budget(at, again_at);
@@ -384,6 +389,7 @@ impl Default for StepState {
             frozen: None,
             decided: false,
             reason: None,
+            accepted: None,
             called_back: None,
         }
     }
@@ -417,9 +423,9 @@ impl StepState {
 
     /// Whether it has begun, is not settled, and goes on by itself.
     pub(super) fn is_active(&self) -> bool {
-        use Standing::{Delayed, Doubted, Idle, Left, Sending, Stuck, Waiting};
+        use Standing::{Accepted, Delayed, Doubted, Idle, Left, Sending, Stuck, Waiting};
         match self.call.standing {
-            Sending { .. } | Delayed { .. } | Waiting { .. } | Doubted { .. } => self.forward == Forward::Open,
+            Sending { .. } | Delayed { .. } | Waiting { .. } | Doubted { .. } | Accepted { .. } => self.forward == Forward::Open,
             Idle | Left | Stuck => false,
         }
     }
