@@ -159,7 +159,8 @@ impl Together {
             for step in saga.steps.iter().filter(|step| is_called_back(step)) {
                 let at = document.as_ref().and_then(|document| wait_of(document, step.id.id()));
                 let at = at.unwrap_or_else(|| place(&["steps"]));
-                let message = format!("`{}` waits for a callback, and nothing says at which address this Refrain is reached", step.id);
+                let message =
+                    format!("`{}` waits for a callback, and nothing says at which address this Refrain is reached", step.id);
                 let help = "write it in the configuration: `public_url: https://shop.example`";
                 findings.add(Diagnostic::error("no-public-url", at, message).with_help(help));
             }
@@ -203,7 +204,8 @@ fn wait_of(document: &Document, id: &str) -> Option<Place> {
     fn find<'d>(node: &'d Node, id: &str) -> Option<&'d Node> {
         let is_it = node.child("id").and_then(Node::as_str) == Some(id);
         let own = node.child("wait").filter(|_| is_it);
-        let within = || node.items().iter().chain(node.entries().iter().map(|entry| &entry.value)).find_map(|node| find(node, id));
+        let within =
+            || node.items().iter().chain(node.entries().iter().map(|entry| &entry.value)).find_map(|node| find(node, id));
         own.or_else(within)
     }
     find(document.root(), id).map(|node| document.at(node.span()))

@@ -271,7 +271,8 @@ mod tests {
         for accept in ["text/event-stream", "Text/Event-Stream;q=0.5, */*;q=0.1", "application/json;q=0.5, text/event-stream"] {
             assert!(wanted(accept), "{accept}");
         }
-        for accept in ["*/*", "application/json", "text/event-stream;q=0", "application/json, text/event-stream;q=0.9", "text/*"] {
+        for accept in ["*/*", "application/json", "text/event-stream;q=0", "application/json, text/event-stream;q=0.9", "text/*"]
+        {
             assert!(!wanted(accept), "{accept}");
         }
         assert!(!are_wanted(&HeaderMap::new()));

@@ -16,10 +16,12 @@ mod call;
 mod instances;
 mod later;
 mod operator;
+mod within;
 
 pub(super) use call::{CallState, Standing};
-pub(super) use instances::{Instance, Instances, waits_for};
+pub(super) use instances::{Instances, waits_for};
 pub(super) use later::CalledBack;
+pub(super) use within::MAX_INSTANCES;
 
 /// What a saga remembers.
 #[derive(Clone, Debug, PartialEq)]
@@ -58,6 +60,10 @@ pub(super) struct StepState {
     pub(super) frozen: Option<FrozenRequest>,
     /// Whether its condition was found true: it is never asked again (invariant 11).
     pub(super) decided: bool,
+    /// When it computed, of one that computes.
+    pub(super) set_at: Option<Timestamp>,
+    /// Until when it waits, of a timer that was set.
+    pub(super) timed: Option<Timestamp>,
     /// The last reason.
     pub(super) reason: Option<String>,
     /// The answer that accepted it, as expressions see it.
@@ -81,6 +87,7 @@ pub(super) enum Forward {
     /// It may have been carried out, and is undone without knowing.
     GivenUp,
     Skipped(SkipReason),
+    /// It has computed, chosen, listed or waited.
     Set,
 }
 
@@ -98,6 +105,15 @@ pub(super) enum Back {
 pub(super) struct Unfit(pub(super) String);
 
 type Applied = Result<(), Unfit>;
+
+/// Of which steps an entry has changed something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Touched {
+    /// Of these.
+    Steps(Vec<usize>),
+    /// Of any.
+    All,
+}
 
 fn unfit(why: impl Into<String>) -> Applied {
     Err(Unfit(why.into()))
@@ -124,13 +140,15 @@ impl State {
     }
 
     /// Takes up an entry.
-    pub(super) fn apply(&mut self, definition: &Saga, entry: &Entry) -> Applied {
+    pub(super) fn apply(&mut self, definition: &Saga, entry: &Entry) -> Result<Touched, Unfit> {
         if self.ended.is_some() {
-            return unfit("it follows the end");
+            return Err(Unfit("it follows the end".to_owned()));
         }
         let at = entry.at;
+        let mut touched: Vec<usize> =
+            step_of(&entry.what).and_then(|path| self.instances.find(definition, path)).into_iter().collect();
         match &entry.what {
-            What::Started(_) => return unfit("a saga starts once"),
+            What::Started(_) => return Err(Unfit("a saga starts once".to_owned())),
             What::Sending { of, start, undo, request: _ } => self.sending(definition, of, *start, undo.as_ref(), at)?,
             What::Asking { of } => self.locate(definition, of)?.call_mut(of.direction).asking(at)?,
             What::NotSent { of, reason, again_at } => self.said(definition, of, reason, |call| call.not_sent(*again_at))?,
@@ -149,7 +167,7 @@ impl State {
             What::Done { step, output, undo, by, fault } => {
                 let step = self.called(definition, step)?;
                 if !matches!(step.forward, Forward::Open | Forward::Refused { .. }) {
-                    return unfit("the step is settled already");
+                    return Err(Unfit("the step is settled already".to_owned()));
                 }
                 step.forward = Forward::Done { by: *by, fault: fault.clone() };
                 step.output.clone_from(output);
@@ -157,34 +175,65 @@ impl State {
                 step.reason.clone_from(fault);
             }
             What::Refused { step, status, reason, .. } => {
-                let step = self.open(definition, step)?;
-                step.forward = Forward::Refused { status: *status };
-                step.reason = Some(reason.clone());
+                let i = self.find_open(definition, step)?;
+                self.steps[i].forward = Forward::Refused { status: *status };
+                self.steps[i].reason = Some(reason.clone());
+                if continues(self.instances.step(definition, i)) {
+                    touched.append(&mut self.skip_within(definition, i, None, SkipReason::Cancelled));
+                }
             }
             What::GivenUp { step, reason } => {
                 let step = self.called_and_open(definition, step)?;
                 if !step.call.is_unresolved() {
-                    return unfit("the step is not in doubt");
+                    return Err(Unfit("the step is not in doubt".to_owned()));
                 }
                 step.call.unanswered = Some(at);
                 step.forward = Forward::GivenUp;
                 step.reason = Some(reason.clone());
             }
             What::Skipped { step, because } => {
-                let step = self.step(definition, step)?;
-                if !matches!(step.forward, Forward::Refused { .. }) && !step.is_untouched() {
-                    return unfit("the step has begun");
+                let i = self.find(definition, step)?;
+                let step = &mut self.steps[i];
+                let is_timer = step.forward == Forward::Open && step.timed.is_some();
+                if !matches!(step.forward, Forward::Refused { .. }) && !step.is_untouched() && !is_timer {
+                    return Err(Unfit("the step has begun".to_owned()));
                 }
                 step.forward = Forward::Skipped(*because);
+                touched.append(&mut self.skip_within(definition, i, None, *because));
             }
             What::Set { step, values } => {
-                let computes = self.definition_of(definition, step).is_some_and(|step| matches!(step.action, Action::Set(_)));
-                let step = self.open(definition, step)?;
-                if !computes {
-                    return unfit("the step does not compute");
+                let i = self.find_open(definition, step)?;
+                let action = &self.instances.step(definition, i).action;
+                if !matches!(action, Action::Set(_) | Action::Enter(_) | Action::Leave(_)) {
+                    return Err(Unfit("the step does not compute".to_owned()));
                 }
-                step.forward = Forward::Set;
+                let is_beginning = matches!(action, Action::Enter(_));
+                touched.extend(is_beginning.then(|| self.end_of(definition, i)).flatten());
+                let step = &mut self.steps[i];
+                (step.forward, step.set_at) = (Forward::Set, Some(at));
                 step.output.clone_from(values);
+            }
+            What::Chosen { step, arm } => {
+                let i = self.find_open(definition, step)?;
+                touched.append(&mut self.chosen(definition, i, *arm)?);
+            }
+            What::Listed { step, items } => {
+                let i = self.find_open(definition, step)?;
+                self.listed(definition, i, items)?;
+            }
+            What::Timed { step, until } => {
+                let i = self.find_open(definition, step)?;
+                if !matches!(self.instances.step(definition, i).action, Action::Wait(_)) || self.steps[i].timed.is_some() {
+                    return Err(Unfit("no timer can be set".to_owned()));
+                }
+                (self.steps[i].decided, self.steps[i].timed) = (true, Some(*until));
+            }
+            What::Elapsed { step } => {
+                let i = self.find_open(definition, step)?;
+                if self.steps[i].timed.is_none() {
+                    return Err(Unfit("no timer was set".to_owned()));
+                }
+                self.steps[i].forward = Forward::Set;
             }
             What::Undone { step, .. } => {
                 let step = self.undoable(definition, step)?;
@@ -197,10 +246,6 @@ impl State {
                 step.undo_call.failed(*status);
                 step.reason = Some(reason.clone());
             }
-            What::Chosen { .. }
-            | What::Listed { .. }
-            | What::Timed { .. }
-            | What::Elapsed { .. } => return unfit("its definition has no such step"),
             What::Accepted { step, answer, undo, until, again_at } => {
                 self.accepted(definition, step, answer, undo.as_ref(), (at, *until, *again_at))?;
             }
@@ -217,7 +262,8 @@ impl State {
             }
         }
         self.last_at = self.last_at.max(at);
-        Ok(())
+        let is_all = matches!(entry.what, What::Listed { .. } | What::Compensating { .. } | What::Operator { .. });
+        Ok(if is_all { Touched::All } else { Touched::Steps(touched) })
     }
 
     /// Where the saga stands.
@@ -260,13 +306,15 @@ impl State {
 
     /// Whether the saga cannot turn back any more.
     pub(super) fn is_past_pivot(&self, definition: &Saga) -> bool {
-        self.pivot(definition).is_some_and(|i| matches!(self.steps[i].forward, Forward::Done { .. }) || self.is_settled(definition, i))
+        self.pivot(definition)
+            .is_some_and(|i| matches!(self.steps[i].forward, Forward::Done { .. }) || self.is_settled(definition, i))
     }
 
     /// Whether nobody knows what became of the pivot: it is resolved before anything is undone.
     pub(super) fn is_pivot_in_doubt(&self, definition: &Saga) -> bool {
         self.pivot(definition).is_some_and(|i| {
-            let has_effect = call_step(self.instances.step(definition, i)).is_some_and(|call| call.effect != saga_config::saga::Effect::None);
+            let has_effect =
+                call_step(self.instances.step(definition, i)).is_some_and(|call| call.effect != saga_config::saga::Effect::None);
             has_effect && self.steps[i].forward == Forward::Open && self.steps[i].call.is_unresolved()
         })
     }
@@ -304,7 +352,8 @@ impl State {
         }
         self.turned = Some(because.clone());
         for (instance, state) in self.instances.iter().zip(&mut self.steps) {
-            let is_manual = call_step(&definition.steps[instance.step]).is_some_and(|call| matches!(call.in_doubt, InDoubt::Manual));
+            let is_manual =
+                call_step(&definition.steps[instance.step]).is_some_and(|call| matches!(call.in_doubt, InDoubt::Manual));
             if state.forward == Forward::Open && state.call.is_unresolved() {
                 let again_at = match state.call.standing {
                     Standing::Left | Standing::Stuck if !is_manual || state.call.accepted.is_some() => Some(at),
@@ -326,14 +375,27 @@ impl State {
         self.instances.find(definition, path).map(|i| self.instances.step(definition, i))
     }
 
-    fn step(&mut self, definition: &Saga, path: &StepPath) -> Result<&mut StepState, Unfit> {
-        let i = self.instances.find(definition, path).ok_or_else(|| Unfit("there is no such step".to_owned()))?;
-        self.steps.get_mut(i).ok_or_else(|| Unfit("there is no such step".to_owned()))
+    /// The end of the sub-saga that a step begins.
+    fn end_of(&self, definition: &Saga, i: usize) -> Option<usize> {
+        let Action::Enter(frame) = self.instances.step(definition, i).action else { return None };
+        self.instances.at(definition.frames.get(frame.0)?.leave.0, self.instances[i].place)
     }
 
-    fn open(&mut self, definition: &Saga, path: &StepPath) -> Result<&mut StepState, Unfit> {
-        let step = self.step(definition, path)?;
-        if step.forward == Forward::Open { Ok(step) } else { Err(Unfit("the step is settled already".to_owned())) }
+    fn find(&self, definition: &Saga, path: &StepPath) -> Result<usize, Unfit> {
+        self.instances.find(definition, path).ok_or_else(|| Unfit("there is no such step".to_owned()))
+    }
+
+    fn find_open(&self, definition: &Saga, path: &StepPath) -> Result<usize, Unfit> {
+        let i = self.find(definition, path)?;
+        match self.steps[i].forward {
+            Forward::Open => Ok(i),
+            _ => Err(Unfit("the step is settled already".to_owned())),
+        }
+    }
+
+    fn step(&mut self, definition: &Saga, path: &StepPath) -> Result<&mut StepState, Unfit> {
+        let i = self.find(definition, path)?;
+        Ok(&mut self.steps[i])
     }
 
     fn called(&mut self, definition: &Saga, path: &StepPath) -> Result<&mut StepState, Unfit> {
@@ -343,7 +405,8 @@ impl State {
 
     fn called_and_open(&mut self, definition: &Saga, path: &StepPath) -> Result<&mut StepState, Unfit> {
         self.called(definition, path)?;
-        self.open(definition, path)
+        let i = self.find_open(definition, path)?;
+        Ok(&mut self.steps[i])
     }
 
     fn undoable(&mut self, definition: &Saga, path: &StepPath) -> Result<&mut StepState, Unfit> {
@@ -364,9 +427,10 @@ impl State {
             Direction::Forward => call_step(self.instances.step(definition, i)).is_some(),
             Direction::Undo => undo(self.instances.step(definition, i)).is_some(),
         };
-        let Some(step) = self.steps.get_mut(i).filter(|_| calls) else {
+        if !calls {
             return Err(Unfit("there is no such call".to_owned()));
-        };
+        }
+        let step = &mut self.steps[i];
         let is_settled = match of.direction {
             Direction::Forward => step.forward != Forward::Open,
             Direction::Undo => step.back != Back::Open,
@@ -388,6 +452,8 @@ impl Default for StepState {
             output: Map::new(),
             frozen: None,
             decided: false,
+            set_at: None,
+            timed: None,
             reason: None,
             accepted: None,
             called_back: None,
@@ -418,15 +484,33 @@ impl StepState {
 
     /// Whether nothing was decided or sent.
     pub(super) fn is_untouched(&self) -> bool {
-        self.forward == Forward::Open && self.call.standing == Standing::Idle
+        self.forward == Forward::Open && self.call.standing == Standing::Idle && self.timed.is_none()
     }
 
     /// Whether it has begun, is not settled, and goes on by itself.
     pub(super) fn is_active(&self) -> bool {
+        let is_called_back = matches!(self.call.standing, Standing::Accepted { again_at: None });
+        self.calls() || self.forward == Forward::Open && (self.timed.is_some() || is_called_back)
+    }
+
+    /// Whether its call has begun, is not settled, and goes on by itself. Who is called back has nothing to do but wait.
+    pub(super) fn calls(&self) -> bool {
         use Standing::{Accepted, Delayed, Doubted, Idle, Left, Sending, Stuck, Waiting};
         match self.call.standing {
-            Sending { .. } | Delayed { .. } | Waiting { .. } | Doubted { .. } | Accepted { .. } => self.forward == Forward::Open,
-            Idle | Left | Stuck => false,
+            Sending { .. } | Delayed { .. } | Waiting { .. } | Doubted { .. } | Accepted { again_at: Some(_) } => {
+                self.forward == Forward::Open
+            }
+            Accepted { again_at: None } | Idle | Left | Stuck => false,
+        }
+    }
+
+    /// Whether something of it remains to be undone, if it can be undone.
+    pub(super) fn remains(&self) -> bool {
+        match (self.back, &self.forward) {
+            (Back::Undone, _) => false,
+            (Back::Open | Back::Failed, Forward::Done { .. } | Forward::GivenUp) => true,
+            (Back::Open | Back::Failed, Forward::Open) => self.is_unresolved(),
+            (Back::Open | Back::Failed, Forward::Refused { .. } | Forward::Skipped(_) | Forward::Set) => false,
         }
     }
 
@@ -452,4 +536,33 @@ pub(super) fn undo(step: &Step) -> Option<&Undo> {
 /// Whether the saga goes on when the step fails.
 pub(super) fn continues(step: &Step) -> bool {
     step.on_failure == OnFailure::Continue
+}
+
+/// What an entry is about, if that is one step.
+const fn step_of(what: &What) -> Option<&StepPath> {
+    match what {
+        What::Sending { of, .. }
+        | What::Asking { of }
+        | What::NotSent { of, .. }
+        | What::Doubted { of, .. }
+        | What::Waiting { of, .. }
+        | What::NotDone { of } => Some(&of.step),
+        What::Done { step, .. }
+        | What::Refused { step, .. }
+        | What::GivenUp { step, .. }
+        | What::Skipped { step, .. }
+        | What::Set { step, .. }
+        | What::Chosen { step, .. }
+        | What::Listed { step, .. }
+        | What::Timed { step, .. }
+        | What::Elapsed { step }
+        | What::Accepted { step, .. }
+        | What::Polled { step, .. }
+        | What::CalledBack { step, .. }
+        | What::Undone { step, .. }
+        | What::UndoFailed { step, .. } => Some(step),
+        What::Started(_) | What::Compensating { .. } | What::Quarantined { .. } | What::Ended { .. } | What::Operator { .. } => {
+            None
+        }
+    }
 }

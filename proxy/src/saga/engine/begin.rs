@@ -96,7 +96,10 @@ impl<S: Store + Journal, C: Caller> Engine<S, C> {
         };
         let callbacks = match waits_for_callbacks(&saga) {
             false => None,
-            true => Some(Callbacks { base: plan.callbacks().ok_or(NotBegun::Fault)?, secret: format!("{}{}", Owner::random(), Owner::random()) }),
+            true => Some(Callbacks {
+                base: plan.callbacks().ok_or(NotBegun::Fault)?,
+                secret: format!("{}{}", Owner::random(), Owner::random()),
+            }),
         };
         let started = Started {
             format: 1,

@@ -54,7 +54,8 @@ impl Machine {
     pub fn callback(&self, token: Token) -> Option<(StepPath, Callback)> {
         let callbacks = self.state.started.callbacks.as_ref()?;
         // All are looked at: how long it takes does not tell which it was.
-        let found = self.called_back().fold(None, |found, i| {
+        let called_back = (0..self.state.steps.len()).filter(|i| matches!(self.later(*i), Some(Later::Callback(_))));
+        let found = called_back.fold(None, |found, i| {
             let path = self.state.instances.path(i);
             let is_it = callbacks.is_for(token, path.as_str(), self.state.steps[i].call.generation);
             if is_it { Some(i) } else { found }
@@ -73,12 +74,8 @@ impl Machine {
 
     /// Whether the time of a callback is over, and the saga will go on without it: what was sent in time must be read first.
     pub fn is_callback_due(&self, now: Timestamp) -> bool {
-        self.called_back().any(|i| self.end_of_waiting(i).is_some_and(|end| now >= end))
-    }
-
-    /// The steps that are called back.
-    fn called_back(&self) -> impl Iterator<Item = usize> {
-        (0..self.state.steps.len()).filter(|i| matches!(self.later(*i), Some(Later::Callback(_))))
+        let due = |i: &usize| self.end_of_waiting(*i).is_some_and(|end| now >= end);
+        self.agenda.active.iter().any(|i| matches!(self.later(*i), Some(Later::Callback(_))) && due(i))
     }
 
     pub(super) fn later(&self, i: usize) -> Option<&Later> {
@@ -259,8 +256,14 @@ impl Work<'_> {
     fn next_poll(&self, leg: Leg, poll: &Poll, number: u32, retry_after: Option<Duration>) -> Timestamp {
         let spacing = Retry { max: None, within: None, initial: poll.every, max_delay: poll.max_every };
         // Half of it is certain: what is asked for every two seconds is not asked for at once.
-        let jittered = backoff::delay(&Retry { initial: poll.every / 2, max_delay: poll.max_every / 2, ..spacing }, &self.key(leg), number, retry_after);
-        let least = (poll.every / 2).saturating_mul(1_u32.checked_shl(number.min(30)).unwrap_or(u32::MAX)).min(poll.max_every / 2);
+        let jittered = backoff::delay(
+            &Retry { initial: poll.every / 2, max_delay: poll.max_every / 2, ..spacing },
+            &self.key(leg),
+            number,
+            retry_after,
+        );
+        let least =
+            (poll.every / 2).saturating_mul(1_u32.checked_shl(number.min(30)).unwrap_or(u32::MAX)).min(poll.max_every / 2);
         self.now.plus(least.saturating_add(jittered).max(Duration::from_millis(1)))
     }
 
@@ -288,8 +291,8 @@ impl Work<'_> {
     /// A saga that turned back does not wait for the end of what it can undo without knowing it.
     pub(super) fn settle_accepted(&mut self) -> Progress {
         let undoes_now = |step: &saga_config::saga::Step| undo(step).is_none_or(|undo| undo.frozen != Frozen::WithAnswer);
-        let found = (0..self.steps()).find(|i| self.state(*i).is_accepted() && undoes_now(self.step(*i)));
-        let Some(i) = found else { return Progress::None };
+        let mut active = self.machine.agenda.active.iter().copied();
+        let Some(i) = active.find(|i| self.state(*i).is_accepted() && undoes_now(self.step(*i))) else { return Progress::None };
         let fault = Some("the saga turned back before it was done".to_owned());
         self.done_with(i, serde_json::Map::new(), By::Rule, fault);
         Progress::Made
@@ -304,7 +307,8 @@ impl Work<'_> {
             return;
         }
         self.emit(What::CalledBack { step, body, nonce });
-        let is_answer_to_come = self.is_under_way(Leg::forward(i)) && matches!(self.state(i).call.standing, Standing::Sending { .. });
+        let is_answer_to_come =
+            self.is_under_way(Leg::forward(i)) && matches!(self.state(i).call.standing, Standing::Sending { .. });
         if !is_answer_to_come {
             self.resolve(i, None);
         }

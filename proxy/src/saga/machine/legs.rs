@@ -114,7 +114,7 @@ impl Work<'_> {
     }
 
     pub(super) fn is_under_way(&self, leg: Leg) -> bool {
-        self.machine.under_way.contains(&self.which(leg))
+        self.machine.agenda.is_out(leg.step, leg.direction)
     }
 
     /// Whether nothing more is to be made of a leg.

@@ -11,6 +11,7 @@ mod doubts;
 mod explore;
 mod hand;
 mod journal;
+mod later;
 mod operators;
 mod random;
 mod scenarios;

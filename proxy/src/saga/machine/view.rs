@@ -11,7 +11,7 @@ use crate::time::Timestamp;
 pub(super) fn view(definition: &Saga, state: &State) -> Vec<StepView> {
     let views = in_order(definition, state).map(|i| (i, &state.steps[i])).map(|(i, known)| StepView {
         step: state.instances.path(i).clone(),
-        state: forward(known),
+        state: forward(state, known),
         undo: if undo(state.instances.step(definition, i)).is_some() { back(known) } else { "none" },
         starts: known.call.number.saturating_sub(known.call.annulled),
         again_at: again_at(state, known),
@@ -21,12 +21,15 @@ pub(super) fn view(definition: &Saga, state: &State) -> Vec<StepView> {
     views.collect()
 }
 
-/// As the definition has them, and those of a loop item by item within.
+/// As the definition has them; those of a loop in the order of its items, and none before its list is fixed.
 fn in_order<'a>(definition: &'a Saga, state: &'a State) -> impl Iterator<Item = usize> + 'a {
     (0..definition.steps.len()).flat_map(|step| state.instances.all(step))
 }
 
-fn forward(step: &StepState) -> &'static str {
+fn forward(state: &State, step: &StepState) -> &'static str {
+    if is_timer(state, step) {
+        return "waiting";
+    }
     match (&step.forward, step.call.standing) {
         (Forward::Done { .. } | Forward::Set, _) => "done",
         (Forward::Refused { .. }, _) => "failed",
@@ -37,6 +40,11 @@ fn forward(step: &StepState) -> &'static str {
         (Forward::Open, Standing::Delayed { .. } | Standing::Waiting { .. } | Standing::Accepted { .. }) => "waiting",
         (Forward::Open, Standing::Doubted { .. } | Standing::Left | Standing::Stuck) => "maybe_done",
     }
+}
+
+/// Whether a timer runs: not any more once the saga has turned back.
+fn is_timer(state: &State, step: &StepState) -> bool {
+    step.forward == Forward::Open && step.timed.is_some() && state.turned.is_none()
 }
 
 fn back(step: &StepState) -> &'static str {
@@ -50,6 +58,9 @@ fn back(step: &StepState) -> &'static str {
 }
 
 fn again_at(state: &State, step: &StepState) -> Option<Timestamp> {
+    if is_timer(state, step) {
+        return step.timed.filter(|_| state.quarantined.is_none());
+    }
     let call = if state.turned.is_some() && step.has_happened() { &step.undo_call } else { &step.call };
     let at = match call.standing {
         Standing::Delayed { again_at } | Standing::Waiting { again_at } | Standing::Doubted { again_at } => Some(again_at),

@@ -45,6 +45,8 @@ impl<'a> Work<'a> {
         match event {
             Event::Taken => {
                 self.machine.under_way.clear();
+                let Machine { agenda, definition, state, .. } = &mut *self.machine;
+                agenda.forget_out(definition, state);
                 if matches!(self.machine.state(), SagaState::Running | SagaState::Compensating) {
                     self.doubt_what_was_lost();
                 }
@@ -101,8 +103,12 @@ impl<'a> Work<'a> {
     /// Makes an entry. One that does not fit is not made: the fold and what writes it agree, and the tests see to that.
     pub(super) fn emit(&mut self, what: What) {
         let entry = Entry { at: self.now, what };
-        match self.machine.state.apply(&self.machine.definition, &entry) {
-            Ok(()) => self.entries.push(entry),
+        let Machine { agenda, definition, state, .. } = &mut *self.machine;
+        match state.apply(definition, &entry) {
+            Ok(touched) => {
+                agenda.touched(definition, state, touched);
+                self.entries.push(entry);
+            }
             Err(unfit) => debug_assert!(false, "{}: {entry:?}", unfit.0),
         }
     }
@@ -113,7 +119,9 @@ impl<'a> Work<'a> {
             Effect::Send(send) => &send.of,
             Effect::Check(check) => &check.of,
         };
-        self.machine.under_way.insert(of.clone());
+        let of = of.clone();
+        self.set_out(&of, true);
+        self.machine.under_way.insert(of);
         self.effects.push(effect);
     }
 
@@ -151,11 +159,20 @@ impl<'a> Work<'a> {
         if !self.machine.under_way.remove(of) {
             return None;
         }
+        self.set_out(of, false);
         let step = self.machine.state.instances.find(&self.machine.definition, &of.step)?;
         Some(Leg { step, direction: of.direction })
     }
 
+    fn set_out(&mut self, of: &Which, is_out: bool) {
+        let Machine { agenda, definition, state, .. } = &mut *self.machine;
+        if let Some(i) = state.instances.find(definition, &of.step) {
+            agenda.set_out(definition, state, i, of.direction, is_out);
+        }
+    }
+
     fn keep_under_way(&mut self, of: Which) {
+        self.set_out(&of, true);
         self.machine.under_way.insert(of);
     }
 

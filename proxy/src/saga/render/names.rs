@@ -35,9 +35,9 @@ impl<'a> Scope<'a> {
             Some(frame) => frame.saga.as_str(),
             None => definition.name.as_str(),
         };
-        known.with_lazy("steps", move || self.outputs(reach, stand)).with_lazy("saga", move || {
-            json!({"id": id.to_string(), "name": name, "started_at": rfc3339(state.created_at)})
-        })
+        known
+            .with_lazy("steps", move || self.outputs(reach, stand))
+            .with_lazy("saga", move || json!({"id": id.to_string(), "name": name, "started_at": rfc3339(state.created_at)}))
     }
 
     fn stand(self, reach: Reach) -> Stand {

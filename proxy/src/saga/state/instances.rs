@@ -3,6 +3,8 @@
 //! What a definition says of steps it says once; an *instance* is what begins, is sent, and is undone. Their places never change: those
 //! of a loop come behind all others when its list is fixed, item by item.
 
+use std::ops::Range;
+
 use saga_config::{
     names::StepPath,
     saga::{Action, Saga, Step, Within},
@@ -177,15 +179,10 @@ impl Instances {
     }
 
     /// The instances of the items of a loop, in their order; `None`: its list is not fixed.
-    pub(in super::super) fn items(&self, in_loop: usize) -> Option<impl Iterator<Item = std::ops::Range<usize>> + use<>> {
+    pub(in super::super) fn items(&self, in_loop: usize) -> Option<impl Iterator<Item = Range<usize>> + use<>> {
         let Body { steps, listed } = self.loops.get(in_loop)?;
         let ((first, items), by) = ((*listed)?, steps.len());
         Some((0..items).map(move |item| first + item * by..first + (item + 1) * by))
-    }
-
-    /// How many steps a loop has for each item.
-    pub(super) fn body_len(&self, in_loop: usize) -> usize {
-        self.loops.get(in_loop).map_or(0, |body| body.steps.len())
     }
 
     /// An instance waits for a step, in the same item of the same loop if there is a place.

@@ -68,6 +68,10 @@ impl State {
             return unfit("its URL never left, or it was called back already");
         }
         step.called_back = Some(CalledBack { body: body.clone(), nonce: nonce.to_owned() });
+        if step.call.standing == Standing::Stuck {
+            // What an operator was asked about is known now. If there is more, the saga will say so again.
+            self.quarantined = None;
+        }
         self.nonces.insert(nonce.to_owned());
         Ok(())
     }

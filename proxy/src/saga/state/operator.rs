@@ -44,6 +44,8 @@ impl State {
         let turned = self.turned.is_some();
         let step = &mut self.steps[i];
         match step.forward {
+            // A timer ends at once where it is named: it is no trouble that a retry of all is meant for.
+            Forward::Open if step.timed.is_some() && is_named && !turned => step.timed = Some(at),
             Forward::Open => match step.call.standing {
                 Standing::Left if !is_named && !is_failing => {}
                 Standing::Idle | Standing::Sending { .. } => {}

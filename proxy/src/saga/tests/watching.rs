@@ -52,7 +52,10 @@ impl Process {
 
     async fn events(&self, id: SagaId, last: Option<u64>) -> Events {
         let response = self.ask_for_events(id, "Bearer ann", last).await;
-        assert_eq!((response.status(), &response.headers()["content-type"]), (StatusCode::OK, &"text/event-stream".parse().unwrap()));
+        assert_eq!(
+            (response.status(), &response.headers()["content-type"]),
+            (StatusCode::OK, &"text/event-stream".parse().unwrap())
+        );
         assert_eq!(response.headers()["vary"], "accept");
         Events { response, read: String::new() }
     }

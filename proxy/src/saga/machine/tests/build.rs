@@ -29,7 +29,7 @@ const UNDO_RETRY: Retry = Retry {
 };
 
 fn names() -> Names {
-    Names::new(&["input", "steps", "saga", "step", "response", "failure"])
+    Names::new(&["input", "steps", "saga", "step", "response", "failure", "callback"])
 }
 
 pub(super) fn says(source: &str) -> Expression {

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     saga::{
-        entry::{Act, Direction, Entry, What, Which},
+        entry::{Act, Direction, Entry, Started, What, Which},
         turn::{Answer, Effect, Event, FinalAnswer, Finding, SendEffect, Then, Turn},
     },
     time::Timestamp,
@@ -31,7 +31,13 @@ impl Hand {
     /// A saga that was just created.
     pub(super) fn start(definition: Saga) -> Self {
         let definition = shared(definition);
-        let (mut machine, first) = Machine::start(ID, Arc::clone(&definition), started(&definition), BEGIN);
+        let started = started(&definition);
+        Self::begin(&definition, started)
+    }
+
+    /// The same, that began in its own way.
+    pub(super) fn begin(definition: &Arc<Saga>, started: Started) -> Self {
+        let (mut machine, first) = Machine::start(ID, Arc::clone(definition), started, BEGIN);
         let turn = machine.on(Event::Taken, BEGIN, &Facts);
         let journal = std::iter::once(first).chain(turn.entries.iter().cloned()).collect();
         Self { machine, now: BEGIN, journal, turn, nonce: 0 }
@@ -42,6 +48,8 @@ impl Hand {
         self.journal.extend(self.turn.entries.iter().cloned());
         let replayed = Machine::replay(ID, Arc::clone(&self.machine.definition), &self.journal).unwrap();
         assert_eq!(replayed.state, self.machine.state, "replay equals live");
+        let Machine { agenda, definition, state, .. } = &self.machine;
+        assert_eq!(*agenda, agenda.again(definition, state), "what can go on follows from the state");
         let is_fault = self.machine.reason().is_some_and(|reason| reason.contains("Refrain's own"));
         assert!(!is_fault, "a saga without a next step: {:#?}", self.journal);
         self

@@ -317,6 +317,8 @@ impl<'c> World<'c> {
         self.journal.extend(turn.entries.iter().cloned());
         let replayed = Machine::replay(ID, Arc::clone(&self.definition), &self.journal).unwrap();
         assert_eq!(replayed.state, machine.state, "replay equals live: {}", self.story());
+        let Machine { agenda, definition, state, .. } = machine;
+        assert_eq!(*agenda, agenda.again(definition, state), "what can go on follows from the state: {}", self.story());
     }
 
     /// What holds of every turn.
