@@ -6,13 +6,19 @@
 #![allow(clippy::unwrap_used)]
 
 mod build;
+mod constructs;
 mod coverage;
 mod doubts;
 mod explore;
+mod explore_constructs;
 mod hand;
 mod journal;
+mod journal_constructs;
 mod later;
+mod long;
+mod nest;
 mod operators;
 mod random;
+mod random_constructs;
 mod scenarios;
 mod world;

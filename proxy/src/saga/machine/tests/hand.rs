@@ -174,7 +174,7 @@ impl Hand {
             Some(id) => (Direction::Undo, id),
             None => (Direction::Forward, call),
         };
-        let i = self.machine.definition.step(id).unwrap().0;
+        let i = self.machine.state.instances.find(&self.machine.definition, &id.parse().unwrap()).unwrap();
         let generation = self.machine.state.steps[i].call_of(direction).generation;
         Which { step: id.parse().unwrap(), direction, generation }
     }
