@@ -4,6 +4,10 @@ use std::time::Duration;
 
 /// Most steps, those of groups counted.
 pub const STEPS: usize = 100;
+/// Most steps of one loop for all of its items.
+pub const INSTANCES: usize = 10_000;
+/// Most times that a service which accepted one request is asked whether it is done.
+pub const POLLS: u64 = 10_000;
 /// Most inputs.
 pub const INPUTS: usize = 64;
 /// Most outputs of a step.

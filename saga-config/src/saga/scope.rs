@@ -1,12 +1,16 @@
 //! What an expression may read where it stands.
 
 use super::{
+    Within,
     build::Builder,
-    unfold::{Node, Plan},
+    kinds::{Kind, kinds},
+    raw::OnFailure,
+    unfold::Node,
 };
 use crate::{
     diagnostic::{did_you_mean, quoted},
     expr::{Key, Names, Reading, Reference, Segment},
+    names::{StepId, VariableName},
 };
 
 /// A place in a definition, as far as expressions go.
@@ -14,10 +18,19 @@ use crate::{
 pub(super) struct Scope {
     /// The names that are there.
     pub(super) roots: &'static [&'static str],
+    /// The name of the item, in a loop.
+    pub(super) item: Option<VariableName>,
     pub(super) steps: Steps,
     /// Whether `step.attempt` is there: what says it differs from one attempt to the next.
     pub(super) has_attempt: bool,
+    /// Whether the step's own `accepted` is there: the answer to its request, before it came to its end.
+    has_accepted: bool,
+    /// What `callback` has, where it is there.
+    callback: &'static [&'static str],
 }
+
+/// The answer to the request of a step that did not end with it: of its own outputs.
+pub(super) const ACCEPTED: &str = "accepted";
 
 /// Which steps can be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,25 +47,28 @@ pub(super) enum Steps {
     Whatever,
 }
 
+impl Steps {
+    /// The step that reads.
+    pub(super) fn reader(self) -> Option<usize> {
+        match self {
+            Self::Before(reader) | Self::BeforeAndOwn(reader) => Some(reader),
+            Self::None | Self::Done | Self::Whatever => None,
+        }
+    }
+}
+
 /// Where inputs come from.
-pub(super) const INPUT: Scope = Scope { roots: &["request", "claims"], steps: Steps::None, has_attempt: false };
+pub(super) const INPUT: Scope = Scope::new(&["request", "claims"], Steps::None);
 /// What must hold of an input.
-pub(super) const CHECK: Scope = Scope { roots: &["self"], steps: Steps::None, has_attempt: false };
+pub(super) const CHECK: Scope = Scope::new(&["self"], Steps::None);
 /// The answer when every step is done.
-pub(super) const COMPLETED: Scope = Scope { roots: &["input", "steps", "saga"], steps: Steps::Done, has_attempt: false };
+pub(super) const COMPLETED: Scope = Scope::new(&["input", "steps", "saga"], Steps::Done);
 /// The answer when not.
-pub(super) const FAILED: Scope =
-    Scope { roots: &["input", "steps", "saga", "failure"], steps: Steps::Whatever, has_attempt: false };
+pub(super) const FAILED: Scope = Scope::new(&["input", "steps", "saga", "failure"], Steps::Whatever);
 
 impl Scope {
-    /// What a step decides and computes by.
-    pub(super) fn decision(step: usize) -> Self {
-        Self { roots: &["input", "steps", "saga"], steps: Steps::Before(step), has_attempt: false }
-    }
-
-    /// A request.
-    pub(super) fn call(steps: Steps) -> Self {
-        Self { roots: &["input", "steps", "saga", "step"], steps, has_attempt: false }
+    const fn new(roots: &'static [&'static str], steps: Steps) -> Self {
+        Self { roots, item: None, steps, has_attempt: false, has_accepted: false, callback: &[] }
     }
 
     /// The headers of a request that is rendered for each attempt.
@@ -65,9 +81,30 @@ impl Scope {
         Self { roots: &["input", "steps", "saga", "step", "response"], ..self }
     }
 
+    /// A request that asks for a callback.
+    pub(super) fn asking_for_callback(self) -> Self {
+        Self { roots: &["input", "steps", "saga", "step", "callback"], callback: &["url"], ..self }
+    }
+
+    /// What judges a callback, and is kept of it.
+    pub(super) fn called_back(self) -> Self {
+        Self { callback: &["body"], has_accepted: true, ..self.asking_for_callback() }
+    }
+
+    /// Where the answer that accepted is there.
+    pub(super) fn with_accepted(self) -> Self {
+        Self { has_accepted: true, ..self }
+    }
+
     pub(super) fn names(&self) -> Names {
         // With this name known, its use can be refused for what it is.
-        Names::new(self.roots).with_function("secret")
+        let names = Names::new(self.roots).with_function("secret");
+        self.item.iter().fold(names, Names::with_variable)
+    }
+
+    /// Whether a path may begin with `name`.
+    pub(super) fn has_root(&self, name: &str) -> bool {
+        self.roots.contains(&name) || self.item.as_ref().is_some_and(|item| item.as_str() == name)
     }
 }
 
@@ -81,7 +118,10 @@ pub(super) const EVERYWHERE: [(&str, &str); 10] = [
     ("step", "`step` is there in the calls of steps"),
     ("response", "`response` is there in `output`, `outcome` and `done`: keep what is needed later as an output"),
     ("failure", "`failure` is there in `response.compensated` and `response.quarantined`"),
-    ("callback", "waiting for a callback is not supported yet"),
+    (
+        "callback",
+        "`callback` is there at a step that waits for one: `url` in what it sends, `body` in its `outcome` and its `output`",
+    ),
     ("self", "`self` is there in an input's `check`"),
 ];
 
@@ -106,6 +146,26 @@ fn mistake(code: &'static str, message: impl Into<String>, help: impl Into<Strin
 }
 
 impl Builder<'_, '_> {
+    /// What a step decides and computes by.
+    pub(super) fn decision(&self, step: usize) -> Scope {
+        self.at_step(&["input", "steps", "saga"], Steps::Before(step))
+    }
+
+    /// A request.
+    pub(super) fn request(&self, steps: Steps) -> Scope {
+        let scope = self.at_step(&["input", "steps", "saga", "step"], steps);
+        match steps {
+            Steps::BeforeAndOwn(step) if self.plan.nodes[step].is_accepted_first() => scope.with_accepted(),
+            _ => scope,
+        }
+    }
+
+    fn at_step(&self, roots: &'static [&'static str], steps: Steps) -> Scope {
+        let in_loop = steps.reader().and_then(|reader| self.plan.nodes[reader].in_loop);
+        let item = in_loop.and_then(|number| self.plan.loops[number].item.clone());
+        Scope { item, ..Scope::new(roots, steps) }
+    }
+
     /// What is wrong with reading `reference` in `scope`.
     pub(super) fn mistake_in(&self, reference: &Reference, scope: &Scope) -> Option<Mistake> {
         match reference.root() {
@@ -133,12 +193,22 @@ impl Builder<'_, '_> {
         let (id, is_optional) = first;
         let Some(index) = self.plan.find(id) else { return self.no_such_step(id) };
         let node = &self.plan.nodes[index];
+        if node.is_accepted_first()
+            && let Some((Segment { key: Key::Field(name), .. }, rest)) = rest.split_first()
+            && name == ACCEPTED
+        {
+            return accepted(id, rest, scope.has_accepted && scope.steps.reader() == Some(index));
+        }
         if let Some(wrong) = self.out_of_reach(index, id, scope) {
             return Some(wrong);
         }
         self.output(node, id, rest).or_else(|| {
             let provides = is_optional || provides_for_absence(reference.reading(), rest);
-            if provides || rest.is_empty() { presence_of_a_step(reference, rest, id) } else { self.absent(node, id, rest, scope) }
+            if provides || rest.is_empty() {
+                presence_of_a_step(reference, rest, id)
+            } else {
+                self.absent(index, id, rest, scope)
+            }
         })
     }
 
@@ -176,18 +246,29 @@ impl Builder<'_, '_> {
         if !self.plan.order_is_known || self.plan.nodes[reader].is_after(index) {
             return None;
         }
-        let is_later = self.plan.nodes[index].is_after(reader);
-        let this = self.plan.nodes[reader].id.as_ref().map_or_else(|| "this step".to_owned(), |id| quoted(id.as_str()));
-        match is_later {
-            true => mistake("not-before", format!("{} runs after {this}", quoted(id)), "read only what runs before"),
-            false => {
-                let help = match self.plan.nodes[reader].group {
-                    Some(_) => "steps of a group start together: take one of them out of it".to_owned(),
-                    None => format!("write `needs: [{id}]`"),
-                };
-                mistake("not-before", format!("{} does not surely run before {this}", quoted(id)), help)
-            }
+        let this = self.name_of(reader);
+        if self.plan.nodes[index].is_after(reader) {
+            return mistake("not-before", format!("{} runs after {this}", quoted(id)), "read only what runs before");
         }
+        let (held, by) = (self.plan.outermost(index, Some(reader)), self.plan.outermost(reader, Some(index)));
+        if held == by {
+            let message = format!("{} is in another arm of {} than {this}: one of them runs", quoted(id), self.name_of(held));
+            return mistake("not-before", message, "read only what runs before, in the same arm or outside");
+        }
+        let help = match (self.plan.nodes[held].group, self.plan.nodes[by].group) {
+            (Some(a), Some(b)) if a == b => "steps of a group start together: take one of them out of it".to_owned(),
+            (group, _) => {
+                let needed = group.and_then(|group| self.plan.groups[group].id.as_ref());
+                let needed = needed.or(self.plan.nodes[held].id.as_ref()).map_or("?", StepId::as_str);
+                let at = if by == reader { String::new() } else { format!(" at {}", self.name_of(by)) };
+                format!("write `needs: [{needed}]`{at}")
+            }
+        };
+        mistake("not-before", format!("{} does not surely run before {this}", quoted(id)), help)
+    }
+
+    fn name_of(&self, index: usize) -> String {
+        self.plan.nodes[index].id.as_ref().map_or_else(|| "this step".to_owned(), |id| quoted(id.as_str()))
     }
 
     fn output(&self, node: &Node<'_>, id: &str, rest: &[Segment]) -> Option<Mistake> {
@@ -206,25 +287,65 @@ impl Builder<'_, '_> {
         if outputs.clone().any(|known| known == name) {
             return None;
         }
-        let help = there_are(name, outputs, "it keeps nothing of its answer: add it to its `output`");
+        let none = kinds(node.raw).0.map_or("", Kind::without_outputs);
+        let help = there_are(name, outputs, none);
         mistake("unknown-output", format!("{} has no output {}", quoted(id), quoted(name)), help)
     }
 
-    fn absent(&self, node: &Node<'_>, id: &str, rest: &[Segment], scope: &Scope) -> Option<Mistake> {
-        let why = match scope.steps {
-            Steps::Whatever => format!("{} may not have run when this is answered", quoted(id)),
+    fn absent(&self, index: usize, id: &str, rest: &[Segment], scope: &Scope) -> Option<Mistake> {
+        let raw = self.plan.nodes[index].raw;
+        let between = self.plan.between(index, scope.steps.reader());
+        if between.iter().any(|held| matches!(held.within, Within::Body(_))) {
+            // Outside of its loop an output is a list, with one entry for each item.
+            return self.no_list(index, id, rest);
+        }
+        let arm = between.iter().find(|held| matches!(held.within, Within::Arm { .. }));
+        let why = match (scope.steps, arm) {
+            (Steps::Whatever, _) => format!("{} may not have run when this is answered", quoted(id)),
+            (Steps::BeforeAndOwn(reader), _) if reader == index && self.plan.nodes[index].is_accepted_first() => {
+                return mistake(
+                    "may-be-absent",
+                    format!("{} is undone without its outputs if it runs out of time", quoted(id)),
+                    format!(
+                        "read `{0}.{ACCEPTED}`, or say what stands for it: `{0}.?{1}.orValue(null)`",
+                        spelled(id),
+                        output_name(rest)
+                    ),
+                );
+            }
             // An undo runs only if its step did.
-            Steps::BeforeAndOwn(reader) if self.plan.find(id) == Some(reader) => return None,
-            _ if !node.may_be_absent() => return None,
-            _ if node.raw.when.is_some() => format!("{} is skipped where its `when` says no", quoted(id)),
-            _ => format!("{} may fail, and the saga goes on without its outputs", quoted(id)),
+            (Steps::BeforeAndOwn(reader), _) if reader == index => return None,
+            (_, Some(held)) => format!("{} is skipped where {} chooses another arm", quoted(id), self.name_of(held.by)),
+            _ if raw.when.is_some() => format!("{} is skipped where its `when` says no", quoted(id)),
+            _ if raw.on_failure == Some(OnFailure::Continue) => {
+                format!("{} may fail, and the saga goes on without its outputs", quoted(id))
+            }
+            _ => return None,
         };
-        let name = rest.first().map_or("OUTPUT", |segment| match &segment.key {
-            Key::Field(name) => name.as_str(),
-            Key::Index(_) => "OUTPUT",
-        });
+        let name = output_name(rest);
         mistake("may-be-absent", why, format!("say what stands for it: `{}.?{name}.orValue(null)`", spelled(id)))
     }
+
+    /// A field of an output that is a list where it is read.
+    fn no_list(&self, index: usize, id: &str, rest: &[Segment]) -> Option<Mistake> {
+        let [output, Segment { key: Key::Field(field), .. }, ..] = rest else { return None };
+        let whole = format!("{}.{}", spelled(id), output_name(std::slice::from_ref(output)));
+        let looped = self.plan.nodes[index].in_loop.map(|number| self.name_of(self.plan.loops[number].node));
+        let message = format!(
+            "{} is a list outside of the loop {}: it has no {}",
+            quoted(&whole),
+            looped.unwrap_or_default(),
+            quoted(field)
+        );
+        mistake("is-a-list", message, format!("it has one entry for each item, `null` where there is none: `{whole}[0]`"))
+    }
+}
+
+fn output_name(rest: &[Segment]) -> &str {
+    rest.first().map_or("OUTPUT", |segment| match &segment.key {
+        Key::Field(name) => name.as_str(),
+        Key::Index(_) => "OUTPUT",
+    })
 }
 
 /// The outputs that a step declares.
@@ -260,26 +381,51 @@ fn presence_of_a_step(reference: &Reference, rest: &[Segment], id: &str) -> Opti
     None
 }
 
+/// What is wrong with reading a field of the answer that accepted; `is_there`: whether it can be read at all.
+fn accepted(id: &str, rest: &[Segment], is_there: bool) -> Option<Mistake> {
+    let path = format!("{}.{ACCEPTED}", spelled(id));
+    if !is_there {
+        let message = format!("`{path}` is there in the `outcome`, the `output` and the `compensate` of {} itself", quoted(id));
+        return mistake("accepted", message, "keep what is needed later as an output");
+    }
+    let (_, known) = FIELDS[1];
+    field_of(&path, known, rest)
+}
+
 fn fields(root: &str, reference: &Reference, scope: &Scope) -> Option<Mistake> {
+    let segments = reference.segments();
+    if root == "callback" {
+        return field_of(root, scope.callback, segments);
+    }
     let (_, known) = FIELDS.iter().find(|(name, _)| *name == root)?;
-    let mut segments = reference.segments().iter().map(|segment| &segment.key);
-    let attempts =
-        "it differs from one attempt to the next, and what is sent again must be the same: only headers of a step may say it";
-    let Some(first) = segments.next() else {
-        let help = "write step.id or step.key";
-        return if root == "step" && !scope.has_attempt { mistake("attempt", "`step` holds the attempt", help) } else { None };
-    };
-    let Key::Field(field) = first else {
-        return mistake("unknown-field", format!("`{root}` is not a list"), format!("there are {}", known.join(", ")));
+    if root == "step" && !scope.has_attempt {
+        let attempts =
+            "it differs from one attempt to the next, and what is sent again must be the same: only headers of a step may say it";
+        match segments.first().map(|segment| &segment.key) {
+            None => return mistake("attempt", "`step` holds the attempt", "write step.id or step.key"),
+            Some(Key::Field(field)) if field == "attempt" => {
+                return mistake("attempt", "`step.attempt` is not there", attempts);
+            }
+            Some(_) => {}
+        }
+    }
+    field_of(root, known, segments)
+}
+
+/// What is wrong with reading a field of `path`, which has those `known`.
+fn field_of(path: &str, known: &[&str], segments: &[Segment]) -> Option<Mistake> {
+    let Key::Field(field) = &segments.first()?.key else {
+        return mistake("unknown-field", format!("`{path}` is not a list"), format!("there are {}", known.join(", ")));
     };
     if !known.contains(&field.as_str()) {
-        let help = there_are(field, known.iter().copied(), "");
-        return mistake("unknown-field", format!("`{root}` has no {}", quoted(field)), help);
+        let help = match (path, field.as_str()) {
+            ("callback", "url") => "`callback.url` is there in what `send` sends".to_owned(),
+            ("callback", "body") => "`callback.body` is there in the `outcome` and the `output` of the step".to_owned(),
+            _ => there_are(field, known.iter().copied(), ""),
+        };
+        return mistake("unknown-field", format!("`{path}` has no {}", quoted(field)), help);
     }
-    if root == "step" && field == "attempt" && !scope.has_attempt {
-        return mistake("attempt", "`step.attempt` is not there", attempts);
-    }
-    match segments.next() {
+    match segments.get(1).map(|segment| &segment.key) {
         Some(Key::Field(name)) if field == "headers" && name.contains(|c: char| c.is_ascii_uppercase()) => {
             let message = format!("headers are named in lower case here, {} is never there", quoted(name));
             mistake("header-case", message, format!("write headers['{}']", name.to_ascii_lowercase()))
@@ -295,12 +441,5 @@ fn there_are<'n>(name: &str, known: impl Iterator<Item = &'n str> + Clone, none:
             known if known.is_empty() => none.to_owned(),
             known => format!("there are {}", known.join(", ")),
         },
-    }
-}
-
-impl Plan<'_> {
-    /// Whether two steps are ordered, one way or the other.
-    pub(super) fn are_ordered(&self, a: usize, b: usize) -> bool {
-        a == b || self.nodes[a].is_after(b) || self.nodes[b].is_after(a)
     }
 }
