@@ -5,8 +5,8 @@ use std::{collections::HashSet, path::PathBuf, sync::Arc, time::Duration};
 use saga_config::{
     diagnostic::{Diagnostic, Place, Source, quoted},
     names::UpstreamName,
-    saga::{Loaded, Saga, UpstreamFact, UpstreamFacts},
-    yaml::{Document, Pointer, read_file},
+    saga::{Action, Later, Loaded, Saga, Step, UpstreamFact, UpstreamFacts},
+    yaml::{Document, Node, Pointer, read_file},
 };
 
 use super::{
@@ -42,7 +42,7 @@ pub(super) fn sagas(raw: &Raw, upstreams: &Upstreams, around: Surroundings<'_>, 
     let can_seal =
         raw.store.as_ref().and_then(|store| store.encryption.as_ref()?.keys.as_ref()).is_some_and(|keys| !keys.is_empty());
     let facts = Facts(upstreams);
-    let mut together = Together { can_seal, seen: Vec::new() };
+    let mut together = Together { can_seal, is_reachable: raw.public_url.is_some(), seen: Vec::new() };
     let mut definitions = Vec::new();
     for source in sources {
         // Where an upstream has a mistake, nothing is said of the services that sagas name: it would be wrong.
@@ -126,6 +126,8 @@ fn read(patterns: &[(Pointer, FilePattern)], findings: &mut Findings) -> Vec<Arc
 struct Together {
     /// Whether the store seals what is stored.
     can_seal: bool,
+    /// Whether it is said how this Refrain is reached (`public_url`).
+    is_reachable: bool,
     seen: Vec<Seen>,
 }
 
@@ -152,6 +154,16 @@ impl Together {
             let message = "this saga holds secrets, and the store does not seal what is stored";
             let help = "give the configuration a key: `store: {encryption: {keys: [{id: 2026-01, key: {env: STORE_KEY}}]}}`";
             findings.add(Diagnostic::error("not-sealed", place(&["sensitive"]), message).with_help(help));
+        }
+        if !self.is_reachable {
+            for step in saga.steps.iter().filter(|step| is_called_back(step)) {
+                let at = document.as_ref().and_then(|document| wait_of(document, step.id.id()));
+                let at = at.unwrap_or_else(|| place(&["steps"]));
+                let message =
+                    format!("`{}` waits for a callback, and nothing says at which address this Refrain is reached", step.id);
+                let help = "write it in the configuration: `public_url: https://shop.example`";
+                findings.add(Diagnostic::error("no-public-url", at, message).with_help(help));
+            }
         }
         for input in &saga.input {
             if input.from.expressions().iter().any(|expression| expression.touches(&["claims"])) {
@@ -181,6 +193,22 @@ impl Together {
         }
         self.seen.push(Seen { name, trigger });
     }
+}
+
+fn is_called_back(step: &Step) -> bool {
+    matches!(&step.action, Action::Call(call) if matches!(call.later, Some(Later::Callback(_))))
+}
+
+/// Where a step says that it waits. It may stand in a group, in a switch or in a loop: that is as deep as a file is.
+fn wait_of(document: &Document, id: &str) -> Option<Place> {
+    fn find<'d>(node: &'d Node, id: &str) -> Option<&'d Node> {
+        let is_it = node.child("id").and_then(Node::as_str) == Some(id);
+        let own = node.child("wait").filter(|_| is_it);
+        let within =
+            || node.items().iter().chain(node.entries().iter().map(|entry| &entry.value)).find_map(|node| find(node, id));
+        own.or_else(within)
+    }
+    find(document.root(), id).map(|node| document.at(node.span()))
 }
 
 fn matcher(saga: &Saga) -> Option<RouteMatch> {

@@ -169,6 +169,7 @@ impl Work<'_> {
             Standing::Idle | Standing::Left | Standing::Stuck => None,
             _ if self.is_settled(leg) || self.is_under_way(leg) => None,
             Standing::Delayed { again_at } | Standing::Waiting { again_at } | Standing::Doubted { again_at } => Some(again_at),
+            Standing::Accepted { again_at } => self.waiting_timer(leg.step, again_at),
             Standing::Sending { .. } => Some(self.now),
         }
     }
@@ -186,6 +187,7 @@ impl Work<'_> {
             },
             Standing::Waiting { .. } => self.ask_again(leg),
             Standing::Doubted { .. } => self.work_on_doubt(leg),
+            Standing::Accepted { .. } => self.go_on_waiting(leg),
             Standing::Idle | Standing::Left | Standing::Stuck => return Progress::None,
         }
         Progress::Made

@@ -14,6 +14,7 @@ mod explore_constructs;
 mod hand;
 mod journal;
 mod journal_constructs;
+mod later;
 mod long;
 mod nest;
 mod operators;
