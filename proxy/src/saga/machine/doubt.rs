@@ -140,6 +140,9 @@ impl Work<'_> {
     }
 
     fn found_not_done(&mut self, leg: Leg, after: Duration) {
+        if self.was_called_back(leg) {
+            return self.resolve(leg.step, None);
+        }
         let counts_from = self.call(leg).unanswered.map(|at| at.plus(after));
         match counts_from {
             Some(at) if self.now < at => {

@@ -6,7 +6,8 @@
 //! waited for, also on the compensation's time, and at last an operator is asked.
 //!
 //! A callback proves that the send arrived, whatever is known of the send itself. One that comes while the send has no answer waits for
-//! that, since the undo may need it; one that comes while the send is in doubt resolves it.
+//! that, since the undo may need it; one that comes while the send is in doubt resolves it, at once or, where the answer is needed, when
+//! it was asked for once more.
 
 use std::time::Duration;
 
@@ -307,11 +308,25 @@ impl Work<'_> {
             return;
         }
         self.emit(What::CalledBack { step, body, nonce });
-        let is_answer_to_come =
-            self.is_under_way(Leg::forward(i)) && matches!(self.state(i).call.standing, Standing::Sending { .. });
+        let is_answer_to_come = match self.state(i).call.standing {
+            Standing::Sending { .. } => self.is_under_way(Leg::forward(i)),
+            Standing::Delayed { .. } | Standing::Waiting { .. } | Standing::Doubted { .. } => self.reads_acceptance(i),
+            Standing::Idle | Standing::Accepted { .. } | Standing::Left | Standing::Stuck => false,
+        };
         if !is_answer_to_come {
             self.resolve(i, None);
         }
+    }
+
+    /// Whether the answer that accepts a step is needed of it: it is asked for once more then.
+    fn reads_acceptance(&self, i: usize) -> bool {
+        let step = self.step(i);
+        let id = step.id.id();
+        let reads = |template: &saga_config::template::ValueTemplate| {
+            template.expressions().iter().any(|expression| expression.touches(&["steps", id, "accepted"]))
+        };
+        undo(step).is_some_and(|undo| undo.frozen != Frozen::WithIntent)
+            || call_step(step).is_some_and(|call| call.output.iter().any(|(_, template)| reads(template)))
     }
 
     /// Whether a callback came before what is known of the send.

@@ -232,18 +232,27 @@ impl Work<'_> {
 
     /// A step was definitely not carried out.
     pub(super) fn refuse(&mut self, i: usize, status: u16, reason: String, by: By) {
+        if self.was_called_back(Leg::forward(i)) {
+            return self.resolve(i, None);
+        }
         let step = self.path(i);
         self.emit(What::Refused { step, status, reason, by });
     }
 
     /// A step is left in doubt, and undone.
     pub(super) fn give_up(&mut self, i: usize, reason: String) {
+        if self.was_called_back(Leg::forward(i)) {
+            return self.resolve(i, None);
+        }
         let step = self.path(i);
         self.emit(What::GivenUp { step, reason });
     }
 
     /// A call is left in doubt.
     pub(super) fn leave(&mut self, leg: Leg, reason: String, needs_operator: bool) {
+        if self.was_called_back(leg) {
+            return self.resolve(leg.step, None);
+        }
         let of = self.which(leg);
         self.emit(What::Doubted { of, reason, again_at: None, needs_operator, remembered_until: None });
     }

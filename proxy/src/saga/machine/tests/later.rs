@@ -8,8 +8,9 @@ use serde_json::{Value, json};
 use super::{
     super::{Callback, Machine},
     build::{BEGIN, ID, StepOf, saga, says, shared, started, step, target, value},
+    explore::{ends_by_itself, explore, rules},
     hand::Hand,
-    world::{Facts, reply},
+    world::{End, Facts, Kind, Rules, reply},
 };
 use crate::{
     saga::{
@@ -449,6 +450,15 @@ fn a_callback_resolves_a_send_that_is_in_doubt() {
     assert_eq!(hand.machine.state(), SagaState::Quarantined);
     hand.call_back(yes(), "n");
     assert_eq!((hand.machine.state(), hand.sends()), (SagaState::Running, vec!["do b".to_owned()]), "the operator is not needed");
+    // Where its answer is needed, it is asked for once more.
+    let mut hand = begin(saga(vec![undo_from_acceptance(called_back("a"))]));
+    hand.unknown("a").call_back(yes(), "n");
+    assert_eq!((hand.entries(), hand.sends()), (vec!["called_back"], Vec::new()));
+    hand.sleep().replied("a", 201, accepted());
+    assert_eq!(hand.entries(), ["accepted", "done", "ended"]);
+    let mut hand = begin(saga(vec![undo_from_acceptance(called_back("a")).checked()]));
+    hand.unknown("a").call_back(yes(), "n").sleep().found("a", json!([]));
+    assert_eq!(hand.entries()[..2], ["accepted", "done"], "the probe is wrong");
     // While what is in doubt is sent again, its answer is waited for.
     let mut hand = in_doubt(saga_config::saga::InDoubt::Resend);
     hand.unknown("a").sleep().call_back(yes(), "n");
@@ -496,4 +506,45 @@ fn a_callback_after_the_saga_turned_back_changes_nothing_where_the_undo_did_not_
     assert_eq!(hand.machine.callback(address.token).unwrap().1, Callback::Over);
     hand.call_back(json!({"answer": "yes"}), "n");
     assert!(hand.turn.entries.is_empty());
+}
+
+/// What every service here accepts and carries out later: it is polled where it says, and denied seldom.
+fn polled_in_the_world(id: &'static str) -> StepOf {
+    polled(id).change(|call| {
+        let Some(Later::Poll(poll)) = &mut call.later else { panic!() };
+        (poll.status, poll.target) = (201, target("svc GET /poll/${response.body.id}"));
+        (poll.every, poll.within) = (SECOND * 4, SECOND * 20);
+    })
+}
+
+/// As everybody here calls back: with a yes or a no, at once, or not.
+fn called_back_in_the_world(id: &'static str) -> StepOf {
+    called_back(id).change(|call| call.call.body = None)
+}
+
+#[test]
+fn the_books_are_right_at_every_end_around_polls() {
+    use saga_config::saga::InDoubt;
+    let next = || step("b").in_doubt(InDoubt::Barrier);
+    ends_by_itself(&explore(saga(vec![polled_in_the_world("a").in_doubt(InDoubt::Barrier), next()]), &rules(Kind::Refrain), 2));
+    let ends = explore(saga(vec![undo_from_end(polled_in_the_world("a"), "id"), next()]), &rules(Kind::Remembers), 2);
+    assert!(ends[&End::Completed] > 0 && ends[&End::Compensated] > 0, "{ends:?}");
+    let mut definition = saga(vec![polled_in_the_world("a").checked(), step("b").checked()]);
+    definition.deadline = Some(SECOND * 15);
+    explore(definition, &rules(Kind::Ledger), 2);
+    let meddled = Rules { meddles: true, crashes: false, ..rules(Kind::Refrain) };
+    explore(saga(vec![polled_in_the_world("a")]), &meddled, 2);
+}
+
+#[test]
+fn the_books_are_right_at_every_end_around_callbacks() {
+    use saga_config::saga::InDoubt;
+    let next = || step("b").in_doubt(InDoubt::Barrier);
+    let definition = saga(vec![called_back_in_the_world("a").in_doubt(InDoubt::Barrier), next()]);
+    ends_by_itself(&explore(definition, &rules(Kind::Refrain), 2));
+    let ends = explore(saga(vec![undo_from_end(called_back_in_the_world("a"), "by"), next()]), &rules(Kind::Remembers), 2);
+    assert!(ends[&End::Completed] > 0 && ends[&End::Compensated] > 0, "{ends:?}");
+    explore(saga(vec![called_back_in_the_world("a").checked()]), &rules(Kind::Ledger), 2);
+    let parked = Rules { parks: true, ..rules(Kind::Refrain) };
+    explore(saga(vec![called_back_in_the_world("a"), next()]), &parked, 1);
 }
