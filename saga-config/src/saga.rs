@@ -72,6 +72,7 @@ mod defaults;
 mod findings;
 mod hash;
 pub mod limits;
+mod link;
 mod load;
 mod ordered;
 mod proofs;
@@ -79,6 +80,7 @@ mod raw;
 mod response;
 mod scope;
 mod steps;
+mod sub_saga;
 mod trigger;
 mod unfold;
 mod unsupported;
@@ -89,7 +91,7 @@ use http::{HeaderName, Method};
 
 use crate::{
     expr::Expression,
-    names::{SagaName, SecretName, StepId, StepPath, VariableName},
+    names::{SagaName, SecretName, StepPath, VariableName},
     template::{CallTarget, Template, ValueTemplate},
 };
 
@@ -343,8 +345,8 @@ pub enum OnFailure {
 /// A parallel group. It has no outputs and no condition of its own.
 #[derive(Debug, Clone)]
 pub struct Group {
-    /// Its name.
-    pub id: StepId,
+    /// Its name, as a step's.
+    pub id: StepPath,
     /// Its children: of a switch, a loop or a sub-saga the step with which it begins.
     pub members: Vec<StepIndex>,
     /// How many run at once.

@@ -9,7 +9,9 @@ use super::{
     limits,
     load::UpstreamFacts,
     raw::{self, Raw},
-    scope, trigger,
+    scope,
+    sub_saga::SubSaga,
+    trigger,
     unfold::{self, Plan},
 };
 use crate::{diagnostic::Diagnostic, units::DurationText, yaml::Pointer};
@@ -17,10 +19,12 @@ use crate::{diagnostic::Diagnostic, units::DurationText, yaml::Pointer};
 /// How many steps run at once, where nothing is written.
 const MAX_PARALLEL: usize = 16;
 
-/// A saga without its canonical form, and what held for steps that said nothing else.
+/// A saga without its canonical form and without its sub-sagas, and what held for steps that said nothing else.
 #[derive(Debug)]
 pub(super) struct Built {
+    /// Where it runs another saga, the step is an [`Action::Leave`](super::Action::Leave) with the index of that one in `subs`.
     pub(super) saga: Saga,
+    pub(super) subs: Vec<SubSaga>,
     pub(super) defaults: Defaults,
 }
 
@@ -30,6 +34,8 @@ pub(super) struct Builder<'b, 'r> {
     /// The names of the inputs, where they are known.
     pub(super) inputs: Option<Vec<String>>,
     pub(super) defaults: Defaults,
+    /// The sagas that it runs, as far as they have come by.
+    pub(super) subs: Vec<SubSaga>,
     pub(super) upstreams: Option<&'b dyn UpstreamFacts>,
     pub(super) findings: &'b mut Findings,
 }
@@ -42,7 +48,7 @@ pub(super) fn saga(raw: &Raw, upstreams: Option<&dyn UpstreamFacts>, findings: &
     let defaults = Defaults::read(raw.defaults.as_ref(), &root.child("defaults"), findings);
     let names = raw.input.iter().flat_map(|input| &input.0).map(|(name, _)| name.clone()).collect();
     let inputs = findings.is_whole(&root.child("input")).then_some(names);
-    let mut builder = Builder { plan: &plan, inputs, defaults, upstreams, findings };
+    let mut builder = Builder { plan: &plan, inputs, defaults, subs: Vec::new(), upstreams, findings };
     let input = builder.inputs(raw);
     let steps: Vec<_> = (0..plan.nodes.len()).map(|index| builder.step(index)).collect();
     let groups: Vec<_> = plan.groups.iter().map(|group| builder.group(group)).collect();
@@ -50,7 +56,7 @@ pub(super) fn saga(raw: &Raw, upstreams: Option<&dyn UpstreamFacts>, findings: &
     let deadline = builder.span(raw.deadline, &root.child("deadline"));
     builder.prove_the_pivot();
     builder.compare_with_deadline(deadline, &steps);
-    let defaults = builder.defaults;
+    let (defaults, subs) = (builder.defaults, builder.subs);
     let saga = Saga {
         name: raw.saga.clone()?,
         version: raw.version?,
@@ -70,7 +76,7 @@ pub(super) fn saga(raw: &Raw, upstreams: Option<&dyn UpstreamFacts>, findings: &
         hash: DefinitionHash::from_bytes([0; 32]),
         canonical: Arc::from(""),
     };
-    (!saga.steps.is_empty()).then_some(Built { saga, defaults })
+    (!saga.steps.is_empty()).then_some(Built { saga, subs, defaults })
 }
 
 impl Builder<'_, '_> {
@@ -105,7 +111,7 @@ impl Builder<'_, '_> {
         let members: Vec<StepIndex> = plan.members.iter().copied().map(StepIndex).collect();
         let cancel_others = plan.raw.on_failure != Some(raw::GroupOnFailure::WaitForAll);
         let max = plan.raw.max.map_or(members.len(), |max| max as usize);
-        Some(Group { id: plan.id.clone()?, members, max, cancel_others })
+        Some(Group { id: plan.id.clone()?.into(), members, max, cancel_others })
     }
 
     /// A time of which there is some, and not too much.

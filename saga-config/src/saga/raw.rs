@@ -3,6 +3,7 @@
 //! The order of members is that of the canonical form: it is never changed.
 
 mod either;
+mod sub_saga;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -14,6 +15,8 @@ use crate::{
     schema::{Format, STANDARD_FORMATS, parse_as},
     units::DurationText,
 };
+
+pub(super) use sub_saga::SubSaga;
 
 const SAGA_FORMAT: &str = "refrain-saga";
 
@@ -254,6 +257,8 @@ part! {
         /// What its failure means.
         #[schemars(extend("default" = "compensate"))]
         on_failure: OnFailure,
+        /// Another saga, run as a part of this one, and undone by undoing its steps. Its outputs are `status` and `body`.
+        saga: SubSaga,
     }
 }
 
