@@ -22,9 +22,8 @@ const MAX_PARALLEL: usize = 16;
 /// A saga without its canonical form and without its sub-sagas, and what held for steps that said nothing else.
 #[derive(Debug)]
 pub(super) struct Built {
-    /// Where it runs another saga, the step is an [`Action::Leave`](super::Action::Leave) with the index of that one in `subs`.
+    /// Where it runs another saga, the step is an [`Action::Leave`](super::Action::Leave) with the index of that one among its sub-sagas.
     pub(super) saga: Saga,
-    pub(super) subs: Vec<SubSaga>,
     pub(super) defaults: Defaults,
 }
 
@@ -35,20 +34,34 @@ pub(super) struct Builder<'b, 'r> {
     pub(super) inputs: Option<Vec<String>>,
     pub(super) defaults: Defaults,
     /// The sagas that it runs, as far as they have come by.
-    pub(super) subs: Vec<SubSaga>,
+    pub(super) subs: &'b mut Vec<SubSaga>,
     pub(super) upstreams: Option<&'b dyn UpstreamFacts>,
     pub(super) findings: &'b mut Findings,
 }
 
-/// Builds what `raw` says. `None`: reported.
-pub(super) fn saga(raw: &Raw, upstreams: Option<&dyn UpstreamFacts>, findings: &mut Findings) -> Option<Built> {
+/// Builds what `raw` says. `None`: reported. The sagas that it runs, as far as they are known, are known all the same.
+pub(super) fn saga(
+    raw: &Raw,
+    upstreams: Option<&dyn UpstreamFacts>,
+    findings: &mut Findings,
+) -> (Option<Built>, Vec<SubSaga>) {
+    let mut subs = Vec::new();
+    (built(raw, upstreams, findings, &mut subs), subs)
+}
+
+fn built(
+    raw: &Raw,
+    upstreams: Option<&dyn UpstreamFacts>,
+    findings: &mut Findings,
+    subs: &mut Vec<SubSaga>,
+) -> Option<Built> {
     let root = Pointer::root();
     let trigger = trigger::trigger(raw, &root.child("trigger"), findings);
     let plan = unfold::unfold(raw, findings);
     let defaults = Defaults::read(raw.defaults.as_ref(), &root.child("defaults"), findings);
     let names = raw.input.iter().flat_map(|input| &input.0).map(|(name, _)| name.clone()).collect();
     let inputs = findings.is_whole(&root.child("input")).then_some(names);
-    let mut builder = Builder { plan: &plan, inputs, defaults, subs: Vec::new(), upstreams, findings };
+    let mut builder = Builder { plan: &plan, inputs, defaults, subs, upstreams, findings };
     let input = builder.inputs(raw);
     let steps: Vec<_> = (0..plan.nodes.len()).map(|index| builder.step(index)).collect();
     let groups: Vec<_> = plan.groups.iter().map(|group| builder.group(group)).collect();
@@ -56,7 +69,7 @@ pub(super) fn saga(raw: &Raw, upstreams: Option<&dyn UpstreamFacts>, findings: &
     let deadline = builder.span(raw.deadline, &root.child("deadline"));
     builder.prove_the_pivot();
     builder.compare_with_deadline(deadline, &steps);
-    let (defaults, subs) = (builder.defaults, builder.subs);
+    let defaults = builder.defaults;
     let saga = Saga {
         name: raw.saga.clone()?,
         version: raw.version?,
@@ -76,7 +89,7 @@ pub(super) fn saga(raw: &Raw, upstreams: Option<&dyn UpstreamFacts>, findings: &
         hash: DefinitionHash::from_bytes([0; 32]),
         canonical: Arc::from(""),
     };
-    (!saga.steps.is_empty()).then_some(Built { saga, subs, defaults })
+    (!saga.steps.is_empty()).then_some(Built { saga, defaults })
 }
 
 impl Builder<'_, '_> {

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     diagnostic::{Diagnostic, Place, did_you_mean, quoted},
-    names::SagaName,
+    names::{SagaName, VariableName},
     yaml::Pointer,
 };
 
@@ -26,6 +26,8 @@ pub(super) struct Unit {
     pub(super) raw: Raw,
     /// `None`: it is wrong, which is reported.
     pub(super) built: Option<Built>,
+    /// The sagas that it runs itself, as far as they are known.
+    subs: Vec<SubSaga>,
     pub(super) findings: Findings,
     /// With its sub-sagas in it. `None`: not yet, or reported.
     pub(super) linked: Option<Saga>,
@@ -36,8 +38,8 @@ pub(super) struct Unit {
 }
 
 impl Unit {
-    pub(super) fn new(raw: Raw, built: Option<Built>, findings: Findings) -> Self {
-        Self { raw, built, findings, linked: None, uses: BTreeSet::new(), depth: 0 }
+    pub(super) fn new(raw: Raw, built: Option<Built>, subs: Vec<SubSaga>, findings: Findings) -> Self {
+        Self { raw, built, subs, findings, linked: None, uses: BTreeSet::new(), depth: 0 }
     }
 
     fn name(&self) -> Option<&SagaName> {
@@ -48,17 +50,13 @@ impl Unit {
     fn is_sound(&self) -> bool {
         self.linked.is_some() && !self.findings.has_errors()
     }
-
-    fn subs(&self) -> &[SubSaga] {
-        self.built.as_ref().map(|built| built.subs.as_slice()).unwrap_or_default()
-    }
 }
 
 /// Links all of `units`. `are_all`: whether these are all the sagas that were given; one that could not be read at all is not here.
 pub(super) fn link(units: &mut [Unit], are_all: bool) {
     let targets: Vec<Vec<Option<usize>>> = units
         .iter()
-        .map(|unit| unit.subs().iter().map(|sub| units.iter().position(|other| other.name() == Some(&sub.name))).collect())
+        .map(|unit| unit.subs.iter().map(|sub| units.iter().position(|other| other.name() == Some(&sub.name))).collect())
         .collect();
     let mut left = vec![true; units.len()];
     // Each round takes at least one, or is the last.
@@ -81,37 +79,36 @@ pub(super) fn link(units: &mut [Unit], are_all: bool) {
 /// Links one saga, of which all that it runs is linked.
 fn link_one(units: &mut [Unit], index: usize, targets: &[Option<usize>], are_all: bool) {
     let names: Vec<String> = units.iter().filter_map(Unit::name).map(ToString::to_string).collect();
-    let Some(built) = units[index].built.take() else { return };
     let mut refused = Vec::new();
     let mut children = Vec::new();
-    for (sub, target) in built.subs.iter().zip(targets) {
-        let parent = Parent { unit: &units[index], saga: &built.saga, sub };
+    for (sub, target) in units[index].subs.iter().zip(targets) {
+        let parent = Parent { unit: &units[index], sub };
         let Some(target) = target else {
             refused.push(parent.unknown(&names, are_all));
             continue;
         };
         let found = parent.mistakes(&units[*target]);
-        match (&units[*target].linked, found.is_empty()) {
-            (Some(child), true) => children.push(child),
-            _ => refused.extend(found),
+        match &units[*target].linked {
+            Some(child) if !found.iter().any(|refusal| matches!(refusal, Refusal::Always(_))) => children.push(child),
+            _ => {}
         }
+        refused.extend(found);
     }
-    let is_whole = children.len() == built.subs.len();
-    let linked = is_whole.then(|| inline::inline(&built.saga, &built.subs, &children));
+    let is_whole = children.len() == units[index].subs.len();
+    let own = units[index].built.as_ref().filter(|_| is_whole).map(|built| &built.saga);
+    let linked = own.map(|own| inline::inline(own, &units[index].subs, &children));
     let known = || targets.iter().flatten();
     let depth = known().map(|target| units[*target].depth + 1).max().unwrap_or_default();
     let uses = known().flat_map(|target| units[*target].uses.iter().chain([target])).copied().collect();
     let unit = &mut units[index];
     (unit.depth, unit.uses) = (depth, uses);
     refused.into_iter().for_each(|refusal| refusal.tell(&mut unit.findings));
-    unit.linked = linked.filter(|linked| fits(linked, &built, &mut unit.findings));
-    unit.built = Some(built);
+    unit.linked = linked.filter(|linked| fits(linked, &unit.subs, &mut unit.findings));
 }
 
 /// A saga where it runs another.
 struct Parent<'p> {
     unit: &'p Unit,
-    saga: &'p Saga,
     sub: &'p SubSaga,
 }
 
@@ -164,7 +161,7 @@ impl Parent<'_> {
         found.extend(self.depth(child));
         found.extend(self.pivot(child, saga));
         found.extend(self.nesting(saga));
-        if saga.sensitive && !self.saga.sensitive {
+        if saga.sensitive && self.unit.raw.sensitive != Some(true) {
             let message = format!("{} is `sensitive`, and this saga would hold its secrets too", quoted(saga.name.as_str()));
             let help = "write `sensitive: true` here too";
             found.push(Refusal::Judged(self.error("sensitive-saga", message).with_help(help)));
@@ -174,28 +171,31 @@ impl Parent<'_> {
 
     /// All inputs are given, and no others.
     fn inputs(&self, child: &Saga) -> Vec<Refusal> {
+        let Some(names) = &self.sub.names else { return Vec::new() };
         let at = self.sub.at.child("input");
         let declared = || child.input.iter().map(|input| input.name.as_str());
         let missing: Vec<String> = child
             .input
             .iter()
-            .filter(|input| !self.sub.given.iter().any(|(name, _)| *name == input.name))
+            .filter(|input| !names.iter().any(|name| name == input.name.as_str()))
             .map(|input| quoted(input.name.as_str()))
             .collect();
         let mut found = Vec::new();
         if !missing.is_empty() {
-            let message = format!("{} is not given its input {}", quoted(child.name.as_str()), missing.join(", "));
+            let message = format!("{} is not given {}, which it declares", quoted(child.name.as_str()), missing.join(" and "));
             let diagnostic = Diagnostic::error("missing-input", self.unit.findings.place(&at), message);
-            found.push(Refusal::Always(diagnostic.with_help("give all that it declares: what may be absent is given as `null`")));
+            found.push(Refusal::Always(diagnostic.with_help("give a sub-saga all of its inputs; what may be absent can be given as `null`")));
         }
-        for (name, _) in self.sub.given.iter().filter(|(name, _)| !declared().any(|known| known == name.as_str())) {
-            let message = format!("{} has no input {}", quoted(child.name.as_str()), quoted(name.as_str()));
-            let help = match did_you_mean(name.as_str(), declared()) {
+        // What is no name at all has been reported.
+        let names = names.iter().filter(|name| name.parse::<VariableName>().is_ok());
+        for name in names.filter(|name| !declared().any(|known| known == name.as_str())) {
+            let message = format!("{} has no input {}", quoted(child.name.as_str()), quoted(name));
+            let help = match did_you_mean(name, declared()) {
                 Some(meant) => format!("did you mean {}?", quoted(meant)),
                 None if child.input.is_empty() => "it takes none: leave it out".to_owned(),
                 None => format!("it has {}", declared().collect::<Vec<_>>().join(", ")),
             };
-            let place = self.unit.findings.key_place(&at.child(name.as_str()));
+            let place = self.unit.findings.key_place(&at.child(name));
             found.push(Refusal::Judged(Diagnostic::error("unknown-input", place, message).with_help(help)));
         }
         found
@@ -224,7 +224,8 @@ impl Parent<'_> {
 
     /// Loops do not stand in loops, nor groups in groups.
     fn nesting(&self, child: &Saga) -> Vec<Refusal> {
-        let outer = &self.saga[self.sub.step];
+        let Some(built) = &self.unit.built else { return Vec::new() };
+        let outer = &built.saga[self.sub.step];
         let name = quoted(child.name.as_str());
         let mut found = Vec::new();
         if outer.in_loop.is_some() && !child.loops.is_empty() {
@@ -241,8 +242,8 @@ impl Parent<'_> {
 }
 
 /// Whether what came of it keeps to the limits.
-fn fits(linked: &Saga, built: &Built, findings: &mut Findings) -> bool {
-    let Some(first) = built.subs.first() else { return true };
+fn fits(linked: &Saga, subs: &[SubSaga], findings: &mut Findings) -> bool {
+    let Some(first) = subs.first() else { return true };
     let at = first.at.child("name");
     if linked.steps.len() > limits::STEPS {
         let message = format!("with those of its sub-sagas this saga has {} steps; the limit is {}", linked.steps.len(), limits::STEPS);
@@ -275,7 +276,7 @@ fn refuse_circle(units: &mut [Unit], index: usize, targets: &[Vec<Option<usize>>
     while let Some((_, to)) = walk.last().and_then(|last| next(*last)).filter(|(_, to)| !std::mem::replace(&mut seen[*to], true)) {
         walk.push(to);
     }
-    let Some(sub) = next(index).and_then(|(nth, _)| units[index].subs().get(nth)) else { return };
+    let Some(sub) = next(index).and_then(|(nth, _)| units[index].subs.get(nth)) else { return };
     let place = units[index].findings.place(&sub.at.child("name"));
     let diagnostic = if seen[index] {
         let names = walk.iter().map(|unit| units[*unit].name().map_or("?", SagaName::as_str));

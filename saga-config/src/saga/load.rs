@@ -146,12 +146,12 @@ impl Saga {
 type Read = Result<Unit, Vec<Diagnostic>>;
 
 fn unit(raw: Raw, upstreams: Option<&dyn UpstreamFacts>, mut findings: Findings) -> Unit {
-    let built = build::saga(&raw, upstreams, &mut findings);
+    let (built, subs) = build::saga(&raw, upstreams, &mut findings);
     let raw = match &built {
         Some(built) => canonical::filled(raw, built),
         None => raw,
     };
-    Unit::new(raw, built, findings)
+    Unit::new(raw, built, subs, findings)
 }
 
 /// All that could be read, with their sub-sagas in them.

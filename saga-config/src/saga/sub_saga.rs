@@ -27,7 +27,9 @@ pub(super) struct SubSaga {
     pub(super) at: Pointer,
     /// Which saga.
     pub(super) name: SagaName,
-    /// What it is given, in the order of the file.
+    /// The names of what it is given, sound or not; `None`: they are not all known.
+    pub(super) names: Option<Vec<String>>,
+    /// What it is given, in the order of the file: nothing, if a part of it is wrong.
     pub(super) given: Vec<(VariableName, ValueTemplate)>,
 }
 
@@ -37,9 +39,12 @@ impl Builder<'_, '_> {
         let at = node.at.child("saga");
         self.prove_sub_saga(index, node);
         let given = self.given(written, &at.child("input"), &Scope::decision(index));
-        let sub = SubSaga { step: StepIndex(index), at, name: written.name.clone()?, given: given? };
-        self.subs.push(sub);
-        Some(Action::Leave(FrameIndex(self.subs.len() - 1)))
+        let names = written.input.iter().flat_map(|input| &input.0).map(|(name, _)| name.clone()).collect();
+        let names = self.findings.is_whole(&at).then_some(names);
+        let is_sound = given.is_some();
+        let (name, given) = (written.name.clone()?, given.unwrap_or_default());
+        self.subs.push(SubSaga { step: StepIndex(index), at, name, names, given });
+        is_sound.then(|| Action::Leave(FrameIndex(self.subs.len() - 1)))
     }
 
     fn given(&mut self, written: &raw::SubSaga, at: &Pointer, scope: &Scope) -> Option<Vec<(VariableName, ValueTemplate)>> {

@@ -87,7 +87,7 @@ fn a_saga_has_the_steps_of_its_sub_sagas_where_they_run() {
 
 #[test]
 fn every_mistake_about_sub_sagas_is_told_where_it_stands() {
-    for case in ["mistakes", "circle", "inputs", "deep", "large"] {
+    for case in ["mistakes", "circle", "inputs", "group", "deep", "large"] {
         let said: Vec<String> = linked(case)
             .into_iter()
             .map(|(name, loaded)| match loaded {
