@@ -79,6 +79,7 @@ mod proofs;
 mod raw;
 mod response;
 mod scope;
+mod secrets;
 mod steps;
 mod sub_saga;
 mod trigger;
