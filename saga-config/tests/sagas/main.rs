@@ -1,6 +1,7 @@
 //! Files of sagas: what is taken, and what users see for what is not.
 
 mod goldens;
+mod json_schema;
 mod properties;
 mod yaml;
 
