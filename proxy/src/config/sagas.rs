@@ -83,9 +83,9 @@ fn definitions(
 ) -> Vec<Arc<Saga>> {
     let mut together = Together { can_seal, seen: Vec::new() };
     let mut definitions = Vec::new();
-    for source in sources {
+    for (source, loaded) in sources.iter().zip(Saga::load_all(sources, upstreams)) {
         findings.count_file();
-        match Saga::load(source, upstreams) {
+        match loaded {
             Err(mistakes) => mistakes.into_iter().for_each(|mistake| findings.add(mistake)),
             Ok(Loaded { saga, warnings }) => {
                 warnings.into_iter().for_each(|warning| findings.add(warning));
