@@ -103,7 +103,9 @@ pub use load::{Loaded, StoredError, UpstreamFact, UpstreamFacts};
 
 /// The JSON Schema (2020-12) of a saga's file, for editors.
 pub fn schema() -> schemars::Schema {
-    schemars::schema_for!(raw::Raw)
+    let mut schema = schemars::schema_for!(raw::Raw);
+    schema.insert("title".to_owned(), "A saga of Refrain".into());
+    schema
 }
 
 /// A saga.

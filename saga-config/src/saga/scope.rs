@@ -247,7 +247,8 @@ impl Builder<'_, '_> {
 
     fn output(&self, node: &Node<'_>, id: &str, rest: &[Segment]) -> Option<Mistake> {
         let first = rest.first()?;
-        if !node.is_whole {
+        let is_known = |key: &str, is_written: bool| is_written && self.findings.is_whole(&node.at.child(key));
+        if !node.is_whole && !is_known("output", node.raw.output.is_some()) && !is_known("set", node.raw.set.is_some()) {
             return None;
         }
         let outputs = outputs_of(node);

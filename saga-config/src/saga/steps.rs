@@ -46,7 +46,7 @@ impl Builder<'_, '_> {
         match kind {
             Kind::Call(call) => self.call_step(index, node, call).map(|call| Action::Call(Box::new(call))),
             Kind::Set(set) => {
-                if set.0.is_empty() {
+                if set.0.is_empty() && self.findings.is_whole(&at.child("set")) {
                     self.findings.error("no-values", &at.child("set"), "this computes nothing", "write `set: {total: \"${…}\"}`");
                 }
                 self.named(Some(set), &at.child("set"), &self.decision(index)).map(Action::Set)

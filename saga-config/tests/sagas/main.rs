@@ -1,7 +1,10 @@
 //! Files of sagas: what is taken, and what users see for what is not.
 
+mod goldens;
+mod json_schema;
 mod linked;
 mod properties;
+mod yaml;
 
 use std::{
     collections::BTreeMap,
