@@ -18,6 +18,7 @@ use super::{
 use crate::{ids::SagaId, time::Timestamp};
 
 mod answer;
+mod names;
 
 pub(super) use answer::{Rendered, compensated, completed, quarantined};
 
@@ -33,7 +34,7 @@ pub(super) struct Scope<'a> {
     pub(super) state: &'a State,
 }
 
-/// Which steps' outputs can be read.
+/// Which steps' outputs can be read. The numbers are instances.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reach {
     /// Those that the step waits for.
@@ -42,6 +43,15 @@ pub(super) enum Reach {
     BeforeAndOwn(usize),
     /// All.
     All,
+}
+
+impl Reach {
+    const fn instance(self) -> Option<usize> {
+        match self {
+            Self::Before(i) | Self::BeforeAndOwn(i) => Some(i),
+            Self::All => None,
+        }
+    }
 }
 
 /// What stands for `step`.
@@ -55,27 +65,9 @@ pub(super) struct StepName<'a> {
 pub(super) type Fault = String;
 
 impl<'a> Scope<'a> {
-    /// Bindings for what a step decides and computes by.
-    pub(super) fn known(self, reach: Reach) -> Bindings<'a> {
-        let Self { id, definition, state } = self;
-        Bindings::new().with("input", &state.input).with_lazy("steps", move || outputs(definition, state, reach)).with_lazy(
-            "saga",
-            move || {
-                json!({
-                    "id": id.to_string(),
-                    "name": definition.name.as_str(),
-                    "started_at": rfc3339(state.created_at),
-                })
-            },
-        )
-    }
-
     /// Bindings for a call of a step, or of its undo.
     pub(super) fn calling(self, reach: Reach, name: &StepName<'_>) -> Bindings<'a> {
-        let step = match reach {
-            Reach::Before(i) | Reach::BeforeAndOwn(i) => self.definition.steps.get(i).map_or("", |step| step.id.as_str()),
-            Reach::All => "",
-        };
+        let step = reach.instance().map_or("", |i| self.state.instances.path(i).as_str());
         let step = match name.attempt {
             None => json!({"id": step, "key": name.key}),
             Some(attempt) => json!({"id": step, "key": name.key, "attempt": attempt}),
@@ -181,38 +173,6 @@ fn headers(templates: &[(http::HeaderName, Template)], known: &Bindings<'_>) -> 
         Err(error) => Err(format!("the header `{name}`: {error}")),
     };
     templates.iter().map(render).collect()
-}
-
-/// The outputs of steps, as expressions see them: a map for each step, empty where it gave none.
-fn outputs(definition: &Saga, state: &State, reach: Reach) -> Value {
-    let seen = match reach {
-        Reach::All => vec![true; definition.steps.len()],
-        Reach::Before(i) => before(definition, i),
-        Reach::BeforeAndOwn(i) => {
-            let mut seen = before(definition, i);
-            if let Some(own) = seen.get_mut(i) {
-                *own = true;
-            }
-            seen
-        }
-    };
-    let steps = definition.steps.iter().zip(&state.steps).zip(seen).filter(|(_, seen)| *seen);
-    steps.map(|((step, state), _)| (step.id.as_str().to_owned(), Value::Object(state.output.clone()))).collect()
-}
-
-/// Which steps a step waits for, directly or not. They all have smaller indices.
-fn before(definition: &Saga, i: usize) -> Vec<bool> {
-    let mut seen = vec![false; definition.steps.len()];
-    for at in (0..=i.min(definition.steps.len().saturating_sub(1))).rev() {
-        if at == i || seen[at] {
-            for earlier in &definition.steps[at].after {
-                if earlier.0 < at {
-                    seen[earlier.0] = true;
-                }
-            }
-        }
-    }
-    seen
 }
 
 /// A point in time as RFC 3339 writes it, in UTC and with milliseconds.

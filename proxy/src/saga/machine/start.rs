@@ -103,7 +103,7 @@ impl Work<'_> {
             Direction::Forward if self.call(leg).is_unresolved() => self.leave(leg, reason, true),
             Direction::Forward => self.refuse(leg.step, 0, reason, By::Rule),
             Direction::Undo => {
-                let step = self.step(leg.step).id.clone();
+                let step = self.path(leg.step);
                 self.emit(What::UndoFailed { step, status: 0, reason });
             }
         }
