@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::{
     ordered::Ordered,
-    raw::{Arm, Foreach, Parallel, Send, Step, Wait},
+    raw::{Arm, Foreach, Parallel, Send, Step, SubSaga, Wait},
 };
 
 /// What a step is.
@@ -17,10 +17,11 @@ pub(super) enum Kind<'r> {
     Callback(&'r Wait, &'r Send),
     Call,
     Set(&'r Ordered<Value>),
+    Sub(&'r SubSaga),
 }
 
 /// The keys that say what a step is, as messages list them.
-pub(super) const ONE_OF: &str = "one of `call`, `set`, `parallel`, `switch`, `foreach` and `wait`";
+pub(super) const ONE_OF: &str = "one of `call`, `set`, `saga`, `parallel`, `switch`, `foreach` and `wait`";
 
 /// What a step is, and which of its keys would make it something else.
 pub(super) fn kinds(raw: &Step) -> (Option<Kind<'_>>, Vec<&'static str>) {
@@ -31,6 +32,7 @@ pub(super) fn kinds(raw: &Step) -> (Option<Kind<'_>>, Vec<&'static str>) {
         ("wait", raw.wait.as_ref().map(Kind::of_wait)),
         ("call", raw.call.as_ref().map(|_| Kind::Call)),
         ("set", raw.set.as_ref().map(Kind::Set)),
+        ("saga", raw.saga.as_ref().map(Kind::Sub)),
     ];
     let mut written = written.into_iter().filter_map(|(key, kind)| Some((key, kind?)));
     let first = written.next().map(|(_, kind)| kind);
@@ -71,7 +73,7 @@ impl<'r> Kind<'r> {
                 "on_failure",
             ],
             Self::Callback(..) => &["outcome", "effect", "in_doubt", "output", "compensate", "pivot", "when", "on_failure"],
-            Self::Set(_) => &["when", "on_failure"],
+            Self::Set(_) | Self::Sub(_) => &["when", "on_failure"],
         }
     }
 
@@ -85,6 +87,7 @@ impl<'r> Kind<'r> {
             Self::Callback(..) => "at a step that waits for a callback",
             Self::Call => "at a step that calls",
             Self::Set(_) => "at a step that computes: it calls nobody",
+            Self::Sub(_) => "at a sub-saga: its own steps act",
         }
     }
 
@@ -95,7 +98,9 @@ impl<'r> Kind<'r> {
             Self::Switch(_) => "a switch has no outputs of its own: read the steps of its arms",
             Self::Loop(_) => "a loop has no outputs of its own: read its steps, whose outputs are lists",
             Self::Timer(_) => "a timer has no outputs",
-            Self::Call | Self::Callback(..) | Self::Set(_) => "it keeps nothing of its answer: add it to its `output`",
+            Self::Call | Self::Callback(..) | Self::Set(_) | Self::Sub(_) => {
+                "it keeps nothing of its answer: add it to its `output`"
+            }
         }
     }
 
@@ -111,6 +116,11 @@ impl<'r> Kind<'r> {
             (Self::Callback(..), "body" | "headers" | "auth" | "timeout" | "retry") => "write it inside of `callback`",
             (Self::Callback(..), "accept") => "the callback is the end: leave it out",
             (Self::Call, "steps") => "write `foreach` beside them, or put them into the list itself",
+            (Self::Sub(_), "compensate") => "a sub-saga is undone by undoing its steps: say it at those",
+            (Self::Sub(_), "output") => "a sub-saga gives its `status` and `body`: say in its `response.completed` what they are",
+            (Self::Sub(_), "pivot") => "put the pivot after it: a sub-saga can be undone to its end",
+            (Self::Sub(_), "steps") => "they are in the sub-saga's own file",
+            (Self::Sub(_), _) => "say it at the sub-saga's steps",
             (Self::Call | Self::Callback(..) | Self::Timer(_) | Self::Set(_), _) => "leave it out",
         }
     }

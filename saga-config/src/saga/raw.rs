@@ -32,6 +32,7 @@ mod defaults;
 mod either;
 mod response;
 mod steps;
+mod sub_saga;
 mod undo;
 mod waits;
 
@@ -51,6 +52,7 @@ pub(super) use calls::{Auth, Check, Effect, InDoubt, Outcome, Status};
 pub(super) use defaults::{Compensation, DefaultInDoubt, Defaults, OnExhausted, Retry};
 pub(super) use response::{Pending, Reply, Responses};
 pub(super) use steps::{GroupOnFailure, OnFailure, Parallel, Step};
+pub(super) use sub_saga::SubSaga;
 pub(super) use undo::{Compensate, NotAtAll, Undo, UndoEffect, UndoInDoubt};
 pub(super) use waits::{Accept, Poll, Send, Wait};
 

@@ -5,6 +5,8 @@ use super::{
     build::Builder,
     kinds::{Kind, kinds},
     raw::OnFailure,
+    secrets::Secrets,
+    sub_saga,
     unfold::Node,
 };
 use crate::{
@@ -27,6 +29,8 @@ pub(super) struct Scope {
     has_accepted: bool,
     /// What `callback` has, where it is there.
     callback: &'static [&'static str],
+    /// Whether `secret()` is there.
+    pub(super) secrets: Secrets,
 }
 
 /// The answer to the request of a step that did not end with it: of its own outputs.
@@ -68,12 +72,17 @@ pub(super) const FAILED: Scope = Scope::new(&["input", "steps", "saga", "failure
 
 impl Scope {
     const fn new(roots: &'static [&'static str], steps: Steps) -> Self {
-        Self { roots, item: None, steps, has_attempt: false, has_accepted: false, callback: &[] }
+        Self { roots, item: None, steps, has_attempt: false, has_accepted: false, callback: &[], secrets: Secrets::Refused }
     }
 
     /// The headers of a request that is rendered for each attempt.
     pub(super) fn with_attempt(self) -> Self {
         Self { has_attempt: true, ..self }
+    }
+
+    /// A header or the body of a request, as far as secrets go.
+    pub(super) fn with_secrets(self, secrets: Secrets) -> Self {
+        Self { secrets, ..self }
     }
 
     /// What judges the answer to a request.
@@ -273,7 +282,8 @@ impl Builder<'_, '_> {
 
     fn output(&self, node: &Node<'_>, id: &str, rest: &[Segment]) -> Option<Mistake> {
         let first = rest.first()?;
-        if !node.is_whole {
+        let is_known = |key: &str, is_written: bool| is_written && self.findings.is_whole(&node.at.child(key));
+        if !node.is_whole && !is_known("output", node.raw.output.is_some()) && !is_known("set", node.raw.set.is_some()) {
             return None;
         }
         let outputs = outputs_of(node);
@@ -348,10 +358,11 @@ fn output_name(rest: &[Segment]) -> &str {
     })
 }
 
-/// The outputs that a step declares.
+/// The outputs that a step declares, and those that a sub-saga has.
 pub(super) fn outputs_of<'n>(node: &Node<'n>) -> impl Iterator<Item = &'n str> + Clone {
     let outputs = node.raw.output.iter().chain(&node.raw.set);
-    outputs.flat_map(|outputs| &outputs.0).map(|(name, _)| name.as_str())
+    let of_sub_saga = node.raw.saga.iter().flat_map(|_| sub_saga::OUTPUTS);
+    outputs.flat_map(|outputs| &outputs.0).map(|(name, _)| name.as_str()).chain(of_sub_saga)
 }
 
 /// A step as expressions spell it.

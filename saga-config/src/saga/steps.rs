@@ -48,11 +48,12 @@ impl Builder<'_, '_> {
             Kind::Call | Kind::Callback(..) => self.call_step(index, node, kind).map(|call| Action::Call(Box::new(call))),
             Kind::Timer(wait) => self.waiting_time(wait.within, &at.child("wait")).map(Action::Wait),
             Kind::Set(set) => {
-                if set.0.is_empty() {
+                if set.0.is_empty() && self.findings.is_whole(&at.child("set")) {
                     self.findings.error("no-values", &at.child("set"), "this computes nothing", "write `set: {total: \"${…}\"}`");
                 }
                 self.named(Some(set), &at.child("set"), &self.decision(index)).map(Action::Set)
             }
+            Kind::Sub(written) => self.sub_saga(index, node, written),
             Kind::Switch(arms) => self.arms(index, arms, &at.child("switch")).map(Action::Switch),
             Kind::Loop(_) => {
                 let number = self.plan.loops.iter().position(|looped| looped.node == index)?;

@@ -11,6 +11,7 @@ use super::{
     proofs::shown,
     raw,
     scope::Steps,
+    secrets::Secrets,
 };
 use crate::{expr::Expression, template::Method, units::DurationText, yaml::Pointer};
 
@@ -70,7 +71,8 @@ impl Builder<'_, '_> {
     fn poll(&mut self, index: usize, status: u16, written: &raw::Poll, at: &Pointer) -> Option<Poll> {
         let scope = self.request(Steps::Before(index)).answer();
         let target = written.call.as_ref().and_then(|call| self.target(call, &at.child("call"), &scope));
-        let headers = self.headers(written.headers.as_ref(), &at.child("headers"), &scope);
+        let of_headers = scope.clone().with_secrets(Secrets::InHeader);
+        let headers = self.headers(written.headers.as_ref(), &at.child("headers"), &of_headers);
         let until = written.until.as_ref().and_then(|until| self.expression(until, &at.child("until"), &scope));
         let timeout = timeout(written.timeout, self.defaults.timeout, &at.child("timeout"), self.findings);
         let auth = auth(written.auth);

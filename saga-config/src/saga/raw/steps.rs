@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Accept, Arm, Auth, Compensate, Effect, Foreach, InDoubt, Ordered, Outcome, Retry, Wait, present};
+use super::{Accept, Arm, Auth, Compensate, Effect, Foreach, InDoubt, Ordered, Outcome, Retry, SubSaga, Wait, present};
 use crate::units::DurationText;
 
 part! {
@@ -66,6 +66,8 @@ part! {
         /// What its failure means.
         #[schemars(extend("default" = "compensate"))]
         on_failure: OnFailure,
+        /// Another saga, run as a part of this one, and undone by undoing its steps. Its outputs are `status` and `body`.
+        saga: SubSaga,
     }
 }
 
