@@ -1,6 +1,6 @@
 //! What a saga remembers of one generation of a call.
 
-use super::{Applied, later::Acceptance, unfit};
+use super::{super::entry::FrozenRequest, Applied, later::Acceptance, unfit};
 use crate::time::Timestamp;
 
 /// One generation of a call.
@@ -34,6 +34,8 @@ pub(in super::super) struct CallState {
     /// That it was accepted: from then on it is never sent again.
     pub(in super::super) accepted: Option<Acceptance>,
     pub(in super::super) standing: Standing,
+    /// The request, where its body was bound to secrets.
+    pub(in super::super) request: Option<Box<FrozenRequest>>,
 }
 
 /// Where a call stands.
@@ -80,6 +82,7 @@ impl Default for CallState {
             dirty: false,
             accepted: None,
             standing: Standing::Idle,
+            request: None,
         }
     }
 }
