@@ -11,10 +11,12 @@ use cel::IdedExpr;
 use cel::common::ast::{ComprehensionExpr, EntryExpr, Expr};
 
 use super::builtins::{self, GIVE, METER};
+use super::check::{self, Clash};
 use super::reference::{Reading, Reference};
 use super::rewrite::{Rewriter, call, ident, slot_index};
 use super::scan::refuse_oversized;
 use super::scope::Names;
+use super::types::Type;
 use super::{ExprError, limits};
 
 /// A checked and rewritten expression.
@@ -24,6 +26,9 @@ pub(super) struct Compiled {
     pub(super) references: Vec<Reference>,
     pub(super) patterns: Vec<builtins::Pattern>,
     pub(super) helpers: BTreeSet<String>,
+    /// What is known of the value.
+    pub(super) gives: Type,
+    pub(super) clashes: Vec<Clash>,
 }
 
 /// How to evaluate.
@@ -62,6 +67,7 @@ fn compile_on_this_stack(source: &str, names: &Names) -> Result<Compiled, ExprEr
         return Err(ExprError::new(format!("the expression nests {depth} operations; the limit is {}", limits::TREE_DEPTH))
             .help("compute the value in the service, or in steps"));
     }
+    let (gives, clashes) = check::check(&tree, source, names, &info);
     let mut rewriter = Rewriter::new(source, names, info);
     rewriter.rewrite(&mut tree)?;
     let is_path =
@@ -71,6 +77,8 @@ fn compile_on_this_stack(source: &str, names: &Names) -> Result<Compiled, ExprEr
         references: rewriter.references,
         patterns: rewriter.patterns,
         helpers: rewriter.helpers,
+        gives,
+        clashes,
     })
 }
 

@@ -1,12 +1,15 @@
 //! What an expression may read where it stands.
 
 use super::{
+    InputType,
     build::Builder,
     unfold::{Node, Plan},
 };
 use crate::{
     diagnostic::{did_you_mean, quoted},
-    expr::{Key, Names, Reading, Reference, Segment},
+    expr::{Key, Names, Reading, Reference, Segment, Type},
+    names::VariableName,
+    template::ValueTemplate,
 };
 
 /// A place in a definition, as far as expressions go.
@@ -65,9 +68,72 @@ impl Scope {
         Self { roots: &["input", "steps", "saga", "step", "response"], ..self }
     }
 
-    pub(super) fn names(&self) -> Names {
+    /// The names that are there, with `types` for those that differ from saga to saga.
+    pub(super) fn names(&self, types: &Types) -> Names {
         // With this name known, its use can be refused for what it is.
-        Names::new(self.roots).with_function("secret")
+        let names = Names::new(self.roots).with_function("secret");
+        self.roots.iter().fold(names, |names, root| match types.of(root) {
+            Type::Dyn => names,
+            known => names.with_type(*root, known),
+        })
+    }
+}
+
+/// What is known of the values that names stand for.
+#[derive(Debug, Clone)]
+pub(super) struct Types {
+    /// The inputs, as they are declared.
+    pub(super) input: Type,
+    /// What steps compute. What the others keep is answered by services, or said by operators.
+    steps: Vec<(String, Type)>,
+    /// `steps`, made of them.
+    outputs: Type,
+    /// The input that is being checked.
+    pub(super) own: Type,
+}
+
+impl Types {
+    /// Before any step.
+    pub(super) fn new(input: Type) -> Self {
+        Self { input, steps: Vec::new(), outputs: Type::Dyn, own: Type::Dyn }
+    }
+
+    /// Notes what a step computes.
+    pub(super) fn add_step(&mut self, id: &str, outputs: &[(VariableName, ValueTemplate)]) {
+        let outputs = outputs.iter().map(|(name, value)| (name.as_str().to_owned(), value.gives().through_json()));
+        self.steps.push((id.to_owned(), Type::open_record(outputs)));
+        self.outputs = Type::open_record(self.steps.iter().cloned());
+    }
+
+    fn of(&self, root: &str) -> Type {
+        let text = Type::String;
+        match root {
+            "input" => self.input.clone(),
+            "steps" => self.outputs.clone(),
+            "self" => self.own.clone(),
+            "request" => Type::request(),
+            "response" => Type::response(),
+            "failure" => Type::record([("step", text.clone()), ("status", Type::Int), ("reason", text)]),
+            "saga" => Type::record([("id", text.clone()), ("name", text.clone()), ("started_at", text)]),
+            "step" => Type::record([("id", text.clone()), ("key", text), ("attempt", Type::Int)]),
+            "callback" => Type::record([("url", text), ("body", Type::Dyn)]),
+            _ => Type::Dyn,
+        }
+    }
+}
+
+impl InputType {
+    /// What is known of a value of this type.
+    pub(super) fn known(self) -> Type {
+        match self {
+            Self::Any => Type::Dyn,
+            Self::String => Type::String,
+            Self::Int => Type::Int,
+            Self::Double => Type::Number,
+            Self::Bool => Type::Bool,
+            Self::List => Type::list(Type::Dyn),
+            Self::Map => Type::map(Type::Dyn),
+        }
     }
 }
 

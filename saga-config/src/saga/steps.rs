@@ -63,7 +63,11 @@ impl Builder<'_, '_> {
                 if set.0.is_empty() {
                     self.findings.error("no-values", &at.child("set"), "this computes nothing", "write `set: {total: \"${…}\"}`");
                 }
-                self.named(Some(set), &at.child("set"), &Scope::decision(index)).map(Action::Set)
+                let values = self.named(Some(set), &at.child("set"), &Scope::decision(index))?;
+                if let Some(id) = &node.id {
+                    self.types.add_step(id.as_str(), &values);
+                }
+                Some(Action::Set(values))
             }
             (Some(_), Some(_)) => {
                 let place = self.findings.key_place(&at.child("set"));
