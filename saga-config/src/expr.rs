@@ -59,6 +59,7 @@ pub use scope::Names;
 pub use types::{Record, Type};
 
 use compile::Compiled;
+pub(crate) use compile::on_a_large_stack;
 
 /// A compiled expression. Cloning it is cheap.
 #[derive(Clone)]

@@ -3,7 +3,9 @@
 //! The parser recurses with the source, so that it runs on a thread with a stack of its own size. What it gives is
 //! bounded here, and checked and rewritten in [`rewrite`](super::rewrite).
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::thread;
 
@@ -46,13 +48,31 @@ pub(super) fn compile(source: &str, names: &Names) -> Result<Compiled, ExprError
     if source.trim().is_empty() {
         return Err(ExprError::new("the expression is empty"));
     }
+    on_a_large_stack(|| compile_on_this_stack(source, names))
+        .unwrap_or_else(|error| Err(ExprError::new(format!("no thread to parse the expression on: {error}"))))
+}
+
+thread_local! {
+    static HAS_A_LARGE_STACK: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Does `work` where expressions can be parsed: on a thread with a large stack, which is made unless this is one. Whoever compiles many
+/// saves most of the time by doing all of it within one such call.
+///
+/// # Errors
+///
+/// Why there is no such thread.
+pub(crate) fn on_a_large_stack<R: Send>(work: impl FnOnce() -> R + Send) -> io::Result<R> {
+    if HAS_A_LARGE_STACK.get() {
+        return Ok(work());
+    }
     thread::scope(|scope| {
-        let parser = thread::Builder::new()
-            .name("expression parser".to_owned())
-            .stack_size(limits::PARSER_STACK_BYTES)
-            .spawn_scoped(scope, || compile_on_this_stack(source, names))
-            .map_err(|error| ExprError::new(format!("no thread to parse the expression on: {error}")))?;
-        parser.join().unwrap_or_else(|panic| resume_unwind(panic))
+        let thread = thread::Builder::new().name("expression parser".to_owned()).stack_size(limits::PARSER_STACK_BYTES);
+        let thread = thread.spawn_scoped(scope, || {
+            HAS_A_LARGE_STACK.set(true);
+            work()
+        })?;
+        Ok(thread.join().unwrap_or_else(|panic| resume_unwind(panic)))
     })
 }
 

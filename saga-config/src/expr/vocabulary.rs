@@ -120,14 +120,14 @@ pub(super) static FUNCTIONS: [Function; 41] = [
     own(
         function(
             "math.least",
-            overloads![(List) -> Number, (Number, Number) -> Number, (Number, Number, Number) -> Number, (Number, Number, Number, Number) -> Number],
+            overloads![(List) -> Number, (Number) -> Number, (Number, Number) -> Number, (Number, Number, Number) -> Number, (Number, Number, Number, Number) -> Number],
         ),
         functions::number::least,
     ),
     own(
         function(
             "math.greatest",
-            overloads![(List) -> Number, (Number, Number) -> Number, (Number, Number, Number) -> Number, (Number, Number, Number, Number) -> Number],
+            overloads![(List) -> Number, (Number) -> Number, (Number, Number) -> Number, (Number, Number, Number) -> Number, (Number, Number, Number, Number) -> Number],
         ),
         functions::number::greatest,
     ),

@@ -12,13 +12,14 @@ use super::{
 };
 use crate::{
     diagnostic::{Diagnostic, Source, has_errors, sort},
+    expr::on_a_large_stack,
     names::UpstreamName,
     schema::{blamed, check_with, read_partly},
     yaml::Document,
 };
 
 /// What a saga's file is held against: the upstreams that its calls name.
-pub trait UpstreamFacts {
+pub trait UpstreamFacts: Sync {
     /// What is known of an upstream; `None` stands for the local one.
     fn find(&self, name: Option<&UpstreamName>) -> Option<UpstreamFact>;
 
@@ -68,6 +69,10 @@ impl Saga {
     ///
     /// Everything that is wrong and everything that is probably not meant, in the order of the file.
     pub fn load(source: &Arc<Source>, upstreams: Option<&dyn UpstreamFacts>) -> Result<Loaded, Vec<Diagnostic>> {
+        on_a_large_stack(|| Self::load_here(source, upstreams)).unwrap_or_else(|_| Self::load_here(source, upstreams))
+    }
+
+    fn load_here(source: &Arc<Source>, upstreams: Option<&dyn UpstreamFacts>) -> Result<Loaded, Vec<Diagnostic>> {
         let (raw, mut findings) = read(source)?;
         let built = build::saga(&raw, upstreams, &mut findings);
         let saga = built.and_then(|built| canonical::finish(raw, built, &mut findings));
@@ -88,6 +93,10 @@ impl Saga {
     ///
     /// [`StoredError`], if this is not a definition, or one that only a later version understands.
     pub fn from_canonical(json: &str) -> Result<Self, StoredError> {
+        on_a_large_stack(|| Self::from_canonical_here(json)).unwrap_or_else(|_| Self::from_canonical_here(json))
+    }
+
+    fn from_canonical_here(json: &str) -> Result<Self, StoredError> {
         let stored: Stored = serde_json::from_str(json).map_err(|error| StoredError(error.to_string()))?;
         if stored.format != canonical::FORMAT {
             return Err(StoredError(format!("its format is {}, this version knows {}", stored.format, canonical::FORMAT)));

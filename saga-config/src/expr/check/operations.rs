@@ -63,7 +63,7 @@ impl Checker<'_> {
         let (left_kind, right_kind) = (self.infer(left), self.infer(right));
         if left_kind.excludes(&right_kind) {
             let message = format!("{} and {} are never equal", left_kind.a(), right_kind.a());
-            let help = to_compare((left, &left_kind), (right, &right_kind));
+            let help = to_compare((left, &left_kind), (right, &right_kind), false);
             self.clash(expr, message, help);
         }
         Type::Bool
@@ -183,7 +183,7 @@ impl Checker<'_> {
         if !has_order(&left_kind) || !has_order(&right_kind) || left_kind.excludes(&right_kind) {
             let symbol = symbol(operator);
             let message = format!("`{symbol}` does not apply to {} and {}", left_kind.a(), right_kind.a());
-            let help = to_compare((left, &left_kind), (right, &right_kind));
+            let help = to_compare((left, &left_kind), (right, &right_kind), true);
             self.clash(expr, message, help);
         }
         Type::Bool
@@ -210,8 +210,12 @@ fn sum(one: &Type, other: &Type) -> Option<Type> {
     }
 }
 
-/// What makes two values comparable.
-fn to_compare((left, left_kind): (&IdedExpr, &Type), (right, right_kind): (&IdedExpr, &Type)) -> Option<String> {
+/// What makes two values comparable: equal or not, or `by_order`.
+fn to_compare(
+    (left, left_kind): (&IdedExpr, &Type),
+    (right, right_kind): (&IdedExpr, &Type),
+    by_order: bool,
+) -> Option<String> {
     if matches!(left_kind, Type::Optional(_)) || matches!(right_kind, Type::Optional(_)) {
         return Some("end it with `.orValue(…)`, or ask with `.hasValue()`".to_owned());
     }
@@ -225,6 +229,7 @@ fn to_compare((left, left_kind): (&IdedExpr, &Type), (right, right_kind): (&Ided
         Some(digits) if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) => {
             Some(format!("write {digits}, without quotes"))
         }
+        _ if by_order => Some("write int(…) around the string".to_owned()),
         None if is_literal(number) => Some("write the number in quotes".to_owned()),
         _ => Some("write string(…) around the number".to_owned()),
     }

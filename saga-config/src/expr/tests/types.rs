@@ -46,7 +46,7 @@ fn what_clashes_is_told_with_the_part_that_does() {
         ("'a' in input.name", "input.name", "this is a string; `in` looks into lists and maps", "write text.contains(part)"),
         ("1 in 2", "2", "this is a whole number; `in` looks into lists and maps", ""),
         ("[] in input.trip", "[]", "this is a list, and no map has such a key", ""),
-        ("saga.id > 3", "saga.id > 3", "`>` does not apply to a string and a whole number", "write string(…) around the number"),
+        ("saga.id > 3", "saga.id > 3", "`>` does not apply to a string and a whole number", "write int(…) around the string"),
         ("input.items < 3", "input.items < 3", "`<` does not apply to a list and a whole number", ""),
         ("input.count ? 1 : 2", "input.count", "this is a whole number, and has to be true or false", "compare it with something"),
         ("input.insured && input.items", "input.items", "this is a list, and has to be true or false", "compare its size: `size(…) > 0`"),
