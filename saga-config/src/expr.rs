@@ -40,6 +40,7 @@ mod reference;
 mod rewrite;
 pub(crate) mod scan;
 mod scope;
+mod secret;
 #[cfg(test)]
 mod tests;
 mod types;
@@ -56,6 +57,7 @@ pub use bindings::{Bindings, Helper};
 pub use check::{Clash, Use};
 pub use reference::{Key, Reading, Reference, Segment};
 pub use scope::Names;
+pub use secret::SecretUse;
 pub use types::{Record, Type};
 
 use compile::Compiled;

@@ -18,6 +18,7 @@ use super::reference::{Reading, Reference};
 use super::rewrite::{Rewriter, call, ident, slot_index};
 use super::scan::refuse_oversized;
 use super::scope::Names;
+use super::secret::{self, Secrets};
 use super::types::Type;
 use super::{ExprError, limits};
 
@@ -31,6 +32,7 @@ pub(super) struct Compiled {
     /// What is known of the value.
     pub(super) gives: Type,
     pub(super) clashes: Vec<Clash>,
+    pub(super) secrets: Secrets,
 }
 
 /// How to evaluate.
@@ -88,6 +90,7 @@ fn compile_on_this_stack(source: &str, names: &Names) -> Result<Compiled, ExprEr
             .help("compute the value in the service, or in steps"));
     }
     let (gives, clashes) = check::check(&tree, source, names, &info);
+    let secrets = secret::find(&tree, source, names, &info)?;
     let mut rewriter = Rewriter::new(source, names, info);
     rewriter.rewrite(&mut tree)?;
     let is_path =
@@ -99,6 +102,7 @@ fn compile_on_this_stack(source: &str, names: &Names) -> Result<Compiled, ExprEr
         helpers: rewriter.helpers,
         gives,
         clashes,
+        secrets,
     })
 }
 
@@ -130,7 +134,8 @@ fn depth(expr: &IdedExpr) -> usize {
     deepest + 1
 }
 
-fn each_child(expr: &IdedExpr, visit: &mut dyn FnMut(&IdedExpr)) {
+/// Shows what stands directly in `expr`.
+pub(super) fn each_child(expr: &IdedExpr, visit: &mut dyn FnMut(&IdedExpr)) {
     match &expr.expr {
         Expr::Unspecified | Expr::Ident(_) | Expr::Literal(_) => {}
         Expr::Call(call) => call.target.as_deref().into_iter().chain(&call.args).for_each(visit),

@@ -9,6 +9,7 @@ use super::{
     ordered::Ordered,
     raw::Status,
     scope::{EVERYWHERE, Scope},
+    unfold::LoopPlan,
 };
 use crate::{
     diagnostic::{Diagnostic, quoted},
@@ -44,7 +45,7 @@ impl Builder<'_, '_> {
         self.expression_for(Use::Condition, text, at, scope)
     }
 
-    fn expression_for(&mut self, wanted: Use, text: &str, at: &Pointer, scope: &Scope) -> Option<Expression> {
+    pub(super) fn expression_for(&mut self, wanted: Use, text: &str, at: &Pointer, scope: &Scope) -> Option<Expression> {
         let template = self.template_for(wanted, text, at, scope)?;
         let whole = template.whole().cloned();
         if whole.is_none() {
@@ -71,7 +72,7 @@ impl Builder<'_, '_> {
     }
 
     fn template_for(&mut self, wanted: Use, text: &str, at: &Pointer, scope: &Scope) -> Option<Template> {
-        match Template::parse(text, &scope.names(&self.types)) {
+        match Template::parse(text, &self.names(scope)) {
             Ok(template) => self.check(&template, wanted, at, 0, scope).then_some(template),
             Err(error) => {
                 self.not_a_template(text, at, error, scope);
@@ -82,7 +83,7 @@ impl Builder<'_, '_> {
 
     /// Compiles JSON with templates in it. `None`: reported.
     pub(super) fn value(&mut self, value: &Value, at: &Pointer, scope: &Scope) -> Option<ValueTemplate> {
-        match ValueTemplate::parse(value, &scope.names(&self.types)) {
+        match ValueTemplate::parse(value, &self.names(scope)) {
             Ok(parsed) => {
                 let mut sound = true;
                 for (inside, template) in parsed.templates() {
@@ -106,7 +107,7 @@ impl Builder<'_, '_> {
     fn check_sound_texts(&mut self, value: &Value, at: &Pointer, scope: &Scope) {
         match value {
             Value::String(text) => {
-                if let Ok(template) = Template::parse(text, &scope.names(&self.types)) {
+                if let Ok(template) = Template::parse(text, &self.names(scope)) {
                     self.check(&template, Use::Value, at, 0, scope);
                 }
             }
@@ -122,7 +123,7 @@ impl Builder<'_, '_> {
 
     /// Compiles `[upstream] METHOD target`. `None`: reported.
     pub(super) fn target(&mut self, text: &str, at: &Pointer, scope: &Scope) -> Option<CallTarget> {
-        match CallTarget::parse(text, &scope.names(&self.types)) {
+        match CallTarget::parse(text, &self.names(scope)) {
             Ok(call) => self.check(call.template(), Use::Text, at, call.target_offset(), scope).then_some(call),
             Err(error) => {
                 self.not_a_template(text, at, error, scope);
@@ -239,12 +240,8 @@ impl Builder<'_, '_> {
         for (expression, span) in template.expressions() {
             // After the `${`.
             let start = offset + span.start + 2;
-            if expression.helpers().any(|helper| helper == "secret") {
-                sound = false;
-                let found = expression.source().find("secret").unwrap_or_default();
-                let place = self.findings.place_within(at, start + found..start + found + "secret".len());
-                let diagnostic = Diagnostic::error("not-supported", place, "`secret()` is not supported yet");
-                self.findings.add(diagnostic.with_help("give the upstream its credentials, and write `auth: service`"));
+            for secret in expression.secrets() {
+                sound &= self.secret(expression, secret, at, start, scope.secrets);
             }
             let mut reads_what_is_there = true;
             for reference in expression.references() {
@@ -280,6 +277,8 @@ impl Builder<'_, '_> {
     fn not_a_template(&mut self, text: &str, at: &Pointer, error: TemplateError, scope: &Scope) {
         let roots: Vec<&'static str> = EVERYWHERE.iter().map(|(name, _)| *name).collect();
         let everywhere = Names::new(&roots).with_function("secret");
+        let items = self.plan.loops.iter().filter_map(|known| known.item.as_ref());
+        let everywhere = items.fold(everywhere, Names::with_variable);
         // Of a call the method is no expression, and stays as it is.
         let Some(known) = Template::parse(text, &everywhere).ok().filter(|_| error.offset_bytes.is_some()) else {
             self.findings.template_error(at, 0, error);
@@ -287,18 +286,30 @@ impl Builder<'_, '_> {
         };
         let mut told = false;
         for (expression, span) in known.expressions() {
-            for reference in expression.references().iter().filter(|reference| !scope.roots.contains(&reference.root())) {
-                let (name, help) = EVERYWHERE.iter().find(|(name, _)| *name == reference.root()).unwrap_or(&EVERYWHERE[0]);
+            for reference in expression.references().iter().filter(|reference| !scope.has_root(reference.root())) {
+                let name = reference.root();
                 let start = reference.offset_bytes().map_or(span.start, |found| span.start + 2 + found);
                 let place = self.findings.place_within(at, start..start + name.len());
-                self.findings
-                    .add(Diagnostic::error("invalid-expression", place, format!("there is no `{name}` here")).with_help(*help));
+                let diagnostic = Diagnostic::error("invalid-expression", place, format!("there is no `{name}` here"));
+                let help = self.where_it_is(name);
+                self.findings.add(diagnostic.with_help(help));
                 told = true;
             }
         }
         if !told {
             self.findings.template_error(at, 0, error);
         }
+    }
+
+    /// Where a name that is not there is there.
+    fn where_it_is(&self, name: &str) -> String {
+        if let Some((_, help)) = EVERYWHERE.iter().find(|(known, _)| *known == name) {
+            return (*help).to_owned();
+        }
+        let is_its = |known: &&LoopPlan<'_>| known.item.as_ref().is_some_and(|item| item.as_str() == name);
+        let looped = self.plan.loops.iter().find(is_its).and_then(|known| self.plan.nodes[known.node].id.as_ref());
+        let looped = looped.map_or_else(|| "its loop".to_owned(), |id| format!("the loop {}", quoted(id.as_str())));
+        format!("`{name}` is there for the steps of {looped}")
     }
 }
 
