@@ -110,3 +110,34 @@ fn no_function_gives_more_than_a_result_may_be() {
     let error = eval_on("size(request.many.map(x, sha256(request.body)))", &request).unwrap_err();
     assert!(matches!(error, EvalError::Limit(_)), "{error}");
 }
+
+/// The rows of the tables under a heading of the documentation.
+fn documented(heading: &str) -> Vec<Vec<String>> {
+    let page = include_str!("../../../../docs/expressions.md");
+    let section = page.split_once(&format!("\n## {heading}\n")).unwrap().1;
+    let section = section.split_once("\n## ").map_or(section, |(section, _)| section);
+    let rows = section.lines().filter(|line| line.starts_with("| `"));
+    let cells = |row: &str| row.trim_matches('|').split(" | ").map(|cell| cell.trim().trim_matches('`').to_owned()).collect();
+    rows.map(cells).collect()
+}
+
+#[test]
+fn the_documentation_lists_the_functions_there_are_and_what_its_examples_give() {
+    let form = |function: &vocabulary::Function| match function.form {
+        vocabulary::Form::Function => function.name.to_owned(),
+        vocabulary::Form::Method => format!(".{}", function.name),
+    };
+    let functions: Vec<String> = vocabulary::FUNCTIONS.iter().map(form).collect();
+    let macros: Vec<String> = vocabulary::MACROS.iter().map(|(name, _)| (*name).to_owned()).collect();
+    for (heading, known) in [("Functions", functions), ("Macros", macros)] {
+        let rows = documented(heading);
+        assert_eq!(rows.iter().map(|row| row[0].clone()).collect::<Vec<_>>(), known, "{heading}");
+        for row in rows {
+            let [name, shapes, example, gives] = &row[..] else { panic!("{row:?}") };
+            let called = name.trim_start_matches('.');
+            assert!(example.contains(called) && (shapes.contains(called) || shapes == "the same"), "{name}: {example}");
+            let gives: Value = serde_json::from_str(gives).unwrap_or_else(|error| panic!("{name}: {gives}: {error}"));
+            assert_eq!(eval_on(example, &Value::Null), Ok(gives), "{example}");
+        }
+    }
+}
