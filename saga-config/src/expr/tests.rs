@@ -4,6 +4,9 @@ mod bounds;
 mod errors;
 mod language;
 mod properties;
+mod functions;
+mod types;
+mod soundness;
 
 use serde_json::{Value, json};
 
