@@ -9,7 +9,9 @@ use super::{
     limits,
     load::UpstreamFacts,
     raw::{self, Raw},
-    scope, trigger,
+    scope,
+    sub_saga::SubSaga,
+    trigger,
     unfold::{self, Plan},
 };
 use crate::{diagnostic::Diagnostic, units::DurationText, yaml::Pointer};
@@ -17,9 +19,10 @@ use crate::{diagnostic::Diagnostic, units::DurationText, yaml::Pointer};
 /// How many steps run at once, where nothing is written.
 const MAX_PARALLEL: usize = 16;
 
-/// A saga without its canonical form, and what held for steps that said nothing else.
+/// A saga without its canonical form and without its sub-sagas, and what held for steps that said nothing else.
 #[derive(Debug)]
 pub(super) struct Built {
+    /// Where it runs another saga, the step is an [`Action::Leave`](super::Action::Leave) with the index of that one among its sub-sagas.
     pub(super) saga: Saga,
     pub(super) defaults: Defaults,
 }
@@ -30,19 +33,35 @@ pub(super) struct Builder<'b, 'r> {
     /// The names of the inputs, where they are known.
     pub(super) inputs: Option<Vec<String>>,
     pub(super) defaults: Defaults,
+    /// The sagas that it runs, as far as they have come by.
+    pub(super) subs: &'b mut Vec<SubSaga>,
     pub(super) upstreams: Option<&'b dyn UpstreamFacts>,
     pub(super) findings: &'b mut Findings,
 }
 
-/// Builds what `raw` says. `None`: reported.
-pub(super) fn saga(raw: &Raw, upstreams: Option<&dyn UpstreamFacts>, findings: &mut Findings) -> Option<Built> {
+/// Builds what `raw` says. `None`: reported. The sagas that it runs, as far as they are known, are known all the same.
+pub(super) fn saga(
+    raw: &Raw,
+    upstreams: Option<&dyn UpstreamFacts>,
+    findings: &mut Findings,
+) -> (Option<Built>, Vec<SubSaga>) {
+    let mut subs = Vec::new();
+    (built(raw, upstreams, findings, &mut subs), subs)
+}
+
+fn built(
+    raw: &Raw,
+    upstreams: Option<&dyn UpstreamFacts>,
+    findings: &mut Findings,
+    subs: &mut Vec<SubSaga>,
+) -> Option<Built> {
     let root = Pointer::root();
     let trigger = trigger::trigger(raw, &root.child("trigger"), findings);
     let plan = unfold::unfold(raw, findings);
     let defaults = Defaults::read(raw.defaults.as_ref(), &root.child("defaults"), findings);
     let names = raw.input.iter().flat_map(|input| &input.0).map(|(name, _)| name.clone()).collect();
     let inputs = findings.is_whole(&root.child("input")).then_some(names);
-    let mut builder = Builder { plan: &plan, inputs, defaults, upstreams, findings };
+    let mut builder = Builder { plan: &plan, inputs, defaults, subs, upstreams, findings };
     let input = builder.inputs(raw);
     let steps: Vec<_> = (0..plan.nodes.len()).map(|index| builder.step(index)).collect();
     let groups: Vec<_> = plan.groups.iter().map(|group| builder.group(group)).collect();
@@ -105,7 +124,7 @@ impl Builder<'_, '_> {
         let members: Vec<StepIndex> = plan.members.iter().copied().map(StepIndex).collect();
         let cancel_others = plan.raw.on_failure != Some(raw::GroupOnFailure::WaitForAll);
         let max = plan.raw.max.map_or(members.len(), |max| max as usize);
-        Some(Group { id: plan.id.clone()?, members, max, cancel_others })
+        Some(Group { id: plan.id.clone()?.into(), members, max, cancel_others })
     }
 
     /// A time of which there is some, and not too much.

@@ -3,7 +3,7 @@
 //! Maps with fixed keys are in one order, durations in one spelling. Inputs, outputs and headers, and what goes into bodies, keep the
 //! order of the file, for what is rendered depends on it.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use sha2::{Digest as _, Sha256};
 
@@ -15,31 +15,31 @@ use super::{
     load::Stored,
     raw::{self, Compensate, InDoubt, Raw, UndoInDoubt},
 };
-use crate::{diagnostic::Diagnostic, units::DurationText, yaml::Pointer};
+use crate::{diagnostic::Diagnostic, names::SagaName, units::DurationText, yaml::Pointer};
 
 /// The version of the form.
 pub(super) const FORMAT: u32 = 1;
 
-/// Gives a saga its canonical form. `None`: it is too long, which is reported.
-pub(super) fn finish(raw: Raw, built: Built, findings: &mut Findings) -> Option<Saga> {
-    let text = text(raw, &built)?;
+/// The canonical form of a saga, with the mirrors of the sagas that it runs. `None`: it is too long, which is reported.
+pub(super) fn text(definition: Raw, sagas: BTreeMap<SagaName, Raw>, findings: &mut Findings) -> Option<String> {
+    let text = serde_json::to_string(&Stored { format: FORMAT, definition, sagas }).ok()?;
     if text.len() > limits::CANONICAL_BYTES {
         let message = format!("the definition is {} bytes long as JSON; the limit is {}", text.len(), limits::CANONICAL_BYTES);
         let place = findings.place(&Pointer::root());
         findings.add(Diagnostic::error("too-long", place, message).with_help("split it, or let a service know what is constant"));
         return None;
     }
-    Some(with_text(built, &text))
+    Some(text)
 }
 
 /// Gives a saga the form that it was read from.
-pub(super) fn with_text(built: Built, text: &str) -> Saga {
+pub(super) fn with_text(saga: Saga, text: &str) -> Saga {
     let hash = DefinitionHash::from_bytes(Sha256::digest(text).into());
-    Saga { canonical: Arc::from(text), hash, ..built.saga }
+    Saga { canonical: Arc::from(text), hash, ..saga }
 }
 
-/// The canonical form of what was built from `raw`.
-pub(super) fn text(mut raw: Raw, built: &Built) -> Option<String> {
+/// The mirror of what was built, with every default written out.
+pub(super) fn filled(mut raw: Raw, built: &Built) -> Raw {
     let saga = &built.saga;
     raw.defaults = Some(built.defaults.written());
     raw.max_parallel = u32::try_from(saga.max_parallel).ok();
@@ -54,7 +54,7 @@ pub(super) fn text(mut raw: Raw, built: &Built) -> Option<String> {
             group.steps.iter_mut().flatten().flatten().for_each(|step| fill(step, saga));
         }
     }
-    serde_json::to_string(&Stored { format: FORMAT, definition: raw }).ok()
+    raw
 }
 
 /// How long probes wait is the upstream's, where nothing is written.

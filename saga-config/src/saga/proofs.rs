@@ -284,7 +284,7 @@ impl Builder<'_, '_> {
             let raw = group.entry;
             let mut keys = of_calls(raw).to_vec();
             keys.extend([("when", raw.when.is_some()), ("on_failure", raw.on_failure.is_some())]);
-            keys.extend([("call", raw.call.is_some()), ("set", raw.set.is_some())]);
+            keys.extend([("call", raw.call.is_some()), ("set", raw.set.is_some()), ("saga", raw.saga.is_some())]);
             for (key, _) in keys.into_iter().filter(|(_, is_written)| *is_written) {
                 let help = match key {
                     "on_failure" => "write `on_failure` inside of `parallel`, or at its steps",

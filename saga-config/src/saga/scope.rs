@@ -2,6 +2,7 @@
 
 use super::{
     build::Builder,
+    sub_saga,
     unfold::{Node, Plan},
 };
 use crate::{
@@ -227,10 +228,11 @@ impl Builder<'_, '_> {
     }
 }
 
-/// The outputs that a step declares.
+/// The outputs that a step declares, and those that a sub-saga has.
 pub(super) fn outputs_of<'n>(node: &Node<'n>) -> impl Iterator<Item = &'n str> + Clone {
     let outputs = node.raw.output.iter().chain(&node.raw.set);
-    outputs.flat_map(|outputs| &outputs.0).map(|(name, _)| name.as_str())
+    let of_sub_saga = node.raw.saga.iter().flat_map(|_| sub_saga::OUTPUTS);
+    outputs.flat_map(|outputs| &outputs.0).map(|(name, _)| name.as_str()).chain(of_sub_saga)
 }
 
 /// A step as expressions spell it.

@@ -53,6 +53,9 @@ impl Builder<'_, '_> {
 
     fn action(&mut self, index: usize, node: &Node<'_>) -> Option<Action> {
         let (raw, at) = (node.raw, &node.at);
+        if let Some(written) = &raw.saga {
+            return self.sub_saga(index, node, written);
+        }
         match (&raw.call, &raw.set) {
             (Some(call), None) => self.call_step(index, node, call).map(|call| Action::Call(Box::new(call))),
             (None, Some(set)) => {

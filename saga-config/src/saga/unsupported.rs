@@ -6,12 +6,11 @@ use crate::{
 };
 
 /// Keys of a step, and what to do instead.
-const OF_STEPS: [(&str, &str); 5] = [
+const OF_STEPS: [(&str, &str); 4] = [
     ("switch", "write `when` at each step"),
     ("foreach", "send the list in one call, or start a saga for each item"),
     ("wait", "let the saga end here, and start another when the answer comes"),
     ("accept", "let the service answer when it is done, or ask it with `outcome: {pending: …}`"),
-    ("saga", "write the other saga's steps here"),
 ];
 
 /// Reports every step in `document` that is not supported yet, and gives what of those steps is not looked at: everything but what says

@@ -1,5 +1,6 @@
 //! Files of sagas: what is taken, and what users see for what is not.
 
+mod linked;
 mod properties;
 
 use std::{
