@@ -68,6 +68,8 @@ struct Spot {
     layer: usize,
     width: f64,
     is_line: bool,
+    /// No way forward leads to it or from it.
+    is_aside: bool,
 }
 
 /// Spots, and lines between spots of neighbouring layers.
@@ -122,8 +124,11 @@ fn grid(sizes: &[Size], links: &[Link]) -> Grid {
     for link in by_source {
         layers[link.to] = layers[link.to].max(layers[link.from] + 1);
     }
-    let mut spots: Vec<Spot> =
-        sizes.iter().zip(&layers).map(|(size, layer)| Spot { layer: *layer, width: size.width, is_line: false }).collect();
+    let is_aside = |index: usize| !links.iter().any(|link| link.forward && (link.from == index || link.to == index));
+    let boxes = sizes.iter().zip(&layers).enumerate();
+    let mut spots: Vec<Spot> = boxes
+        .map(|(index, (size, layer))| Spot { layer: *layer, width: size.width, is_line: false, is_aside: is_aside(index) })
+        .collect();
     let mut lines = Vec::new();
     let mut ways = Vec::new();
     for link in links {
@@ -131,7 +136,7 @@ fn grid(sizes: &[Size], links: &[Link]) -> Grid {
         for layer in layers[link.from] + 1..layers[link.to] {
             way.push(spots.len());
             let width = if link.forward && link.back { PORTS } else { 0.0 };
-            spots.push(Spot { layer, width, is_line: true });
+            spots.push(Spot { layer, width, is_line: true, is_aside: !link.forward });
         }
         way.push(link.to);
         lines.extend(way.windows(2).map(|pair| (pair[0], pair[1])));

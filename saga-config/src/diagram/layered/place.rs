@@ -1,6 +1,6 @@
 //! Places along the layers: every spot as near as its neighbours in the row allow to the middle of what it is joined to.
 
-use super::Grid;
+use super::{Grid, Spot};
 
 const SWEEPS: usize = 24;
 
@@ -18,13 +18,22 @@ pub(super) fn along(grid: &Grid) -> Vec<f64> {
         for nth in 0..count {
             let row = &grid.rows[if above { nth } else { count - 1 - nth }];
             let wanted: Vec<f64> = row.iter().map(|spot| wanted(&joined[*spot], &centres, *spot, above, below)).collect();
-            let weights: Vec<f64> = row.iter().map(|spot| if grid.spots[*spot].is_line { 0.5 } else { 1.0 }).collect();
+            let weights: Vec<f64> = row.iter().map(|spot| weight(grid.spots[*spot])).collect();
             for (spot, centre) in row.iter().zip(fit(grid, row, &wanted, &weights)) {
                 centres[*spot] = centre;
             }
         }
     }
     centres
+}
+
+/// How much it counts that a spot is where it wants to be.
+fn weight(spot: Spot) -> f64 {
+    match spot {
+        Spot { is_aside: true, .. } => 0.02,
+        Spot { is_line: true, .. } => 0.5,
+        Spot { .. } => 1.0,
+    }
 }
 
 /// What a spot is joined to, and how much that counts.
@@ -42,6 +51,7 @@ fn joined(grid: &Grid) -> Vec<Joined> {
             (true, false) | (false, true) => 2.0,
             (false, false) => 1.0,
         };
+        let weight = if grid.spots[*upper].is_aside || grid.spots[*lower].is_aside { 0.02 } else { weight };
         joined[*lower].above.push((*upper, weight));
         joined[*upper].below.push((*lower, weight));
     }

@@ -17,7 +17,7 @@ use crate::{
 /// Between a box and what stands in it.
 const PAD: f64 = 16.0;
 const TERMINAL: Font = Font::new(Face::Mono, 12.0);
-const TERMINAL_MOST: f64 = 420.0;
+const TERMINAL_MOST: f64 = 270.0;
 const NOTHING: Size = Size { width: 150.0, height: 30.0 };
 
 /// A list, laid out; everything in it is placed from its corner.
@@ -132,7 +132,7 @@ fn sizes(shapes: &[(Size, Shape)]) -> Vec<Size> {
 }
 
 fn terminal(terminal: Terminal, text: &str) -> (Size, Shape) {
-    let lines = TERMINAL.wrap(text, TERMINAL_MOST, 2);
+    let lines = TERMINAL.wrap(text, TERMINAL_MOST, 3);
     let widest = lines.iter().map(|line| TERMINAL.width(line)).fold(0.0, f64::max);
     let size = Size { width: (widest + 36.0).ceil(), height: lines.len() as f64 * TERMINAL.line() + 15.0 };
     (size, Shape::Terminal(terminal, lines))

@@ -35,9 +35,10 @@ const BOLD: [u8; 95] = [
 ];
 const MONO_WIDTH: f64 = 0.605;
 
-/// After which characters a text may break, and before which.
-const BREAKS_AFTER: &str = " ,;:=_-.}])|+";
-const BREAKS_BEFORE: &str = "/?&{";
+/// Where a text breaks best: before these characters, and after a space.
+const BREAKS_WELL: &str = "/?&{";
+/// After which characters it may break where it does not break well.
+const BREAKS_AFTER: &str = ",;:=_-.}])|+";
 
 impl Font {
     pub(super) const fn new(face: Face, size: f64) -> Self {
@@ -113,13 +114,11 @@ fn columns(character: char) -> f64 {
 
 /// The last good place to break at or before `end`; `end` itself if there is none in the second half.
 fn break_before(text: &str, end: usize) -> usize {
-    let is_good = |at: usize, next: char| {
-        let before = text[..at].chars().next_back();
-        BREAKS_BEFORE.contains(next) || before.is_some_and(|before| BREAKS_AFTER.contains(before))
-    };
-    let places = text.char_indices().take_while(|(at, _)| *at <= end);
-    let place = places.filter(|(at, next)| *at > end / 2 && is_good(*at, *next)).last();
-    place.map_or(end, |(at, _)| at)
+    let before = |at: usize| text[..at].chars().next_back();
+    let places = || text.char_indices().take_while(|(at, _)| *at <= end).filter(|(at, _)| *at > end / 2);
+    let well = places().filter(|(at, next)| BREAKS_WELL.contains(*next) || before(*at) == Some(' ')).last();
+    let somehow = || places().filter(|(at, _)| before(*at).is_some_and(|before| BREAKS_AFTER.contains(before))).last();
+    well.or_else(somehow).map_or(end, |(at, _)| at)
 }
 
 /// `text` as XML text or attribute (XML 1.0, sections 2.2 and 2.4).
