@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::chart::BlockKind;
+use super::chart::{Block, BlockKind};
 use crate::{
     diagnostic::escaped,
     names::VariableName,
@@ -108,17 +108,19 @@ pub(super) fn step(saga: &Saga, index: StepIndex) -> Caption {
 }
 
 /// What is said of a box.
-pub(super) fn block(saga: &Saga, kind: BlockKind) -> Caption {
+pub(super) fn block(saga: &Saga, block: &Block) -> Caption {
     let of_step = |step: StepIndex, mark: Mark| {
         let mut caption = Caption { name: saga[step].id.id().to_owned(), marks: vec![mark], lines: Vec::new() };
         caption.condition(&saga[step]);
         caption
     };
-    match kind {
+    match block.kind {
         BlockKind::Group(index) => {
             let group = &saga.groups[index.0];
-            let mut caption = Caption { name: group.id.to_string(), marks: vec![Mark::Parallel], lines: Vec::new() };
-            if group.max < group.members.len() {
+            let id = group.id.to_string();
+            let name = id.rsplit('/').next().unwrap_or(&id).to_owned();
+            let mut caption = Caption { name, marks: vec![Mark::Parallel], lines: Vec::new() };
+            if group.max < block.list.entries.len() {
                 caption.say(Role::Words, format!("at most {} at once", group.max));
             }
             if !group.cancel_others {

@@ -77,7 +77,7 @@ impl Graph<'_> {
     }
 
     fn block(&mut self, block: &Block, depth: usize) {
-        let caption = caption::block(self.saga, block.kind);
+        let caption = caption::block(self.saga, block);
         self.line(depth, format_args!("subgraph {} {{", quoted(&cluster(self.saga, block))));
         self.line(depth + 1, format_args!("label={};", label(&caption)));
         let ground = match block.kind {

@@ -70,7 +70,7 @@ impl Flowchart<'_> {
     }
 
     fn block(&mut self, block: &Block, id: &str, depth: usize) {
-        let caption = caption::block(self.saga, block.kind);
+        let caption = caption::block(self.saga, block);
         self.line(depth, format_args!("subgraph {id}[\"{}\"]", text(&caption)));
         if block.list.entries.is_empty() {
             self.line(depth + 1, format_args!("{id}_nothing[\"nothing to do\"]"));
@@ -125,15 +125,7 @@ impl Block {
     /// Its path; of an arm, the switch's and its number.
     pub(super) fn name(&self, saga: &Saga) -> String {
         match self.kind {
-            BlockKind::Group(index) => {
-                let group = &saga.groups[index.0];
-                let member = group.members.first().map(|member| saga[*member].id.name());
-                // It stands where its steps stand.
-                match member.and_then(|member| member.rsplit_once('/')) {
-                    Some((outer, _)) => format!("{outer}/{}", group.id),
-                    None => group.id.to_string(),
-                }
-            }
+            BlockKind::Group(index) => saga.groups[index.0].id.to_string(),
             BlockKind::Switch(step) => saga[step].id.name().to_owned(),
             BlockKind::Arm { switch, arm } => format!("{}.{arm}", saga[switch].id.name()),
             BlockKind::Loop(index) => saga[saga.loops[index.0].step].id.name().to_owned(),

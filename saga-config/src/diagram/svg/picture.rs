@@ -150,7 +150,7 @@ fn shape(saga: &Saga, entry: &Entry) -> (Size, Shape) {
 
 fn framed(saga: &Saga, block: &Block) -> (Size, Shape) {
     let inner = Picture::of_list(saga, &block.list);
-    let caption = caption::block(saga, block.kind);
+    let caption = caption::block(saga, block);
     // Wide enough for the name, if it is not too long.
     let width = inner.width.max(Text::natural_width(&caption).min(card::WIDTH)) + 2.0 * PAD;
     let header = Text::new(&caption, width);
