@@ -135,7 +135,8 @@ fn grid(sizes: &[Size], links: &[Link]) -> Grid {
         let mut way = vec![link.from];
         for layer in layers[link.from] + 1..layers[link.to] {
             way.push(spots.len());
-            let width = if link.forward && link.back { PORTS } else { 0.0 };
+            // The way forward is in the middle, the way back beside it.
+            let width = if link.forward && link.back { 2.0 * PORTS } else { 0.0 };
             spots.push(Spot { layer, width, is_line: true, is_aside: !link.forward });
         }
         way.push(link.to);
@@ -182,7 +183,7 @@ fn finish(sizes: &[Size], links: &[Link], grid: &Grid, centres: &[f64]) -> Layou
             Some(size) => corners[spot].y + size.height,
             None => bands[grid.spots[spot].layer].0,
         };
-        let known = routes.iter_mut().rev().take(2).find(|route| route.link == piece.link && route.is_back == piece.is_back);
+        let known = routes.last_mut().filter(|route| route.link == piece.link && route.is_back == piece.is_back);
         let start = Point { x: piece.top, y: bottom_of(piece.upper) };
         let leave = Point { x: piece.top, y: bands[grid.spots[piece.upper].layer].1 };
         let arrive = Point { x: piece.bottom, y: bands[grid.spots[piece.lower].layer].0 };
@@ -239,10 +240,9 @@ fn ports(grid: &Grid, centres: &[f64], pieces: &mut [Piece], of_upper: bool) {
         });
         let forward: Vec<usize> = (0..ends.len()).filter(|nth| !pieces[ends[*nth]].is_back).collect();
         let (count, room) = (ends.len() as f64, grid.spots[spot].width);
-        let middle = match (grid.spots[spot].is_line, &forward[..]) {
-            // The two ways of a link, beside each other.
-            (true, _) | (false, []) => (count - 1.0) / 2.0,
-            (false, forward) => forward.iter().sum::<usize>() as f64 / forward.len() as f64,
+        let middle = match forward.len() {
+            0 => (count - 1.0) / 2.0,
+            many => forward.iter().sum::<usize>() as f64 / many as f64,
         };
         // All on the edge, however many they are.
         let reach = middle.max(count - 1.0 - middle).max(1.0);

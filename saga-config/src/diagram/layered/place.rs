@@ -2,7 +2,9 @@
 
 use super::{Grid, Spot};
 
-const SWEEPS: usize = 24;
+const SWEEPS: usize = 25;
+/// How much it counts where something stands that only the way back leads to.
+const ASIDE: f64 = 1e-4;
 
 /// By spot: where its middle is.
 pub(super) fn along(grid: &Grid) -> Vec<f64> {
@@ -10,8 +12,9 @@ pub(super) fn along(grid: &Grid) -> Vec<f64> {
     let joined = joined(grid);
     for sweep in 0..SWEEPS {
         let (above, below) = match sweep {
-            // At last both sides count.
-            sweep if sweep + 4 >= SWEEPS => (true, true),
+            // At last both sides count; and then what is below follows what is above, so that a row of single boxes is straight.
+            sweep if sweep + 1 == SWEEPS => (true, false),
+            sweep if sweep + 5 >= SWEEPS => (true, true),
             sweep => (sweep % 2 == 0, sweep % 2 == 1),
         };
         let count = grid.rows.len();
@@ -30,7 +33,7 @@ pub(super) fn along(grid: &Grid) -> Vec<f64> {
 /// How much it counts that a spot is where it wants to be.
 fn weight(spot: Spot) -> f64 {
     match spot {
-        Spot { is_aside: true, .. } => 0.02,
+        Spot { is_aside: true, .. } => ASIDE,
         Spot { is_line: true, .. } => 0.5,
         Spot { .. } => 1.0,
     }
@@ -51,7 +54,7 @@ fn joined(grid: &Grid) -> Vec<Joined> {
             (true, false) | (false, true) => 2.0,
             (false, false) => 1.0,
         };
-        let weight = if grid.spots[*upper].is_aside || grid.spots[*lower].is_aside { 0.02 } else { weight };
+        let weight = if grid.spots[*upper].is_aside || grid.spots[*lower].is_aside { ASIDE } else { weight };
         joined[*lower].above.push((*upper, weight));
         joined[*upper].below.push((*lower, weight));
     }

@@ -116,7 +116,9 @@ fn columns(character: char) -> f64 {
 fn break_before(text: &str, end: usize) -> usize {
     let before = |at: usize| text[..at].chars().next_back();
     let places = || text.char_indices().take_while(|(at, _)| *at <= end).filter(|(at, _)| *at > end / 2);
-    let well = places().filter(|(at, next)| BREAKS_WELL.contains(*next) || before(*at) == Some(' ')).last();
+    // `.?` is one operator.
+    let is_good = |at: usize, next: char| BREAKS_WELL.contains(next) && before(at) != Some('.') || before(at) == Some(' ');
+    let well = places().filter(|(at, next)| is_good(*at, *next)).last();
     let somehow = || places().filter(|(at, _)| before(*at).is_some_and(|before| BREAKS_AFTER.contains(before))).last();
     well.or_else(somehow).map_or(end, |(at, _)| at)
 }
