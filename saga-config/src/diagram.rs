@@ -22,7 +22,7 @@
 //! let drawn = diagram::mermaid(&saga);
 //! assert!(drawn.starts_with("flowchart TB\n"));
 //! assert!(drawn.contains("s_create --> s_charge"), "the way forward: {drawn}");
-//! assert!(drawn.contains("s_charge -.-> s_create"), "the way back: {drawn}");
+//! assert!(drawn.contains("s_create -. back .- s_charge"), "the way back: {drawn}");
 //! assert!(diagram::dot(&saga).starts_with("digraph"));
 //! assert!(diagram::svg(&saga).starts_with("<svg"));
 //! ```

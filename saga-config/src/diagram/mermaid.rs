@@ -12,6 +12,10 @@ const START: &str = "start";
 const COMPLETED: &str = "completed";
 const COMPENSATED: &str = "compensated";
 
+const FORWARD: &str = "-->";
+/// An arrow back would turn the order of the chart round, for that follows the arrows: a line that says so does not.
+const BACK: &str = "-. back .-";
+
 pub(super) fn draw(saga: &Saga) -> String {
     let list = List::of(saga);
     let mut flowchart = Flowchart { saga, out: String::from("flowchart TB\n"), back: Vec::new(), links: 0, pivot: None };
@@ -19,11 +23,11 @@ pub(super) fn draw(saga: &Saga) -> String {
     flowchart.list(&list, 1);
     flowchart.line(1, format_args!("{COMPLETED}([\"{}\"])", label(&caption::completed(saga))));
     for first in list.first() {
-        flowchart.link(1, START, "-->", &id(saga, &list.entries[first]));
+        flowchart.link(1, START, FORWARD, &id(saga, &list.entries[first]));
     }
     flowchart.links(&list, 1);
     for last in list.last() {
-        flowchart.link(1, &id(saga, &list.entries[last]), "-->", COMPLETED);
+        flowchart.link(1, &id(saga, &list.entries[last]), FORWARD, COMPLETED);
     }
     flowchart.compensated(&list);
     flowchart.finish()
@@ -45,7 +49,7 @@ impl Flowchart<'_> {
     }
 
     fn link(&mut self, depth: usize, from: &str, arrow: &str, to: &str) {
-        if arrow == "-.->" {
+        if arrow == BACK {
             self.back.push(self.links);
         }
         self.links += 1;
@@ -71,7 +75,10 @@ impl Flowchart<'_> {
 
     fn block(&mut self, block: &Block, id: &str, depth: usize) {
         let caption = caption::block(self.saga, block);
-        self.line(depth, format_args!("subgraph {id}[\"{}\"]", text(&caption)));
+        // There is room for one line above what stands in it.
+        let title = text(&caption).replace("<br/>", ", ").replace(' ', "&nbsp;");
+        self.line(depth, format_args!("subgraph {id}[\"{title}\"]"));
+        self.line(depth + 1, "direction TB");
         if block.list.entries.is_empty() {
             self.line(depth + 1, format_args!("{id}_nothing[\"nothing to do\"]"));
         }
@@ -83,9 +90,9 @@ impl Flowchart<'_> {
     fn links(&mut self, list: &List, depth: usize) {
         for link in &list.links {
             let (from, to) = (id(self.saga, &list.entries[link.from]), id(self.saga, &list.entries[link.to]));
-            self.link(depth, &from, "-->", &to);
+            self.link(depth, &from, FORWARD, &to);
             if link.back {
-                self.link(depth, &to, "-.->", &from);
+                self.link(depth, &from, BACK, &to);
             }
         }
     }
@@ -96,7 +103,7 @@ impl Flowchart<'_> {
             self.line(1, format_args!("{COMPENSATED}([\"{}\"])", label(&caption::compensated(self.saga))));
         }
         for first in turned_back {
-            self.link(1, &id(self.saga, &list.entries[first]), "-.->", COMPENSATED);
+            self.link(1, COMPENSATED, BACK, &id(self.saga, &list.entries[first]));
         }
     }
 
@@ -168,6 +175,8 @@ fn label(text: &str) -> String {
         match character {
             ' ' | '.' | ',' | '/' | '_' | '-' | '(' | ')' | '{' | '}' | '=' | '+' | '?' | '$' => out.push(character),
             plain if plain.is_alphanumeric() => out.push(plain),
+            // Before an `n` it would break the line: a space of no width stands between.
+            '\\' => out.push_str("#92;#8203;"),
             other => {
                 let _written = write!(out, "#{};", u32::from(other));
             }
