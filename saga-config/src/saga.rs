@@ -79,6 +79,7 @@ mod proofs;
 mod raw;
 mod response;
 mod scope;
+mod secrets;
 mod steps;
 mod sub_saga;
 mod trigger;
@@ -100,7 +101,9 @@ pub use load::{Loaded, StoredError, UpstreamFact, UpstreamFacts};
 
 /// The JSON Schema (2020-12) of a saga's file, for editors.
 pub fn schema() -> schemars::Schema {
-    schemars::schema_for!(raw::Raw)
+    let mut schema = schemars::schema_for!(raw::Raw);
+    schema.insert("title".to_owned(), "A saga of Refrain".into());
+    schema
 }
 
 /// A saga.

@@ -16,13 +16,15 @@ pub(super) struct Findings {
     left_out: Vec<Pointer>,
     /// What was not written in the file: the flag or variable by pointer.
     origins: BTreeMap<Pointer, String>,
+    /// How many other files were read, or should have been.
+    files: usize,
     found: Vec<Diagnostic>,
 }
 
 impl Findings {
     /// `found`: what is wrong with the file's form.
     pub(super) fn of_file(document: Document, left_out: Vec<Pointer>, found: Vec<Diagnostic>) -> Self {
-        Self { document: Some(document), left_out, origins: BTreeMap::new(), found }
+        Self { document: Some(document), left_out, origins: BTreeMap::new(), files: 0, found }
     }
 
     /// What follows about `at` is about a flag or a variable.
@@ -38,6 +40,16 @@ impl Findings {
     /// Whether what stands at `at` was not written in the file.
     pub(super) fn is_given_elsewhere(&self, at: &Pointer) -> bool {
         self.origins.contains_key(at)
+    }
+
+    /// Another file is looked at.
+    pub(super) fn count_file(&mut self) {
+        self.files += 1;
+    }
+
+    /// How many other files were looked at.
+    pub(super) fn files(&self) -> usize {
+        self.files
     }
 
     pub(super) fn add(&mut self, diagnostic: Diagnostic) {

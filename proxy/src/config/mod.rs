@@ -4,6 +4,7 @@
 //! what would be right. The serde mirror of the file is private to `raw`; `read` fills it, one module for each part of the file checks
 //! it, and `findings` collects what they say. Nothing else reads the file, and no secret of it is ever shown: `masking` sees to that.
 
+pub mod check;
 pub mod files;
 mod findings;
 mod idempotency;
@@ -37,7 +38,7 @@ pub use crate::{headers::Forwarded, idempotency::seal::EncryptionKey};
 
 use crate::idempotency::policy::Policy;
 
-pub use schema::schema;
+pub use schema::{saga_schema, schema};
 
 /// Everything `refrain run` needs to know.
 #[derive(Clone, Debug)]

@@ -14,7 +14,7 @@ use super::{
     trigger,
     unfold::{self, Plan},
 };
-use crate::{diagnostic::Diagnostic, units::DurationText, yaml::Pointer};
+use crate::{diagnostic::Diagnostic, names::SecretName, units::DurationText, yaml::Pointer};
 
 /// How many steps run at once, where nothing is written.
 const MAX_PARALLEL: usize = 16;
@@ -35,6 +35,10 @@ pub(super) struct Builder<'b, 'r> {
     pub(super) defaults: Defaults,
     /// The sagas that it runs, as far as they have come by.
     pub(super) subs: &'b mut Vec<SubSaga>,
+    /// The secrets that its requests name, as far as they have come by, each once.
+    pub(super) secrets: Vec<SecretName>,
+    /// Whether the saga says that it holds secrets.
+    pub(super) is_sensitive: bool,
     pub(super) upstreams: Option<&'b dyn UpstreamFacts>,
     pub(super) findings: &'b mut Findings,
 }
@@ -61,7 +65,8 @@ fn built(
     let defaults = Defaults::read(raw.defaults.as_ref(), &root.child("defaults"), findings);
     let names = raw.input.iter().flat_map(|input| &input.0).map(|(name, _)| name.clone()).collect();
     let inputs = findings.is_whole(&root.child("input")).then_some(names);
-    let mut builder = Builder { plan: &plan, inputs, defaults, subs, upstreams, findings };
+    let is_sensitive = raw.sensitive.unwrap_or(false);
+    let mut builder = Builder { plan: &plan, inputs, defaults, subs, secrets: Vec::new(), is_sensitive, upstreams, findings };
     let input = builder.inputs(raw);
     let steps: Vec<_> = (0..plan.nodes.len()).map(|index| builder.step(index)).collect();
     let groups: Vec<_> = plan.groups.iter().map(|group| builder.group(group)).collect();
@@ -69,20 +74,20 @@ fn built(
     let deadline = builder.span(raw.deadline, &root.child("deadline"));
     builder.prove_the_pivot();
     builder.compare_with_deadline(deadline, &steps);
-    let defaults = builder.defaults;
+    let (defaults, secrets) = (builder.defaults, builder.secrets);
     let saga = Saga {
         name: raw.saga.clone()?,
         version: raw.version?,
         description: raw.description.clone(),
         trigger: trigger?,
         input: input?,
-        sensitive: raw.sensitive.unwrap_or(false),
+        sensitive: is_sensitive,
         deadline,
         steps: steps.into_iter().collect::<Option<_>>()?,
         groups: groups.into_iter().collect::<Option<_>>()?,
         loops: Vec::new(),
         frames: Vec::new(),
-        secrets: Vec::new(),
+        secrets,
         max_parallel: raw.max_parallel.map_or(MAX_PARALLEL, |max| max as usize),
         response: response?,
         // Both are known once it is written out.

@@ -237,12 +237,8 @@ impl Builder<'_, '_> {
         for (expression, span) in expressions {
             // After the `${`.
             let start = offset + span.start + 2;
-            if expression.helpers().any(|helper| helper == "secret") {
-                sound = false;
-                let found = expression.source().find("secret").unwrap_or_default();
-                let place = self.findings.place_within(at, start + found..start + found + "secret".len());
-                let diagnostic = Diagnostic::error("not-supported", place, "`secret()` is not supported yet");
-                self.findings.add(diagnostic.with_help("give the upstream its credentials, and write `auth: service`"));
+            for secret in expression.secrets() {
+                sound &= self.secret(expression, secret, at, start, scope.secrets);
             }
             for reference in expression.references() {
                 let Some(wrong) = self.mistake_in(reference, scope) else { continue };

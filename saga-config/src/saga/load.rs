@@ -18,13 +18,18 @@ use crate::{
     yaml::Document,
 };
 
-/// What a saga's file is held against: the upstreams that its calls name.
+/// What a saga's file is held against: the upstreams that its calls name, and the secrets.
 pub trait UpstreamFacts {
     /// What is known of an upstream; `None` stands for the local one.
     fn find(&self, name: Option<&UpstreamName>) -> Option<UpstreamFact>;
 
     /// The names there are.
     fn names(&self) -> Vec<String>;
+
+    /// The names of the secrets there are; `None`: that is not known.
+    fn secrets(&self) -> Option<Vec<String>> {
+        None
+    }
 }
 
 /// What is known of an upstream.

@@ -2,6 +2,7 @@
 
 use super::{
     build::Builder,
+    secrets::Secrets,
     sub_saga,
     unfold::{Node, Plan},
 };
@@ -18,6 +19,8 @@ pub(super) struct Scope {
     pub(super) steps: Steps,
     /// Whether `step.attempt` is there: what says it differs from one attempt to the next.
     pub(super) has_attempt: bool,
+    /// Whether `secret()` is there.
+    pub(super) secrets: Secrets,
 }
 
 /// Which steps can be read.
@@ -36,29 +39,34 @@ pub(super) enum Steps {
 }
 
 /// Where inputs come from.
-pub(super) const INPUT: Scope = Scope { roots: &["request", "claims"], steps: Steps::None, has_attempt: false };
+pub(super) const INPUT: Scope = Scope { roots: &["request", "claims"], steps: Steps::None, has_attempt: false, secrets: Secrets::Refused };
 /// What must hold of an input.
-pub(super) const CHECK: Scope = Scope { roots: &["self"], steps: Steps::None, has_attempt: false };
+pub(super) const CHECK: Scope = Scope { roots: &["self"], steps: Steps::None, has_attempt: false, secrets: Secrets::Refused };
 /// The answer when every step is done.
-pub(super) const COMPLETED: Scope = Scope { roots: &["input", "steps", "saga"], steps: Steps::Done, has_attempt: false };
+pub(super) const COMPLETED: Scope = Scope { roots: &["input", "steps", "saga"], steps: Steps::Done, has_attempt: false, secrets: Secrets::Refused };
 /// The answer when not.
 pub(super) const FAILED: Scope =
-    Scope { roots: &["input", "steps", "saga", "failure"], steps: Steps::Whatever, has_attempt: false };
+    Scope { roots: &["input", "steps", "saga", "failure"], steps: Steps::Whatever, has_attempt: false, secrets: Secrets::Refused };
 
 impl Scope {
     /// What a step decides and computes by.
     pub(super) fn decision(step: usize) -> Self {
-        Self { roots: &["input", "steps", "saga"], steps: Steps::Before(step), has_attempt: false }
+        Self { roots: &["input", "steps", "saga"], steps: Steps::Before(step), has_attempt: false, secrets: Secrets::Refused }
     }
 
     /// A request.
     pub(super) fn call(steps: Steps) -> Self {
-        Self { roots: &["input", "steps", "saga", "step"], steps, has_attempt: false }
+        Self { roots: &["input", "steps", "saga", "step"], steps, has_attempt: false, secrets: Secrets::Refused }
     }
 
     /// The headers of a request that is rendered for each attempt.
     pub(super) fn with_attempt(self) -> Self {
         Self { has_attempt: true, ..self }
+    }
+
+    /// A header or the body of a request, as far as secrets go.
+    pub(super) fn with_secrets(self, secrets: Secrets) -> Self {
+        Self { secrets, ..self }
     }
 
     /// What judges the answer to a request.
@@ -193,7 +201,8 @@ impl Builder<'_, '_> {
 
     fn output(&self, node: &Node<'_>, id: &str, rest: &[Segment]) -> Option<Mistake> {
         let first = rest.first()?;
-        if !node.is_whole {
+        let is_known = |key: &str, is_written: bool| is_written && self.findings.is_whole(&node.at.child(key));
+        if !node.is_whole && !is_known("output", node.raw.output.is_some()) && !is_known("set", node.raw.set.is_some()) {
             return None;
         }
         let outputs = outputs_of(node);

@@ -63,7 +63,7 @@ impl Builder<'_, '_> {
                     let message = format!("`{key}` means nothing at a step that computes: it calls nobody");
                     self.means_nothing(&at.child(key), message, "leave it out");
                 }
-                if set.0.is_empty() {
+                if set.0.is_empty() && self.findings.is_whole(&at.child("set")) {
                     self.findings.error("no-values", &at.child("set"), "this computes nothing", "write `set: {total: \"${…}\"}`");
                 }
                 self.named(Some(set), &at.child("set"), &Scope::decision(index)).map(Action::Set)

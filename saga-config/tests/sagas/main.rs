@@ -1,7 +1,10 @@
 //! Files of sagas: what is taken, and what users see for what is not.
 
+mod goldens;
+mod json_schema;
 mod linked;
 mod properties;
+mod yaml;
 
 use std::{
     collections::BTreeMap,
@@ -40,6 +43,10 @@ impl UpstreamFacts for Shop {
 
     fn names(&self) -> Vec<String> {
         ["orders", "billing", "notifications", "psp", "legacy"].map(str::to_owned).to_vec()
+    }
+
+    fn secrets(&self) -> Option<Vec<String>> {
+        Some(["visa_token", "mail", "psp"].map(str::to_owned).to_vec())
     }
 }
 
@@ -93,6 +100,13 @@ fn sound_files_load_without_a_word_and_are_read_back_from_the_store() {
         insta::assert_snapshot!(format!("canonical-{}", name.trim_end_matches(".yaml")), pretty(&saga.canonical));
         insta::assert_snapshot!(format!("steps-{}", name.trim_end_matches(".yaml")), order(&saga));
     }
+}
+
+#[test]
+fn a_saga_knows_the_secrets_that_its_requests_name_each_once() {
+    let saga = loaded("secrets.yaml", include_str!("../valid/secrets.yaml"));
+    let names: Vec<&str> = saga.secrets.iter().map(AsRef::as_ref).collect();
+    assert_eq!(names, ["visa_token", "mail", "psp"]);
 }
 
 /// All of a saga, as text.
