@@ -33,6 +33,9 @@ mod dot;
 mod layered;
 mod mermaid;
 mod svg;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;
 
 use crate::saga::Saga;
 

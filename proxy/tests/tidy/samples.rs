@@ -7,7 +7,7 @@ use std::{fs, path::Path, process::Command};
 
 use saga_config::{diagnostic::Source, yaml::Document};
 
-use crate::tree::{File, assert_none, files};
+use crate::tree::{File, assert_none, files, root};
 
 /// A block of a document.
 pub(crate) struct Block {
@@ -45,6 +45,20 @@ pub(crate) fn blocks(file: &File) -> Vec<Block> {
 /// Every block of every document.
 pub(crate) fn all_blocks() -> Vec<Block> {
     files(".md").iter().flat_map(blocks).collect()
+}
+
+/// What `refrain diagram` prints of these files, in a folder.
+fn drawn(folder: &Path, files: &[&str], format: &str) -> String {
+    let drawn = Command::new(env!("CARGO_BIN_EXE_refrain"))
+        .arg("diagram")
+        .args(files)
+        .args(["--format", format])
+        .current_dir(folder)
+        .env_clear()
+        .output()
+        .unwrap();
+    assert!(drawn.status.success(), "{}", String::from_utf8_lossy(&drawn.stderr));
+    String::from_utf8(drawn.stdout).unwrap()
 }
 
 /// What `refrain check` says against a configuration.
@@ -109,6 +123,38 @@ fn every_yaml_block_of_the_documentation_is_sound_and_whole_configurations_pass_
     let unsound = parts.iter().filter_map(|block| unsound(&block.at, &block.text));
     let refused = whole.iter().filter_map(|block| Some(format!("{}:\n{}", block.at, with_its_sagas(block)?)));
     assert_none("samples", &unsound.chain(refused).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_chart_in_the_documentation_is_that_of_the_saga_before_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut before: Option<Block> = None;
+    let mut charts = 0;
+    for block in all_blocks() {
+        if block.info == "yaml saga" {
+            before = Some(block);
+        } else if block.info == "mermaid" {
+            let saga = before.as_ref().expect("a saga stands before its chart");
+            fs::write(folder.path().join("saga.yaml"), &saga.text).unwrap();
+            assert_eq!(block.text, drawn(folder.path(), &["saga.yaml"], "mermaid"), "{} is not the chart of {}", block.at, saga.at);
+            charts += 1;
+        }
+    }
+    assert!(charts > 0);
+}
+
+#[test]
+fn a_picture_in_the_documentation_is_that_of_its_sample() {
+    let pictures: Vec<File> = files(".svg").into_iter().filter(|file| file.path.starts_with("docs/pictures/")).collect();
+    assert!(!pictures.is_empty());
+    for picture in pictures {
+        let name = picture.path.trim_start_matches("docs/pictures/").trim_end_matches(".svg");
+        let sample = format!("examples/sagas/{name}.yaml");
+        let parts: &[&str] = if name == "book-trip" { &["examples/sagas/book-hotel.yaml"] } else { &[] };
+        let files = [&[sample.as_str()], parts].concat();
+        let now = drawn(&root(), &files, "svg");
+        assert!(picture.text == now, "draw it again: refrain diagram {} --format svg -o {}", files.join(" "), picture.path);
+    }
 }
 
 #[test]

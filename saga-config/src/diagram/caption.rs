@@ -6,9 +6,7 @@ use super::chart::{Block, BlockKind};
 use crate::{
     diagnostic::escaped,
     names::VariableName,
-    saga::{
-        Action, CallStep, Effect, InDoubt, Later, OnFailure, Position, Reply, Saga, Step, StepIndex, Undo,
-    },
+    saga::{Action, CallStep, Effect, InDoubt, Later, OnFailure, Position, Reply, Saga, Step, StepIndex, Undo},
     template::{CallTarget, Template, ValueTemplate},
     units::DurationText,
 };

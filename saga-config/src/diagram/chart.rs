@@ -2,9 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::saga::{
-    Action, FrameIndex, GroupIndex, LoopIndex, OnFailure, Position, Saga, StepIndex, Within,
-};
+use crate::saga::{Action, FrameIndex, GroupIndex, LoopIndex, OnFailure, Position, Saga, StepIndex, Within};
 
 /// Entries that stand beside each other, each after all that it waits for.
 #[derive(Debug, Default)]
@@ -35,7 +33,10 @@ pub(super) enum BlockKind {
     Group(GroupIndex),
     /// Its list are its arms.
     Switch(StepIndex),
-    Arm { switch: StepIndex, arm: usize },
+    Arm {
+        switch: StepIndex,
+        arm: usize,
+    },
     Loop(LoopIndex),
     Sub(FrameIndex),
 }

@@ -175,7 +175,8 @@ fn finish(sizes: &[Size], links: &[Link], grid: &Grid, centres: &[f64]) -> Layou
     ports(grid, centres, &mut pieces, true);
     ports(grid, centres, &mut pieces, false);
     let bands = bands(sizes, grid, &pieces);
-    let corner = |index: usize, size: &Size| Point { x: (centres[index] - size.width / 2.0).round(), y: bands[grid.spots[index].layer].0 };
+    let corner =
+        |index: usize, size: &Size| Point { x: (centres[index] - size.width / 2.0).round(), y: bands[grid.spots[index].layer].0 };
     let corners: Vec<Point> = sizes.iter().enumerate().map(|(index, size)| corner(index, size)).collect();
     let mut routes: Vec<Route> = Vec::new();
     for piece in &pieces {

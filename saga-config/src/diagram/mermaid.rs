@@ -12,6 +12,9 @@ const START: &str = "start";
 const COMPLETED: &str = "completed";
 const COMPENSATED: &str = "compensated";
 
+/// The most characters of a box's name, and of what is said beside it.
+const MOST_TITLE: usize = 80;
+
 const FORWARD: &str = "-->";
 /// An arrow back would turn the order of the chart round, for that follows the arrows: a line that says so does not.
 const BACK: &str = "-. back .-";
@@ -75,8 +78,7 @@ impl Flowchart<'_> {
 
     fn block(&mut self, block: &Block, id: &str, depth: usize) {
         let caption = caption::block(self.saga, block);
-        // There is room for one line above what stands in it.
-        let title = text(&caption).replace("<br/>", ", ").replace(' ', "&nbsp;");
+        let title = title(&caption);
         self.line(depth, format_args!("subgraph {id}[\"{title}\"]"));
         self.line(depth + 1, "direction TB");
         if block.list.entries.is_empty() {
@@ -166,6 +168,23 @@ fn text(caption: &Caption) -> String {
         let _written = write!(text, "<br/>{before}{}", label(&line.text));
     }
     text
+}
+
+/// A caption on one line: there is room for no more above what stands in a box.
+fn title(caption: &Caption) -> String {
+    let words = caption.marks.iter().map(|mark| mark.word()).chain(caption.lines.iter().map(|line| line.text.as_str()));
+    let words: Vec<&str> = words.collect();
+    let said = if words.is_empty() { String::new() } else { format!(": {}", words.join(", ")) };
+    let title = format!("<b>{}</b>{}", label(&cut(&caption.name)), label(&cut(&said)));
+    // It would be broken at spaces.
+    title.replace(' ', "&nbsp;")
+}
+
+fn cut(text: &str) -> String {
+    match text.char_indices().nth(MOST_TITLE) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
 }
 
 /// Text of a saga, as it can stand between quotes: whatever could be markup, an entity or a directive there is written as a number.

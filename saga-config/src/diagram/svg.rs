@@ -2,8 +2,8 @@
 
 mod card;
 mod legend;
-mod paint;
-mod picture;
+pub(super) mod paint;
+pub(super) mod picture;
 mod text;
 
 use std::fmt::Write as _;

@@ -39,14 +39,20 @@ pub(super) enum Steps {
 }
 
 /// Where inputs come from.
-pub(super) const INPUT: Scope = Scope { roots: &["request", "claims"], steps: Steps::None, has_attempt: false, secrets: Secrets::Refused };
+pub(super) const INPUT: Scope =
+    Scope { roots: &["request", "claims"], steps: Steps::None, has_attempt: false, secrets: Secrets::Refused };
 /// What must hold of an input.
 pub(super) const CHECK: Scope = Scope { roots: &["self"], steps: Steps::None, has_attempt: false, secrets: Secrets::Refused };
 /// The answer when every step is done.
-pub(super) const COMPLETED: Scope = Scope { roots: &["input", "steps", "saga"], steps: Steps::Done, has_attempt: false, secrets: Secrets::Refused };
+pub(super) const COMPLETED: Scope =
+    Scope { roots: &["input", "steps", "saga"], steps: Steps::Done, has_attempt: false, secrets: Secrets::Refused };
 /// The answer when not.
-pub(super) const FAILED: Scope =
-    Scope { roots: &["input", "steps", "saga", "failure"], steps: Steps::Whatever, has_attempt: false, secrets: Secrets::Refused };
+pub(super) const FAILED: Scope = Scope {
+    roots: &["input", "steps", "saga", "failure"],
+    steps: Steps::Whatever,
+    has_attempt: false,
+    secrets: Secrets::Refused,
+};
 
 impl Scope {
     /// What a step decides and computes by.

@@ -1,13 +1,6 @@
 //! A step that runs another saga: what its own file says of it. The other's steps come in its place when sagas are linked.
 
-use super::{
-    Action, FrameIndex, Position, StepIndex,
-    build::Builder,
-    limits, raw,
-    scope::Scope,
-    steps::of_calls,
-    unfold::Node,
-};
+use super::{Action, FrameIndex, Position, StepIndex, build::Builder, limits, raw, scope::Scope, steps::of_calls, unfold::Node};
 use crate::{
     diagnostic::{Diagnostic, quoted},
     names::{SagaName, VariableName},
@@ -62,7 +55,8 @@ impl Builder<'_, '_> {
 
     fn prove_sub_saga(&mut self, index: usize, node: &Node<'_>) {
         let (raw, at) = (node.raw, &node.at);
-        for (key, is_written) in [("call", raw.call.is_some()), ("set", raw.set.is_some()), ("parallel", raw.parallel.is_some())] {
+        for (key, is_written) in [("call", raw.call.is_some()), ("set", raw.set.is_some()), ("parallel", raw.parallel.is_some())]
+        {
             if is_written {
                 let place = self.findings.key_place(&at.child(key));
                 let message = format!("a step that runs another saga has no `{key}`");
@@ -85,7 +79,8 @@ impl Builder<'_, '_> {
         }
         if self.plan.order_is_known && raw.pivot.is_none() && self.position(index) != Position::Before {
             let name = node.id.as_ref().map_or_else(|| "this step".to_owned(), |id| quoted(id.as_str()));
-            let message = format!("{name} comes after the pivot, and a sub-saga that fails is undone: that is no more possible then");
+            let message =
+                format!("{name} comes after the pivot, and a sub-saga that fails is undone: that is no more possible then");
             let help = "put it before the pivot, or write the other saga's steps here";
             let place = self.findings.key_place(&at.child("saga"));
             self.findings.prove(Diagnostic::error("sub-saga-after-pivot", place, message).with_help(help));

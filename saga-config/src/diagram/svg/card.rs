@@ -2,7 +2,8 @@
 
 use super::{
     paint::{
-        Area, BACK, CALLED, CONDITION, Canvas, EDGE, FAINT, INK, PAPER, PILL_HEIGHT, PIVOT, STAYS_FILL, UNDO, UNDO_FILL, pill_width,
+        Area, BACK, CALLED, CONDITION, Canvas, EDGE, FAINT, INK, PAPER, PILL_HEIGHT, PIVOT, STAYS_FILL, UNDO, UNDO_FILL,
+        pill_width,
     },
     text::{Face, Font},
 };
@@ -26,7 +27,7 @@ const MOST_LINES: usize = 3;
 
 /// A caption, broken into lines.
 #[derive(Debug)]
-pub(super) struct Text {
+pub(in crate::diagram) struct Text {
     name: Vec<String>,
     marks: Vec<Mark>,
     /// Whether the marks stand beside the name, rather than below it.
@@ -96,7 +97,7 @@ impl Text {
     }
 
     /// Of a card, with its strip.
-    pub(super) fn height(&self) -> f64 {
+    pub(in crate::diagram) fn height(&self) -> f64 {
         self.body() + self.foot()
     }
 

@@ -27,19 +27,19 @@ pub(super) struct Canvas {
 
 /// Where a rectangle stands.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Area {
-    pub(super) x: f64,
-    pub(super) y: f64,
-    pub(super) width: f64,
-    pub(super) height: f64,
+pub(in crate::diagram) struct Area {
+    pub(in crate::diagram) x: f64,
+    pub(in crate::diagram) y: f64,
+    pub(in crate::diagram) width: f64,
+    pub(in crate::diagram) height: f64,
 }
 
 impl Area {
-    pub(super) fn right(self) -> f64 {
+    pub(in crate::diagram) fn right(self) -> f64 {
         self.x + self.width
     }
 
-    pub(super) fn bottom(self) -> f64 {
+    pub(in crate::diagram) fn bottom(self) -> f64 {
         self.y + self.height
     }
 }

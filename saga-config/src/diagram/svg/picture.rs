@@ -22,23 +22,23 @@ const NOTHING: Size = Size { width: 150.0, height: 30.0 };
 
 /// A list, laid out; everything in it is placed from its corner.
 #[derive(Debug)]
-pub(super) struct Picture {
-    pub(super) width: f64,
-    pub(super) height: f64,
-    pub(super) items: Vec<Item>,
-    pub(super) routes: Vec<Route>,
+pub(in crate::diagram) struct Picture {
+    pub(in crate::diagram) width: f64,
+    pub(in crate::diagram) height: f64,
+    pub(in crate::diagram) items: Vec<Item>,
+    pub(in crate::diagram) routes: Vec<Route>,
     /// Where the point of no return is.
     pub(super) pivot: Option<f64>,
 }
 
 #[derive(Debug)]
-pub(super) struct Item {
-    pub(super) area: Area,
-    pub(super) shape: Shape,
+pub(in crate::diagram) struct Item {
+    pub(in crate::diagram) area: Area,
+    pub(in crate::diagram) shape: Shape,
 }
 
 #[derive(Debug)]
-pub(super) enum Shape {
+pub(in crate::diagram) enum Shape {
     Card(Text),
     Block(Box<Framed>),
     /// An arm without a step.
@@ -48,17 +48,17 @@ pub(super) enum Shape {
 
 /// A box around a list.
 #[derive(Debug)]
-pub(super) struct Framed {
-    pub(super) kind: BlockKind,
-    pub(super) header: Text,
-    pub(super) inner: Picture,
+pub(in crate::diagram) struct Framed {
+    pub(in crate::diagram) kind: BlockKind,
+    pub(in crate::diagram) header: Text,
+    pub(in crate::diagram) inner: Picture,
     /// From the box's corner.
-    pub(super) inner_at: (f64, f64),
+    pub(in crate::diagram) inner_at: (f64, f64),
 }
 
 /// Where the saga begins and ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Terminal {
+pub(in crate::diagram) enum Terminal {
     Start,
     Completed,
     Compensated,
@@ -66,7 +66,7 @@ pub(super) enum Terminal {
 
 impl Picture {
     /// The whole saga, with its beginning and its ends.
-    pub(super) fn of(saga: &Saga) -> Self {
+    pub(in crate::diagram) fn of(saga: &Saga) -> Self {
         let list = List::of(saga);
         let turned_back = list.turned_back(saga);
         let before = if turned_back.is_empty() { 1 } else { 2 };

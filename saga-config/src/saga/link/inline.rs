@@ -59,13 +59,8 @@ impl Inliner {
     fn sub(&mut self, step: &Step, sub: &SubSaga, child: &Saga) {
         let frame = FrameIndex(self.frames.len());
         let enter = self.steps.len();
-        let moves = Moves {
-            outer: step.clone(),
-            frame,
-            enter: StepIndex(enter),
-            groups: self.groups.len(),
-            loops: self.loops.len(),
-        };
+        let moves =
+            Moves { outer: step.clone(), frame, enter: StepIndex(enter), groups: self.groups.len(), loops: self.loops.len() };
         self.begins.push(enter);
         self.steps.push(Step {
             id: step.id.input(),
