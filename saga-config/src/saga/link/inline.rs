@@ -118,7 +118,11 @@ impl Inliner {
     fn settle(&mut self, own: &Saga) {
         let (begins, ends) = (&self.begins, &self.ends);
         for group in self.groups.iter_mut().take(own.groups.len()) {
-            group.members.iter_mut().for_each(|member| *member = StepIndex(begins[member.0]));
+            let is_bounded = group.max < group.members.len();
+            group.members = group.members.iter().flat_map(|step| begins[step.0]..=ends[step.0]).map(StepIndex).collect();
+            if !is_bounded {
+                group.max = group.members.len();
+            }
         }
         for of in self.loops.iter_mut().take(own.loops.len()) {
             of.step = StepIndex(begins[of.step.0]);
