@@ -31,6 +31,7 @@ pub use json::to_json_lines;
 pub use render::{Colour, render};
 pub use source::{Place, Position, Source, Span};
 pub use suggest::did_you_mean;
+pub(crate) use text::escaped;
 pub use text::quoted;
 
 /// One thing to say about a file, a flag or a variable.

@@ -1,7 +1,8 @@
-//! The command line: `run`, `check`, `schema`, `records`, `sagas`.
+//! The command line: `run`, `check`, `schema`, `diagram`, `records`, `sagas`.
 
 mod ask;
 mod check;
+mod diagram;
 mod records;
 mod run;
 mod sagas;
@@ -35,6 +36,7 @@ const EXAMPLES: &str = "Examples:
   refrain check --config refrain.yaml               say everything that is wrong with a file; opens no port
   refrain check sagas/*.yaml                        the same of sagas; with refrain.yaml beside them, against its upstreams
   refrain schema config > refrain.schema.json       for editors that complete YAML
+  refrain diagram saga.yaml --format svg            a picture of a saga
   refrain records list                              requests whose outcome nobody knows
   refrain sagas list --state quarantined            sagas that wait for an operator
 
@@ -58,6 +60,8 @@ enum Command {
         #[arg(value_enum)]
         of: SchemaOf,
     },
+    /// Draw a saga: the way forward, the way back, and what undoes each step
+    Diagram(diagram::DiagramArgs),
     /// See and decide about requests whose outcome nobody knows
     Records(records::RecordsArgs),
     /// See sagas, and decide about those that wait for an operator
@@ -134,6 +138,7 @@ where
         Command::Check(args) => check::run(&args, given),
         Command::Schema { of: SchemaOf::Config } => print(&format!("{:#}\n", crate::config::schema())),
         Command::Schema { of: SchemaOf::Saga } => print(&format!("{:#}\n", crate::config::saga_schema())),
+        Command::Diagram(args) => diagram::run(&args),
         Command::Records(args) => records::run(args),
         Command::Sagas(args) => sagas::run(args),
     }

@@ -7,7 +7,7 @@ use std::{fs, path::Path, process::Command};
 
 use saga_config::{diagnostic::Source, yaml::Document};
 
-use crate::tree::{File, assert_none, files};
+use crate::tree::{File, assert_none, files, root};
 
 /// A block of a document.
 pub(crate) struct Block {
@@ -47,17 +47,43 @@ pub(crate) fn all_blocks() -> Vec<Block> {
     files(".md").iter().flat_map(blocks).collect()
 }
 
+/// What `refrain diagram` prints of these files, in a folder.
+fn drawn(folder: &Path, files: &[&str], format: &str) -> String {
+    let drawn = Command::new(env!("CARGO_BIN_EXE_refrain"))
+        .arg("diagram")
+        .args(files)
+        .args(["--format", format])
+        .current_dir(folder)
+        .env_clear()
+        .output()
+        .unwrap();
+    assert!(drawn.status.success(), "{}", String::from_utf8_lossy(&drawn.stderr));
+    String::from_utf8(drawn.stdout).unwrap()
+}
+
+/// What samples take from the environment.
+const VARIABLES: [(&str, &str); 4] = [
+    ("REFRAIN_STORE_KEY", "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="),
+    ("FLIGHTS_TOKEN", "a token"),
+    ("PARTNER_TOKEN", "a token"),
+    ("VISA_TOKEN", "a token"),
+];
+
 /// What `refrain check` says against a configuration.
 fn refused(text: &str, folder: &Path) -> Option<String> {
     let path = folder.join("refrain.yaml");
     fs::write(&path, text).unwrap();
+    refused_at(&path, folder)
+}
+
+/// The same, where it stands: it may name files beside it.
+fn refused_at(path: &Path, state: &Path) -> Option<String> {
     let checked = Command::new(env!("CARGO_BIN_EXE_refrain"))
         .args(["check", "--config"])
-        .arg(&path)
+        .arg(path)
         .env_clear()
-        .env("XDG_STATE_HOME", folder)
-        // For samples that take a key from the environment.
-        .env("REFRAIN_STORE_KEY", "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=")
+        .env("XDG_STATE_HOME", state)
+        .envs(VARIABLES)
         .output()
         .unwrap();
     (!checked.status.success()).then(|| String::from_utf8_lossy(&checked.stderr).into_owned())
@@ -87,7 +113,7 @@ fn every_configuration_of_an_example_or_a_deployment_passes_check() {
     };
     let all: Vec<_> = files(".yaml").into_iter().filter(is_configuration).collect();
     assert!(all.len() >= 2, "the shop has two sidecars");
-    let wrong = all.iter().filter_map(|file| Some(format!("{}:\n{}", file.path, refused(&file.text, folder.path())?)));
+    let wrong = all.iter().filter_map(|file| Some(format!("{}:\n{}", file.path, refused_at(&root().join(&file.path), folder.path())?)));
     assert_none("refused", &wrong.collect::<Vec<_>>());
 }
 
@@ -109,6 +135,38 @@ fn every_yaml_block_of_the_documentation_is_sound_and_whole_configurations_pass_
     let unsound = parts.iter().filter_map(|block| unsound(&block.at, &block.text));
     let refused = whole.iter().filter_map(|block| Some(format!("{}:\n{}", block.at, with_its_sagas(block)?)));
     assert_none("samples", &unsound.chain(refused).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_chart_in_the_documentation_is_that_of_the_saga_before_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut before: Option<Block> = None;
+    let mut charts = 0;
+    for block in all_blocks() {
+        if block.info == "yaml saga" {
+            before = Some(block);
+        } else if block.info == "mermaid" {
+            let saga = before.as_ref().expect("a saga stands before its chart");
+            fs::write(folder.path().join("saga.yaml"), &saga.text).unwrap();
+            assert_eq!(block.text, drawn(folder.path(), &["saga.yaml"], "mermaid"), "{} is not the chart of {}", block.at, saga.at);
+            charts += 1;
+        }
+    }
+    assert!(charts > 0);
+}
+
+#[test]
+fn a_picture_in_the_documentation_is_that_of_its_sample() {
+    let pictures: Vec<File> = files(".svg").into_iter().filter(|file| file.path.starts_with("docs/pictures/")).collect();
+    assert!(!pictures.is_empty());
+    for picture in pictures {
+        let name = picture.path.trim_start_matches("docs/pictures/").trim_end_matches(".svg");
+        let sample = format!("examples/sagas/{name}.yaml");
+        let parts: &[&str] = if name == "book-trip" { &["examples/sagas/book-hotel.yaml"] } else { &[] };
+        let files = [&[sample.as_str()], parts].concat();
+        let now = drawn(&root(), &files, "svg");
+        assert!(picture.text == now, "draw it again: refrain diagram {} --format svg -o {}", files.join(" "), picture.path);
+    }
 }
 
 #[test]

@@ -18,7 +18,7 @@ pub fn quoted(text: &str) -> String {
 }
 
 /// `text` with every character that could move the cursor, change colours or reorder text written as an escape.
-pub(super) fn escaped(text: &str) -> String {
+pub(crate) fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for character in text.chars() {
         if must_escape(character) {

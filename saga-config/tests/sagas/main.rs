@@ -4,6 +4,7 @@ mod goldens;
 mod json_schema;
 mod linked;
 mod properties;
+mod samples;
 mod yaml;
 
 use std::{
