@@ -85,6 +85,7 @@ mod sub_saga;
 mod trigger;
 mod unfold;
 mod unsupported;
+mod unwise;
 
 use std::{sync::Arc, time::Duration};
 

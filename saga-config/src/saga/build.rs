@@ -44,21 +44,12 @@ pub(super) struct Builder<'b, 'r> {
 }
 
 /// Builds what `raw` says. `None`: reported. The sagas that it runs, as far as they are known, are known all the same.
-pub(super) fn saga(
-    raw: &Raw,
-    upstreams: Option<&dyn UpstreamFacts>,
-    findings: &mut Findings,
-) -> (Option<Built>, Vec<SubSaga>) {
+pub(super) fn saga(raw: &Raw, upstreams: Option<&dyn UpstreamFacts>, findings: &mut Findings) -> (Option<Built>, Vec<SubSaga>) {
     let mut subs = Vec::new();
     (built(raw, upstreams, findings, &mut subs), subs)
 }
 
-fn built(
-    raw: &Raw,
-    upstreams: Option<&dyn UpstreamFacts>,
-    findings: &mut Findings,
-    subs: &mut Vec<SubSaga>,
-) -> Option<Built> {
+fn built(raw: &Raw, upstreams: Option<&dyn UpstreamFacts>, findings: &mut Findings, subs: &mut Vec<SubSaga>) -> Option<Built> {
     let root = Pointer::root();
     let trigger = trigger::trigger(raw, &root.child("trigger"), findings);
     let plan = unfold::unfold(raw, findings);
@@ -74,6 +65,10 @@ fn built(
     let deadline = builder.span(raw.deadline, &root.child("deadline"));
     builder.prove_the_pivot();
     builder.compare_with_deadline(deadline, &steps);
+    // While something is wrong, what is only unwise can wait.
+    if !builder.findings.has_errors() {
+        builder.look_for_the_unwise(raw, deadline, &steps);
+    }
     let (defaults, secrets) = (builder.defaults, builder.secrets);
     let saga = Saga {
         name: raw.saga.clone()?,

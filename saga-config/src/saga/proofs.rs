@@ -13,7 +13,7 @@ use crate::{
     yaml::Pointer,
 };
 
-fn shown(time: Duration) -> String {
+pub(super) fn shown(time: Duration) -> String {
     DurationText::new(time).map_or_else(|| format!("{time:?}"), |time| time.to_string())
 }
 
