@@ -64,6 +64,7 @@
 //! In expressions `steps` has to be bound to a map with an entry for every step: the map of its outputs, empty where it has none, was
 //! skipped, has failed or has not run.
 
+mod branches;
 mod build;
 mod calls;
 mod canonical;
@@ -71,6 +72,7 @@ mod compile;
 mod defaults;
 mod findings;
 mod hash;
+mod kinds;
 pub mod limits;
 mod link;
 mod load;
@@ -351,7 +353,7 @@ pub enum OnFailure {
 pub struct Group {
     /// Its name, as a step's.
     pub id: StepPath,
-    /// Its children: of a switch, a loop or a sub-saga the step with which it begins.
+    /// Its children, and what stands in them.
     pub members: Vec<StepIndex>,
     /// How many run at once.
     pub max: usize,

@@ -64,6 +64,17 @@ impl Findings {
         self.add(Diagnostic::warning(code, self.place(at), message).with_help(help));
     }
 
+    /// As [`warning`](Self::warning), about the key at `at`.
+    pub(super) fn warning_at_key(
+        &mut self,
+        code: &'static str,
+        at: &Pointer,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) {
+        self.add(Diagnostic::warning(code, self.key_place(at), message).with_help(help));
+    }
+
     /// An error in a template that stands at `at`, its text from `offset` on.
     pub(super) fn template_error(&mut self, at: &Pointer, offset: usize, error: TemplateError) {
         let text = self.document.as_ref().and_then(|document| document.node(at)?.as_str());

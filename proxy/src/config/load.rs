@@ -15,7 +15,7 @@ use super::{
     read::read,
     routes::{Routes, routes},
     sagas::{SagaFile, sagas},
-    secrets::{Surroundings, secret},
+    secrets::{Surroundings, secret, secrets},
     store::store,
     together,
     upstreams::upstreams,
@@ -96,6 +96,7 @@ fn config(raw: &Raw, in_file: Vec<String>, around: Surroundings<'_>, also: &[Sag
     let admin = admin(raw.admin.as_ref(), &listeners, findings);
     let upstreams = upstreams(raw, in_file, around, findings);
     let Routes { routes, fallback, trigger_policy } = routes(raw, &upstreams, findings);
+    let secrets = secrets(raw, around, findings);
     let sagas = sagas(raw, &upstreams, around, also, findings);
     let limits = limits(raw.limits.as_ref().unwrap_or(&raw::Limits::default()), findings);
     let config = Config {
@@ -113,6 +114,7 @@ fn config(raw: &Raw, in_file: Vec<String>, around: Surroundings<'_>, also: &[Sag
         forwarded: forwarded(raw.forwarded.as_ref()),
         saga_peers: raw.saga_peers.as_ref().map(|peers| saga_peers(peers, around, findings)).unwrap_or_default(),
         access_log: raw.access_log.unwrap_or(false),
+        secrets: Arc::new(secrets),
         sagas,
         trigger_policy,
         public_url: raw.public_url.as_ref().map(|url| url.0.clone()),

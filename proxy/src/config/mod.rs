@@ -33,7 +33,7 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 use http::{Method, Uri};
 use saga_config::{names::UpstreamName, saga::Saga, units::ByteCount};
 
-pub use self::files::FilePattern;
+pub use self::{files::FilePattern, secrets::Secrets};
 pub use crate::{headers::Forwarded, idempotency::seal::EncryptionKey};
 
 use crate::idempotency::policy::Policy;
@@ -65,6 +65,8 @@ pub struct Config {
     pub saga_peers: SagaPeers,
     /// Whether every request gets a log line.
     pub access_log: bool,
+    /// What sagas name as `secret('name')`.
+    pub secrets: Arc<Secrets>,
     /// The sagas, and how they are run.
     pub sagas: SagasConfig,
     /// What requests that start a saga are promised where their route has no policy, or there is no route.

@@ -16,7 +16,7 @@ use super::{
     limits::positive,
     paths,
     raw::{self, Raw, sagas::Durability},
-    secrets::Surroundings,
+    secrets::{Surroundings, find_unused},
     upstreams::{Named, Upstreams},
 };
 use crate::router::clash;
@@ -56,11 +56,17 @@ pub(super) fn sagas(
     let sources = read(&files, also, findings);
     let can_seal =
         raw.store.as_ref().and_then(|store| store.encryption.as_ref()?.keys.as_ref()).is_some_and(|keys| !keys.is_empty());
-    let facts = Facts(upstreams);
+    let secrets = findings.keys(&Pointer::root().child("secrets"));
+    let facts = Facts { upstreams, secrets: &secrets };
     // Where an upstream has a mistake, nothing is said of the services that sagas name: it would be wrong.
     let facts = upstreams.are_sound().then_some(&facts as &dyn UpstreamFacts);
+    let definitions = definitions(&sources, facts, can_seal, findings);
+    // A saga that could not be read may be the one that names it.
+    if definitions.len() == sources.len() {
+        find_unused(&secrets, &definitions, findings);
+    }
     SagasConfig {
-        definitions: definitions(&sources, facts, can_seal, findings),
+        definitions,
         lease,
         partitions: written.partitions.unwrap_or(default.partitions),
         retention: positive(written.retention, default.retention, &at.child("retention"), findings),
@@ -239,17 +245,24 @@ fn is_own(matcher: &RouteMatch) -> bool {
 }
 
 /// What sagas are held against.
-struct Facts<'a>(&'a Upstreams);
+struct Facts<'a> {
+    upstreams: &'a Upstreams,
+    secrets: &'a [String],
+}
 
 impl UpstreamFacts for Facts<'_> {
     fn find(&self, name: Option<&UpstreamName>) -> Option<UpstreamFact> {
-        let named = name.map_or(self.0.local, |name| self.0.find(name.as_str()));
+        let named = name.map_or(self.upstreams.local, |name| self.upstreams.find(name.as_str()));
         let Named::Sound(index) = named else { return None };
-        self.0.sound.get(index).map(|upstream| fact(upstream))
+        self.upstreams.sound.get(index).map(|upstream| fact(upstream))
     }
 
     fn names(&self) -> Vec<String> {
-        self.0.names().map(str::to_owned).collect()
+        self.upstreams.names().map(str::to_owned).collect()
+    }
+
+    fn secrets(&self) -> Option<Vec<String>> {
+        Some(self.secrets.to_vec())
     }
 }
 

@@ -28,18 +28,28 @@ pub fn evaluate(inputs: &[Input], request: &Value, claims: &Value) -> Result<Map
     for input in inputs {
         let wrong = |reason: String| InputError { input: input.name.as_str().to_owned(), reason };
         let value = input.from.render(&bindings).map_err(|error| wrong(error.to_string()))?;
-        if !is(&value, input.kind) {
-            return Err(wrong(format!("it must be {}, and is {}", asked(input.kind), kind(&value))));
-        }
-        if let Some(check) = &input.check {
-            let holds = check.eval_bool(&Bindings::new().with("self", &value)).map_err(|error| wrong(error.to_string()))?;
-            if !holds {
-                return Err(wrong(format!("`{}` does not hold", check.source())));
-            }
-        }
+        check(input, &value)?;
         values.insert(input.name.as_str().to_owned(), value);
     }
     Ok(values)
+}
+
+/// Checks the value of an input: a saga's, or what a sub-saga is given.
+///
+/// # Errors
+///
+/// It is not what it must be.
+pub fn check(input: &Input, value: &Value) -> Result<(), InputError> {
+    let wrong = |reason: String| InputError { input: input.name.as_str().to_owned(), reason };
+    if !is(value, input.kind) {
+        return Err(wrong(format!("it must be {}, and is {}", asked(input.kind), kind(value))));
+    }
+    let Some(check) = &input.check else { return Ok(()) };
+    match check.eval_bool(&Bindings::new().with("self", value)) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(wrong(format!("`{}` does not hold", check.source()))),
+        Err(error) => Err(wrong(error.to_string())),
+    }
 }
 
 /// Whether a body that says it is JSON is not: where, and why.

@@ -46,18 +46,22 @@ use super::{
 };
 use crate::{ids::SagaId, store::journal::SagaState, time::Timestamp};
 
+mod agenda;
 mod answers;
 mod back;
+mod begin;
 mod doubt;
 mod forward;
 mod legs;
 mod operators;
+mod rooms;
 mod start;
 #[cfg(test)]
 mod tests;
 mod view;
 mod work;
 
+use agenda::Agenda;
 use work::Work;
 
 /// The format of journals that this version writes.
@@ -71,6 +75,8 @@ pub struct Machine {
     state: State,
     /// The calls of this driver that have no answer yet. All else is in the journal.
     under_way: BTreeSet<Which>,
+    /// What follows from those.
+    agenda: Agenda,
 }
 
 /// Why a journal cannot be replayed.
@@ -100,7 +106,7 @@ impl Machine {
     pub fn start(id: SagaId, definition: Arc<Saga>, started: Started, now: Timestamp) -> (Self, Entry) {
         let state = State::new(&definition, started.clone(), now);
         let entry = Entry { at: now, what: What::Started(started) };
-        (Self { id, definition, state, under_way: BTreeSet::new() }, entry)
+        (Self::with(id, definition, state), entry)
     }
 
     /// A saga from its journal (invariant 2). Nothing is under way: send [`Event::Taken`].
@@ -123,7 +129,12 @@ impl Machine {
             let applied = state.apply(&definition, entry);
             applied.map_err(|unfit| ReplayError::Unfit { place: place + 1, reason: unfit.0 })?;
         }
-        Ok(Self { id, definition, state, under_way: BTreeSet::new() })
+        Ok(Self::with(id, definition, state))
+    }
+
+    fn with(id: SagaId, definition: Arc<Saga>, state: State) -> Self {
+        let agenda = Agenda::new(&definition, &state);
+        Self { id, definition, state, under_way: BTreeSet::new(), agenda }
     }
 
     /// What comes of an event. The turn's entries are folded in already: a driver whose append is refused drops the machine. An event

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    DefinitionHash, Group, GroupIndex, Input, InputType, Position, Saga, StepIndex,
+    DefinitionHash, Group, Input, InputType, Position, Saga, StepIndex,
     defaults::Defaults,
     findings::Findings,
     limits,
@@ -61,6 +61,7 @@ fn built(raw: &Raw, upstreams: Option<&dyn UpstreamFacts>, findings: &mut Findin
     let input = builder.inputs(raw);
     let steps: Vec<_> = (0..plan.nodes.len()).map(|index| builder.step(index)).collect();
     let groups: Vec<_> = plan.groups.iter().map(|group| builder.group(group)).collect();
+    let loops: Vec<_> = plan.loops.iter().map(|plan| builder.a_loop(plan)).collect();
     let response = builder.responses(raw.response.as_ref(), &root.child("response"));
     let deadline = builder.span(raw.deadline, &root.child("deadline"));
     builder.prove_the_pivot();
@@ -80,7 +81,7 @@ fn built(raw: &Raw, upstreams: Option<&dyn UpstreamFacts>, findings: &mut Findin
         deadline,
         steps: steps.into_iter().collect::<Option<_>>()?,
         groups: groups.into_iter().collect::<Option<_>>()?,
-        loops: Vec::new(),
+        loops: loops.into_iter().collect::<Option<_>>()?,
         frames: Vec::new(),
         secrets,
         max_parallel: raw.max_parallel.map_or(MAX_PARALLEL, |max| max as usize),
@@ -139,10 +140,6 @@ impl Builder<'_, '_> {
             Some(pivot) if self.plan.nodes[index].is_after(pivot) => Position::After,
             _ => Position::Before,
         }
-    }
-
-    pub(super) fn group_index(&self, index: usize) -> Option<GroupIndex> {
-        self.plan.nodes[index].group.map(GroupIndex)
     }
 
     /// Reports something about a key that is written and means nothing.

@@ -35,7 +35,7 @@ impl Builder<'_, '_> {
     /// A step's call. `None`: reported.
     pub(super) fn call(&mut self, written: &Written<'_>, at: &Pointer, steps: Steps) -> Option<Call> {
         let is_undo = matches!(steps, Steps::BeforeAndOwn(_));
-        let scope = Scope::call(steps);
+        let scope = self.request(steps);
         let of_headers = if is_undo { scope.clone() } else { scope.clone().with_attempt() };
         let target = self.target(written.call, &at.child("call"), &scope);
         let headers = self.headers(written.headers, &at.child("headers"), &of_headers.with_secrets(Secrets::InHeader));
@@ -63,7 +63,7 @@ impl Builder<'_, '_> {
 
     /// A probe. `None`: reported.
     pub(super) fn check_call(&mut self, written: &raw::Check, at: &Pointer, steps: Steps) -> Option<Check> {
-        let scope = Scope::call(steps);
+        let scope = self.request(steps);
         let answered = scope.clone().answer();
         let target = written.call.as_ref().and_then(|call| self.target(call, &at.child("call"), &scope));
         let of_headers = scope.clone().with_secrets(Secrets::InHeader);

@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    Action, DefinitionHash, InDoubt as BuiltInDoubt, Saga, Step as BuiltStep,
+    Action, CallStep, DefinitionHash, InDoubt as BuiltInDoubt, Saga,
     build::Built,
     findings::Findings,
     limits,
@@ -48,19 +48,39 @@ pub(super) fn filled(mut raw: Raw, built: &Built) -> Raw {
     response.pending = Some(raw::Pending { after: DurationText::new(saga.response.pending_after) });
     let idempotency = if saga.trigger.key_required { raw::Idempotency::Required } else { raw::Idempotency::Optional };
     raw.trigger.get_or_insert_default().idempotency = Some(idempotency);
-    for step in raw.steps.iter_mut().flatten().flatten() {
-        fill(step, saga);
-        if let Some(group) = &mut step.parallel {
-            group.steps.iter_mut().flatten().flatten().for_each(|step| fill(step, saga));
-        }
-    }
+    fill_list(raw.steps.as_deref_mut(), saga);
     raw
 }
 
-/// How long probes wait is the upstream's, where nothing is written.
+/// Fills in the steps of a list, and what stands in them.
+fn fill_list(list: Option<&mut [Option<raw::Step>]>, saga: &Saga) {
+    for step in list.into_iter().flatten().flatten() {
+        fill(step, saga);
+        fill_list(step.parallel.as_mut().and_then(|group| group.steps.as_deref_mut()), saga);
+        fill_list(step.steps.as_deref_mut(), saga);
+        for arm in step.switch.iter_mut().flatten().flatten() {
+            fill_list(arm.steps.as_deref_mut(), saga);
+            fill_list(arm.otherwise.as_deref_mut(), saga);
+        }
+    }
+}
+
+/// What holds where nothing is written.
 fn fill(raw: &mut raw::Step, saga: &Saga) {
     let built = raw.id.as_deref().and_then(|id| saga.step(id)).map(|index| &saga[index]);
-    let Some(BuiltStep { action: Action::Call(call), .. }) = built else { return };
+    match built.map(|step| &step.action) {
+        Some(Action::Call(call)) => fill_call(raw, call),
+        Some(Action::Foreach(number)) => {
+            let (written, built) = (raw.foreach.get_or_insert_default(), &saga.loops[number.0]);
+            written.max = u32::try_from(built.max).ok();
+            written.limit = u32::try_from(built.limit).ok();
+        }
+        Some(Action::Set(_) | Action::Switch(_) | Action::Wait(_) | Action::Enter(_) | Action::Leave(_)) | None => {}
+    }
+}
+
+/// How long probes wait is the upstream's, where nothing is written.
+fn fill_call(raw: &mut raw::Step, call: &CallStep) {
     if let (Some(InDoubt::Check(raw)), BuiltInDoubt::Check(check)) = (&mut raw.in_doubt, &call.in_doubt) {
         raw.after = DurationText::new(check.after);
     }

@@ -6,14 +6,7 @@ mod inline;
 
 use std::collections::BTreeSet;
 
-use super::{
-    Saga,
-    build::Built,
-    findings::Findings,
-    limits,
-    raw::Raw,
-    sub_saga::SubSaga,
-};
+use super::{Saga, build::Built, findings::Findings, limits, raw::Raw, sub_saga::SubSaga};
 use crate::{
     diagnostic::{Diagnostic, Place, did_you_mean, quoted},
     names::{SagaName, VariableName},
@@ -184,7 +177,9 @@ impl Parent<'_> {
         if !missing.is_empty() {
             let message = format!("{} is not given {}, which it declares", quoted(child.name.as_str()), missing.join(" and "));
             let diagnostic = Diagnostic::error("missing-input", self.unit.findings.place(&at), message);
-            found.push(Refusal::Always(diagnostic.with_help("give a sub-saga all of its inputs; what may be absent can be given as `null`")));
+            found.push(Refusal::Always(
+                diagnostic.with_help("give a sub-saga all of its inputs; what may be absent can be given as `null`"),
+            ));
         }
         // What is no name at all has been reported.
         let names = names.iter().filter(|name| name.parse::<VariableName>().is_ok());
@@ -246,7 +241,8 @@ fn fits(linked: &Saga, subs: &[SubSaga], findings: &mut Findings) -> bool {
     let Some(first) = subs.first() else { return true };
     let at = first.at.child("name");
     if linked.steps.len() > limits::STEPS {
-        let message = format!("with those of its sub-sagas this saga has {} steps; the limit is {}", linked.steps.len(), limits::STEPS);
+        let message =
+            format!("with those of its sub-sagas this saga has {} steps; the limit is {}", linked.steps.len(), limits::STEPS);
         let help = "a sub-saga counts for its steps and two: let a service do several things in one call";
         findings.error("too-many-steps", &at, message, help);
         return false;
@@ -273,7 +269,8 @@ fn refuse_circle(units: &mut [Unit], index: usize, targets: &[Vec<Option<usize>>
     // Every saga that is left runs another that is, so a walk along them comes back to where it was.
     let mut walk = vec![index];
     let mut seen = vec![false; units.len()];
-    while let Some((_, to)) = walk.last().and_then(|last| next(*last)).filter(|(_, to)| !std::mem::replace(&mut seen[*to], true)) {
+    while let Some((_, to)) = walk.last().and_then(|last| next(*last)).filter(|(_, to)| !std::mem::replace(&mut seen[*to], true))
+    {
         walk.push(to);
     }
     let Some(sub) = next(index).and_then(|(nth, _)| units[index].subs.get(nth)) else { return };

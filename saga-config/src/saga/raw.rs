@@ -26,6 +26,7 @@ macro_rules! words {
     };
 }
 
+mod branches;
 mod calls;
 mod defaults;
 mod either;
@@ -45,6 +46,7 @@ use crate::{
     units::DurationText,
 };
 
+pub(super) use branches::{Arm, Foreach};
 pub(super) use calls::{Auth, Check, Effect, InDoubt, Outcome, Status};
 pub(super) use defaults::{Compensation, DefaultInDoubt, Defaults, OnExhausted, Retry};
 pub(super) use response::{Pending, Reply, Responses};

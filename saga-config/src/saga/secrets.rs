@@ -22,7 +22,14 @@ const WORD: &str = "secret";
 
 impl Builder<'_, '_> {
     /// Whether an expression, which begins at byte `start` of the text at `at`, may name a secret as it does; else it is reported.
-    pub(super) fn secret(&mut self, expression: &Expression, used: &SecretUse, at: &Pointer, start: usize, allowed: Secrets) -> bool {
+    pub(super) fn secret(
+        &mut self,
+        expression: &Expression,
+        used: &SecretUse,
+        at: &Pointer,
+        start: usize,
+        allowed: Secrets,
+    ) -> bool {
         let offset = start + used.offset_bytes.unwrap_or_default();
         let place = self.findings.place_within(at, offset..offset + WORD.len());
         let refusal = match allowed {

@@ -1,13 +1,6 @@
 //! A step that runs another saga: what its own file says of it. The other's steps come in its place when sagas are linked.
 
-use super::{
-    Action, FrameIndex, Position, StepIndex,
-    build::Builder,
-    limits, raw,
-    scope::Scope,
-    steps::of_calls,
-    unfold::Node,
-};
+use super::{Action, FrameIndex, Position, StepIndex, build::Builder, limits, raw, scope::Scope, unfold::Node};
 use crate::{
     diagnostic::{Diagnostic, quoted},
     names::{SagaName, VariableName},
@@ -38,7 +31,7 @@ impl Builder<'_, '_> {
     pub(super) fn sub_saga(&mut self, index: usize, node: &Node<'_>, written: &raw::SubSaga) -> Option<Action> {
         let at = node.at.child("saga");
         self.prove_sub_saga(index, node);
-        let given = self.given(written, &at.child("input"), &Scope::decision(index));
+        let given = self.given(written, &at.child("input"), &self.decision(index));
         let names = written.input.iter().flat_map(|input| &input.0).map(|(name, _)| name.clone()).collect();
         let names = self.findings.is_whole(&at).then_some(names);
         let is_sound = given.is_some();
@@ -62,22 +55,6 @@ impl Builder<'_, '_> {
 
     fn prove_sub_saga(&mut self, index: usize, node: &Node<'_>) {
         let (raw, at) = (node.raw, &node.at);
-        for (key, is_written) in [("call", raw.call.is_some()), ("set", raw.set.is_some()), ("parallel", raw.parallel.is_some())] {
-            if is_written {
-                let place = self.findings.key_place(&at.child(key));
-                let message = format!("a step that runs another saga has no `{key}`");
-                self.findings.add(Diagnostic::error("exclusive-keys", place, message).with_help("make two steps of it"));
-            }
-        }
-        for (key, _) in of_calls(raw).into_iter().filter(|(_, is_written)| *is_written) {
-            let (message, help) = match key {
-                "compensate" => ("a sub-saga is undone by undoing its steps", "say it at those, and leave `compensate` out"),
-                "output" => ("a sub-saga gives its `status` and `body`", "say in its `response.completed` what it gives"),
-                "pivot" => ("a sub-saga that may be undone is no pivot", "put the pivot after it"),
-                _ => ("a sub-saga is no call: its steps say that themselves", "leave it out"),
-            };
-            self.means_nothing(&at.child(key), message, help);
-        }
         if raw.on_failure == Some(raw::OnFailure::Continue) {
             let message = "some of a sub-saga's steps may be done when it fails, and would stay so";
             let help = "say `on_failure: continue` at those of its steps whose failure is borne";
@@ -85,7 +62,8 @@ impl Builder<'_, '_> {
         }
         if self.plan.order_is_known && raw.pivot.is_none() && self.position(index) != Position::Before {
             let name = node.id.as_ref().map_or_else(|| "this step".to_owned(), |id| quoted(id.as_str()));
-            let message = format!("{name} comes after the pivot, and a sub-saga that fails is undone: that is no more possible then");
+            let message =
+                format!("{name} comes after the pivot, and a sub-saga that fails is undone: that is no more possible then");
             let help = "put it before the pivot, or write the other saga's steps here";
             let place = self.findings.key_place(&at.child("saga"));
             self.findings.prove(Diagnostic::error("sub-saga-after-pivot", place, message).with_help(help));

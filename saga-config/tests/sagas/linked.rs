@@ -82,12 +82,14 @@ fn shown(saga: &Saga) -> String {
 #[test]
 fn a_saga_has_the_steps_of_its_sub_sagas_where_they_run() {
     insta::assert_snapshot!("linked-trip", shown(&one("trip", "trip.yaml")));
+    insta::assert_snapshot!("linked-loops", shown(&one("loops", "parent.yaml")));
+    insta::assert_snapshot!("linked-looping", shown(&one("loops", "looping.yaml")));
     insta::assert_snapshot!("linked-hotel", shown(&one("trip", "hotel.yaml")));
 }
 
 #[test]
 fn every_mistake_about_sub_sagas_is_told_where_it_stands() {
-    for case in ["mistakes", "circle", "inputs", "group", "deep", "large"] {
+    for case in ["mistakes", "circle", "inputs", "group", "loop-in-loop", "deep", "large"] {
         let said: Vec<String> = linked(case)
             .into_iter()
             .map(|(name, loaded)| match loaded {
@@ -101,7 +103,7 @@ fn every_mistake_about_sub_sagas_is_told_where_it_stands() {
 
 #[test]
 fn every_step_comes_after_all_that_it_waits_for_and_frames_after_what_they_stand_in() {
-    for (_, saga) in linked("trip") {
+    for (_, saga) in linked("trip").into_iter().chain(linked("loops")) {
         let saga = saga.expect("it is sound");
         for (index, step) in saga.steps.iter().enumerate() {
             assert!(step.after.iter().all(|after| after.0 < index), "{}", step.id);
@@ -119,9 +121,12 @@ fn every_step_comes_after_all_that_it_waits_for_and_frames_after_what_they_stand
 
 #[test]
 fn the_canonical_form_holds_the_sub_sagas_and_needs_nothing_else() {
+    for (case, name) in [("trip", "trip.yaml"), ("loops", "parent.yaml")] {
+        let saga = one(case, name);
+        let stored = Saga::from_canonical(&saga.canonical).expect("it was accepted");
+        assert_eq!(format!("{stored:#?}"), format!("{saga:#?}"));
+    }
     let saga = one("trip", "trip.yaml");
-    let stored = Saga::from_canonical(&saga.canonical).expect("it was accepted");
-    assert_eq!(format!("{stored:#?}"), format!("{saga:#?}"));
     insta::assert_snapshot!("canonical-linked-trip", super::pretty(&saga.canonical));
 }
 

@@ -17,7 +17,7 @@ use std::{
 use saga_config::{
     diagnostic::{Colour, Diagnostic, Source, render},
     names::UpstreamName,
-    saga::{self, Action, Call, Loaded, Retry, Saga, Step, UpstreamFact, UpstreamFacts},
+    saga::{self, Action, Call, Loaded, Loop, Retry, Saga, Step, UpstreamFact, UpstreamFacts, Within},
 };
 
 /// Services as a small shop has them.
@@ -136,17 +136,31 @@ fn pretty(json: &str) -> String {
 fn order(saga: &Saga) -> String {
     let line = |step: &Step| {
         let after: Vec<&str> = step.after.iter().map(|index| saga[*index].id.as_str()).collect();
-        let called = match &step.action {
+        let does = match &step.action {
             Action::Call(call) => {
                 let undo = call.compensate.as_ref().map(|undo| format!(", undo {:?} {}", undo.frozen, budget(&undo.call)));
                 format!("{}{}", budget(&call.call), undo.unwrap_or_default())
             }
-            Action::Set(_) | Action::Switch(_) | Action::Foreach(_) | Action::Wait(_) | Action::Enter(_) | Action::Leave(_) => {
-                "computes".to_owned()
+            Action::Set(_) => "computes".to_owned(),
+            Action::Switch(arms) => format!("chooses one of {}", arms.len()),
+            Action::Foreach(number) => {
+                let Loop { step: own, list, item, max, limit, body } = &saga.loops[number.0];
+                assert_eq!(saga[*own].id, step.id);
+                let body: Vec<&str> = body.iter().map(|index| saga[*index].id.as_str()).collect();
+                format!("each {item} of {list:?}, {max} at once, {limit} at most: {}", body.join(", "))
             }
+            Action::Wait(time) => format!("waits {time:?}"),
+            Action::Enter(_) | Action::Leave(_) => "is a sub-saga".to_owned(),
         };
         let group = step.group.map_or(String::new(), |group| format!(" in {}", saga.groups[group.0].id));
-        format!("{} after [{}]{group}: {:?}, {called}", step.id, after.join(", "), step.position)
+        let within = match step.within {
+            Some(Within::Arm { switch, arm }) => format!(" of arm {arm} of {}", saga[switch].id),
+            Some(Within::Body(number)) => format!(" of loop {}", saga[saga.loops[number.0].step].id),
+            Some(Within::Sub(number)) => format!(" of {}", saga.frames[number.0].path),
+            None => String::new(),
+        };
+        let looped = step.in_loop.map_or(String::new(), |number| format!(" for each {}", saga.loops[number.0].item));
+        format!("{} after [{}]{group}{within}{looped}: {:?}, {does}", step.id, after.join(", "), step.position)
     };
     saga.steps.iter().map(line).collect::<Vec<_>>().join("\n")
 }
@@ -199,7 +213,7 @@ fn what_is_no_stored_definition_says_why() {
             "{}",
             r#"{"format":2,"definition":{}}"#,
             r#"{"format":1,"definition":{}}"#,
-            r#"{"format":1,"definition":{"saga":"s","version":1,"trigger":{"route":"POST /"},"steps":[{"id":"a","switch":[]}]}}"#,
+            r#"{"format":1,"definition":{"saga":"s","version":1,"trigger":{"route":"POST /"},"steps":[{"id":"a","saga":{}}]}}"#,
             r#"{"format":1,"definition":{"saga":"s","version":1,"trigger":{"route":"POST /"},"steps":[{"id":"a","set":{"x":"${secret('a')}"}}]}}"#,
         ]
         .map(why)

@@ -59,13 +59,8 @@ impl Inliner {
     fn sub(&mut self, step: &Step, sub: &SubSaga, child: &Saga) {
         let frame = FrameIndex(self.frames.len());
         let enter = self.steps.len();
-        let moves = Moves {
-            outer: step.clone(),
-            frame,
-            enter: StepIndex(enter),
-            groups: self.groups.len(),
-            loops: self.loops.len(),
-        };
+        let moves =
+            Moves { outer: step.clone(), frame, enter: StepIndex(enter), groups: self.groups.len(), loops: self.loops.len() };
         self.begins.push(enter);
         self.steps.push(Step {
             id: step.id.input(),
@@ -123,7 +118,11 @@ impl Inliner {
     fn settle(&mut self, own: &Saga) {
         let (begins, ends) = (&self.begins, &self.ends);
         for group in self.groups.iter_mut().take(own.groups.len()) {
-            group.members.iter_mut().for_each(|member| *member = StepIndex(begins[member.0]));
+            let is_bounded = group.max < group.members.len();
+            group.members = group.members.iter().flat_map(|step| begins[step.0]..=ends[step.0]).map(StepIndex).collect();
+            if !is_bounded {
+                group.max = group.members.len();
+            }
         }
         for of in self.loops.iter_mut().take(own.loops.len()) {
             of.step = StepIndex(begins[of.step.0]);

@@ -4,11 +4,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Auth, Compensate, Effect, InDoubt, Ordered, Outcome, Retry, SubSaga, present};
+use super::{Arm, Auth, Compensate, Effect, Foreach, InDoubt, Ordered, Outcome, Retry, SubSaga, present};
 use crate::units::DurationText;
 
 part! {
-    /// A step: it has one of `call`, `set` and `parallel`.
+    /// A step: it has one of `call`, `set`, `parallel`, `switch` and `foreach`.
     Step {
         /// Its name, by which expressions read its outputs: `steps.ID.OUTPUT`.
         #[schemars(required)]
@@ -19,6 +19,14 @@ part! {
         set: Ordered<Value>,
         /// Steps that start together; the group is done when all are.
         parallel: Box<Parallel>,
+        /// Several lists of steps, of which one runs: the first whose condition holds. Decided once; where none holds, none runs.
+        #[schemars(with = "Option<Vec<Arm>>", length(min = 1, max = 64))]
+        switch: Vec<Option<Arm>>,
+        /// The list for each of whose items the `steps` beside it run. Outside of the loop their outputs are lists.
+        foreach: Foreach,
+        /// The steps of `foreach`, with the item's name in their `${…}`.
+        #[schemars(with = "Option<Vec<Step>>", length(min = 1, max = 100))]
+        steps: Vec<Option<Step>>,
         /// The JSON body, with `${…}` over `input`, `steps`, `saga` and `step`.
         #[serde(default, deserialize_with = "present")]
         body: Value,
