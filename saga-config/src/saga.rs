@@ -86,8 +86,8 @@ mod steps;
 mod sub_saga;
 mod trigger;
 mod unfold;
-mod unsupported;
 mod unwise;
+mod waits;
 
 use std::{sync::Arc, time::Duration};
 
