@@ -4,7 +4,9 @@ mod goldens;
 mod json_schema;
 mod linked;
 mod properties;
+mod reference;
 mod samples;
+mod written;
 mod yaml;
 
 use std::{
@@ -87,6 +89,17 @@ fn every_kind_of_mistake_is_told_where_it_stands() {
         };
         insta::assert_snapshot!(name.trim_end_matches(".yaml"), said);
         assert_ne!(said, "(taken)", "{name}");
+    }
+}
+
+#[test]
+fn what_is_legal_and_unwise_is_warned_of_where_it_stands() {
+    for (name, text) in files("unwise") {
+        let loaded = load(&name, &text).unwrap_or_else(|found| panic!("{}", render(&found, Colour::Never)));
+        assert!(!loaded.warnings.is_empty(), "{name}");
+        insta::assert_snapshot!(format!("unwise-{}", name.trim_end_matches(".yaml")), render(&loaded.warnings, Colour::Never));
+        // It runs all the same.
+        assert!(Saga::from_canonical(&loaded.saga.canonical).is_ok(), "{name}");
     }
 }
 
