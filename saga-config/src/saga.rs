@@ -79,6 +79,7 @@ mod raw;
 mod response;
 mod scope;
 mod steps;
+pub mod test;
 mod trigger;
 mod unfold;
 mod unsupported;

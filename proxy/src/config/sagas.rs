@@ -48,7 +48,7 @@ pub(super) fn sagas(raw: &Raw, upstreams: &Upstreams, around: Surroundings<'_>, 
         // Where an upstream has a mistake, nothing is said of the services that sagas name: it would be wrong.
         match Saga::load(&source, upstreams.are_sound().then_some(&facts as &dyn UpstreamFacts)) {
             Err(mistakes) => mistakes.into_iter().for_each(|mistake| findings.add(mistake)),
-            Ok(Loaded { saga, warnings }) => {
+            Ok(Loaded { saga, warnings, .. }) => {
                 warnings.into_iter().for_each(|warning| findings.add(warning));
                 let saga = Arc::new(saga);
                 together.check(&saga, &source, findings);

@@ -41,6 +41,8 @@ pub(super) fn with_text(built: Built, text: &str) -> Saga {
 /// The canonical form of what was built from `raw`.
 pub(super) fn text(mut raw: Raw, built: &Built) -> Option<String> {
     let saga = &built.saga;
+    // For simulating it only: it does not tell definitions apart.
+    raw.test = None;
     raw.defaults = Some(built.defaults.written());
     raw.max_parallel = u32::try_from(saga.max_parallel).ok();
     raw.sensitive = Some(saga.sensitive);

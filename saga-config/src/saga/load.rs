@@ -8,6 +8,7 @@ use super::{
     Saga, build, canonical,
     findings::Findings,
     raw::{Raw, formats},
+    test::{self, Test},
     unsupported,
 };
 use crate::{
@@ -44,6 +45,8 @@ pub struct UpstreamFact {
 pub struct Loaded {
     /// The saga.
     pub saga: Saga,
+    /// What its author says of services and endings, for simulating it.
+    pub test: Option<Test>,
     /// In the order of the file.
     pub warnings: Vec<Diagnostic>,
 }
@@ -70,10 +73,11 @@ impl Saga {
     pub fn load(source: &Arc<Source>, upstreams: Option<&dyn UpstreamFacts>) -> Result<Loaded, Vec<Diagnostic>> {
         let (raw, mut findings) = read(source)?;
         let built = build::saga(&raw, upstreams, &mut findings);
+        let test = built.as_ref().and_then(|built| test::test(raw.test.as_ref(), &built.saga, &mut findings));
         let saga = built.and_then(|built| canonical::finish(raw, built, &mut findings));
         let found = findings.into_sorted();
         match saga {
-            Some(saga) if !has_errors(&found) => Ok(Loaded { saga, warnings: found }),
+            Some(saga) if !has_errors(&found) => Ok(Loaded { saga, test, warnings: found }),
             _ => {
                 debug_assert!(has_errors(&found), "what is not a saga has a mistake");
                 Err(found)
