@@ -71,6 +71,9 @@ pub struct Machine {
     state: State,
     /// The calls of this driver that have no answer yet. All else is in the journal.
     under_way: BTreeSet<Which>,
+    /// A rule that tests switch off, to see that simulations find it out: a refusal is trusted only of the only send.
+    #[cfg(test)]
+    trusts_any_refusal: bool,
 }
 
 /// Why a journal cannot be replayed.
@@ -100,7 +103,7 @@ impl Machine {
     pub fn start(id: SagaId, definition: Arc<Saga>, started: Started, now: Timestamp) -> (Self, Entry) {
         let state = State::new(&definition, started.clone(), now);
         let entry = Entry { at: now, what: What::Started(started) };
-        (Self { id, definition, state, under_way: BTreeSet::new() }, entry)
+        (Self::from_state(id, definition, state), entry)
     }
 
     /// A saga from its journal (invariant 2). Nothing is under way: send [`Event::Taken`].
@@ -123,7 +126,7 @@ impl Machine {
             let applied = state.apply(&definition, entry);
             applied.map_err(|unfit| ReplayError::Unfit { place: place + 1, reason: unfit.0 })?;
         }
-        Ok(Self { id, definition, state, under_way: BTreeSet::new() })
+        Ok(Self::from_state(id, definition, state))
     }
 
     /// What comes of an event. The turn's entries are folded in already: a driver whose append is refused drops the machine. An event
@@ -199,6 +202,24 @@ impl Machine {
     /// Why [`Machine::answer`] is the default and not the definition's own, if that could not be rendered. For the log.
     pub fn answer_fault(&self) -> Option<String> {
         self.rendered()?.fault
+    }
+
+    /// The same with a rule switched off: a refusal is trusted, whatever may have become of earlier sends.
+    #[cfg(test)]
+    pub(super) fn trusting_any_refusal(mut self) -> Self {
+        self.trusts_any_refusal = true;
+        self
+    }
+
+    const fn from_state(id: SagaId, definition: Arc<Saga>, state: State) -> Self {
+        Self {
+            id,
+            definition,
+            state,
+            under_way: BTreeSet::new(),
+            #[cfg(test)]
+            trusts_any_refusal: false,
+        }
     }
 
     fn rendered(&self) -> Option<render::Rendered> {
