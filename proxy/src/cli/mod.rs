@@ -1,10 +1,11 @@
-//! The command line: `run`, `check`, `schema`, `records`, `sagas`.
+//! The command line: `run`, `check`, `simulate`, `schema`, `records`, `sagas`.
 
 mod ask;
 mod check;
 mod records;
 mod run;
 mod sagas;
+mod simulate;
 
 use std::{
     ffi::OsString,
@@ -33,6 +34,7 @@ const EXAMPLES: &str = "Examples:
   refrain run --upstream http://127.0.0.1:3000      protect a service; listens on 127.0.0.1:8080
   refrain run --config refrain.yaml                 the same, and more, from a file
   refrain check --config refrain.yaml               say everything that is wrong with a file; opens no port
+  refrain simulate sagas/create-order.yaml          what comes of a saga, whatever goes wrong
   refrain schema config > refrain.schema.json       for editors that complete YAML
   refrain records list                              requests whose outcome nobody knows
   refrain sagas list --state quarantined            sagas that wait for an operator
@@ -54,6 +56,11 @@ enum Command {
         #[arg(long, value_enum, default_value_t = Format::Human)]
         format: Format,
     },
+    /// A saga's failure table: what comes of it whatever goes wrong, without any network
+    ///
+    /// The saga's own machine decides, before services that are simulated: each call is done, refused, not sent, of unknown outcome, or
+    /// its driver is lost. Answers are made up, or those of the file's `test`. Exit code 2 if the file is wrong.
+    Simulate(simulate::SimulateArgs),
     /// Print a JSON Schema, so that editors complete and check
     Schema {
         /// Of which file
@@ -132,6 +139,7 @@ where
     match cli.command {
         Command::Run(args) => run::run(args.config.clone(), args.overrides(given)),
         Command::Check { config, format } => check::check(config.config.as_deref(), &config.overrides(given), format),
+        Command::Simulate(args) => simulate::run(&args),
         Command::Schema { of: SchemaOf::Config } => print(&format!("{:#}\n", crate::config::schema())),
         Command::Records(args) => records::run(args),
         Command::Sagas(args) => sagas::run(args),
