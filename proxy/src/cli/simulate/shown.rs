@@ -5,7 +5,7 @@ use std::{fmt::Write as _, time::Duration};
 use serde_json::Value;
 
 use crate::{
-    saga::simulate::{CaseReport, Checked, Counterexample, Ending, Kind, Participant, Report, Row, Verdict},
+    saga::simulate::{CaseReport, Checked, Counterexample, Ending, Kind, Outcome, Participant, Report, Row, Verdict},
     store::journal::SagaState,
 };
 
@@ -90,14 +90,17 @@ fn table(case: &CaseReport, colour: bool) -> String {
         step(rows, &mut lines);
         rest = others;
     }
-    laid_out(&lines, colour)
+    laid_out(&lines, colour) + "(what is left blank is as in the line above)\n"
 }
 
 /// All rows of one call: what comes to the same stands together, said once.
 fn step(rows: &[Row], lines: &mut Vec<Line>) {
     let Some(first) = rows.first() else { return };
     let mut names = if first.undo { vec![format!("undo of {}", first.step)] } else { vec![first.step.to_string()] };
-    names.extend(first.after.as_ref().map(|after| format!("  ({})", after.words())));
+    names.extend(first.after.as_ref().map(|after| match after.outcome {
+        Outcome::TurnedBack => "  after an operator's word".to_owned(),
+        outcome => format!("  after {} is {}", after.step, outcome.words()),
+    }));
     let mut names = names.into_iter();
     let mut groups: Vec<Vec<&Row>> = Vec::new();
     for row in rows {
@@ -106,9 +109,11 @@ fn step(rows: &[Row], lines: &mut Vec<Line>) {
             None => groups.push(vec![row]),
         }
     }
+    groups.sort_by_key(|group| rank(&group[0].ending));
     for group in groups {
         let ending = &group[0].ending;
         let undone = wrapped(ending);
+        let undone = if undone.is_empty() && ending.state != SagaState::Completed { vec!["nothing".to_owned()] } else { undone };
         let mut answer = Some(answer(ending));
         for line in 0..group.len().max(undone.len()) {
             let row = group.get(line);
@@ -125,6 +130,17 @@ fn step(rows: &[Row], lines: &mut Vec<Line>) {
     }
     // A step of one line has a name of two.
     lines.extend(names.map(|name| Line { cells: [name, String::new(), String::new(), String::new(), String::new(), String::new()], paint: "" }));
+}
+
+/// What goes well comes first.
+const fn rank(ending: &Ending) -> u8 {
+    match ending.state {
+        _ if !ending.leaks.is_empty() => 4,
+        SagaState::Completed => 0,
+        SagaState::Compensated => 1,
+        SagaState::Quarantined => 2,
+        SagaState::Running | SagaState::Compensating => 3,
+    }
 }
 
 fn is_same(one: &Ending, other: &Ending) -> bool {

@@ -1,0 +1,1 @@
+//! The real engine does what the table says, fault by fault.
