@@ -1,6 +1,8 @@
 //! `refrain simulate`: a saga's failure table, without any network.
 
 mod shown;
+#[cfg(test)]
+mod tests;
 
 use std::{
     io::{IsTerminal as _, Write as _},

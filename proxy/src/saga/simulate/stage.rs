@@ -198,6 +198,12 @@ impl Stage {
         })
     }
 
+    /// An answer that was found before.
+    #[cfg(test)]
+    pub(super) fn known(&self, step: &StepPath, asked: Asked) -> Option<Mock> {
+        self.found.borrow().get(&(step.without_place(), asked)).cloned().flatten()
+    }
+
     fn given(&self, of: &Which, which: impl Fn(&Answers) -> Option<Mock>) -> Option<Mock> {
         self.answers.get(&of.step.without_place()).and_then(which)
     }

@@ -29,7 +29,9 @@ const FAILS: Duration = Duration::from_millis(5);
 /// How long until a saga whose driver was lost is taken over: the default of a lease.
 const LEASE: Duration = Duration::from_secs(15);
 /// The most turns of one world.
-const MAX_TURNS: u32 = 50_000;
+const MAX_TURNS: u32 = 20_000;
+/// The first tries of what lasts, which take no longer than they do.
+const EAGER_TRIES: u32 = 20;
 
 /// What a world comes to next.
 #[derive(Clone, Debug)]
@@ -47,6 +49,21 @@ pub(super) enum Moment {
 struct Flight {
     at: Timestamp,
     event: Event,
+}
+
+/// How it goes with all sends of a call.
+#[derive(Clone, Copy, Debug)]
+struct Lasting {
+    outcome: Outcome,
+    since: Timestamp,
+    tries: u32,
+}
+
+impl Lasting {
+    /// How long a try takes at least: what is tried for long is tried ever more seldom, so that a day is no million of turns.
+    fn at_least(self, now: Timestamp) -> Duration {
+        if self.tries > EAGER_TRIES { self.since.until(now) / 10 } else { Duration::ZERO }
+    }
 }
 
 /// Where a world stands between two choices.
@@ -83,7 +100,7 @@ pub(super) struct World<'s> {
     phase: Phase,
     flights: Vec<Flight>,
     late: Vec<(Timestamp, SendEffect)>,
-    lasting: BTreeMap<(StepPath, Direction), Outcome>,
+    lasting: BTreeMap<(StepPath, Direction), Lasting>,
     command: bool,
     turns: u32,
 }
@@ -255,7 +272,7 @@ impl<'s> World<'s> {
         }
         self.journal.extend(turn.entries.iter().cloned());
         if matches!(turn.state, SagaState::Compensating) {
-            self.lasting.retain(|_, outcome| !outcome.ends_with_turning_back());
+            self.lasting.retain(|_, lasting| !lasting.outcome.ends_with_turning_back());
         }
     }
 
@@ -344,9 +361,12 @@ impl<'s> World<'s> {
 
     fn send(&mut self, send: SendEffect, decided: Outcome) {
         let leg = (send.of.step.clone(), send.of.direction);
-        let outcome = self.lasting.get(&leg).copied().unwrap_or(decided);
+        let outcome = self.lasting.get(&leg).map_or(decided, |lasting| lasting.outcome);
+        let mut at_least = Duration::ZERO;
         if outcome.lasts() {
-            self.lasting.insert(leg, outcome);
+            let lasting = self.lasting.entry(leg).or_insert(Lasting { outcome, since: self.now, tries: 0 });
+            lasting.tries += 1;
+            at_least = lasting.at_least(self.now);
         }
         let (took, answer) = match outcome {
             Outcome::NotSent | Outcome::NeverSent => {
@@ -375,7 +395,7 @@ impl<'s> World<'s> {
             }
             refused_or_done => (ANSWERS, self.answered(&send, refused_or_done == Outcome::Refused)),
         };
-        self.flights.push(Flight { at: self.now.plus(took), event: Event::Answered { of: send.of, answer } });
+        self.flights.push(Flight { at: self.now.plus(took.max(at_least)), event: Event::Answered { of: send.of, answer } });
     }
 
     fn arrive(&mut self, send: &SendEffect, refuses: bool) -> Said {

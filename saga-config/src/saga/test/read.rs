@@ -214,3 +214,47 @@ fn expect(raw: &RawExpect) -> Expect {
     });
     Expect { state, status: raw.status, body: raw.body.clone() }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use crate::{diagnostic::Source, saga::Saga};
+
+    const SAGA: &str = "saga: s\nversion: 1\ntrigger: {route: POST /s/}\ninput: {n: {from: \"${request.body.n}\"}}\nsteps:\n  - {id: pay, call: svc POST /a, compensate: none}\n  - {id: sum, set: {x: 1}}\n";
+
+    fn mistakes(test: &str) -> Vec<String> {
+        let text = format!("{SAGA}{test}");
+        Saga::load(&Source::new("s.yaml", text), None).unwrap_err().iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn what_is_said_for_tests_does_not_tell_definitions_apart() {
+        let hash = |text: String| Saga::load(&Source::new("s.yaml", text), None).unwrap().saga.hash;
+        let test = "test: {cases: [{name: a, answers: {pay: {status: 201}}}], invariants: [{check: \"${ending.status < 600}\"}]}\n";
+        assert_eq!(hash(SAGA.to_owned()), hash(format!("{SAGA}{test}")));
+        let loaded = Saga::load(&Source::new("s.yaml", format!("{SAGA}{test}")), None).unwrap().test.unwrap();
+        assert_eq!((loaded.cases.len(), loaded.invariants.len()), (1, 1));
+        assert_eq!(loaded.cases[0].answers.values().next().unwrap().done.as_ref().unwrap().status, 201);
+    }
+
+    #[test]
+    fn names_that_are_not_there_are_told_where_they_stand() {
+        let found = mistakes(
+            "test:\n  cases:\n    - {name: a, input: {m: 1}, answers: {pai: {}, sum: {}}}\n    - {name: a, input: {}, request: {}}\n  invariants:\n    - check: \"${ending.effects.pai == 'kept' && ending.stat == 1 && ending.fault.where == ''}\"\n    - check: ending.status\n",
+        );
+        assert_eq!(
+            found,
+            [
+                "s.yaml:10:26: error: there is no input `m` (there are n)",
+                "s.yaml:10:43: error: there is no step `pai` (did you mean `pay`?)",
+                "s.yaml:10:52: error: the step `sum` calls nobody (leave it out)",
+                "s.yaml:11:7: error: another case has this name (give every case a name of its own)",
+                "s.yaml:11:38: error: a case has an `input` or a `request`, not both (leave one out)",
+                "s.yaml:13:17: error: there is no step with an effect `pai` (did you mean `pay`?)",
+                "s.yaml:13:49: error: there is no field of `ending` `stat` (did you mean `state`?)",
+                "s.yaml:13:69: error: there is no field of `ending.fault` `where` (there are step, undo, outcome)",
+                "s.yaml:14:14: error: this has to be one expression, `${…}`, and nothing else (put everything into one ${…})",
+            ]
+        );
+    }
+}

@@ -45,7 +45,7 @@ fn a_probes_answers_are_found_by_what_its_done_says() {
     output: {id: "${response.body.id}"}
     compensate: {call: "cover DELETE /policies/${steps.policy.id}"}
 "#;
-    let report = report(&saga(steps, ""), 2);
+    let report = report(&saga(steps, ""), 1);
     assert!(report.is_good(), "{:#?}", report.verdict.leak);
     for outcome in [Outcome::UnknownApplied, Outcome::UnknownNotApplied, Outcome::UnknownLate] {
         assert_eq!(ending(&report, "policy", false, outcome).state, SagaState::Completed, "{outcome:?}");
