@@ -74,7 +74,7 @@ pub(super) fn make(definition: &Arc<Saga>, case: &Case, participants: &[Particip
     }
     let made_up = search.made_up();
     let stage = search.stage();
-    if let Some(wrong) = stage.definition.input.iter().find_map(|input| input::accepts(input, stage.input.get(input.name.as_str())?).err()) {
+    if let Some(wrong) = stage.definition.input.iter().find_map(|input| input::check(input, stage.input.get(input.name.as_str())?).err()) {
         let help = "write `test: {cases: [{name: …, input: {…}}]}`".to_owned();
         return Err(Lacking { case: case.name.clone(), step: None, reason: wrong.to_string(), help });
     }
