@@ -37,6 +37,7 @@ mod reference;
 mod rewrite;
 pub(crate) mod scan;
 mod scope;
+mod secret;
 #[cfg(test)]
 mod tests;
 
@@ -52,6 +53,7 @@ use serde_json::Value;
 pub use bindings::{Bindings, Helper};
 pub use reference::{Key, Reading, Reference, Segment};
 pub use scope::Names;
+pub use secret::SecretUse;
 
 use compile::Compiled;
 

@@ -64,6 +64,7 @@
 //! In expressions `steps` has to be bound to a map with an entry for every step: the map of its outputs, empty where it has none, was
 //! skipped, has failed or has not run.
 
+mod branches;
 mod build;
 mod calls;
 mod canonical;
@@ -71,14 +72,18 @@ mod compile;
 mod defaults;
 mod findings;
 mod hash;
+mod kinds;
 pub mod limits;
+mod link;
 mod load;
 mod ordered;
 mod proofs;
 mod raw;
 mod response;
 mod scope;
+mod secrets;
 mod steps;
+mod sub_saga;
 pub mod test;
 mod trigger;
 mod unfold;
@@ -90,7 +95,7 @@ use http::{HeaderName, Method};
 
 use crate::{
     expr::Expression,
-    names::{SagaName, SecretName, StepId, StepPath, VariableName},
+    names::{SagaName, SecretName, StepPath, VariableName},
     template::{CallTarget, Template, ValueTemplate},
 };
 
@@ -99,7 +104,9 @@ pub use load::{Loaded, StoredError, UpstreamFact, UpstreamFacts};
 
 /// The JSON Schema (2020-12) of a saga's file, for editors.
 pub fn schema() -> schemars::Schema {
-    schemars::schema_for!(raw::Raw)
+    let mut schema = schemars::schema_for!(raw::Raw);
+    schema.insert("title".to_owned(), "A saga of Refrain".into());
+    schema
 }
 
 /// A saga.
@@ -214,11 +221,15 @@ pub struct Step {
     pub after: Vec<StepIndex>,
     /// What it stands in, the innermost, and what decides whether it is there at all.
     pub within: Option<Within>,
-    /// The parallel group it is a child of, or stands in a child of.
+    /// The parallel group it is a child of, or stands in a child of. Groups do not stand in each other, those of sub-sagas included.
     pub group: Option<GroupIndex>,
     /// The loop it stands in: there is one such step for each item. Loops do not stand in each other.
     pub in_loop: Option<LoopIndex>,
-    /// The sub-saga it belongs to; `None`: the saga itself. Its expressions see that one's `input`, `steps` and `saga`.
+    /// The sub-saga it belongs to; `None`: the saga itself. Its expressions see that one's `input`, `steps` and `saga`: an entry of
+    /// `steps` for every step of the same frame, by [`StepPath::id`].
+    ///
+    /// The beginning and the end of a sub-saga belong to what it stands in, as they are one step of that: [`Action::Enter`] is
+    /// evaluated there, [`Action::Leave`] has the outputs (`steps.stay.status`) and is evaluated in [`Action::Leave`]'s own frame.
     pub frame: Option<FrameIndex>,
     /// Whether it runs at all; decided once. Names: `input`, `steps`, `saga`.
     pub when: Option<Expression>,
@@ -285,7 +296,7 @@ pub struct Loop {
     pub max: usize,
     /// The longest list.
     pub limit: usize,
-    /// Its steps, for every item.
+    /// Its steps, for every item: all of them, those of switches and sub-sagas in it included.
     pub body: Vec<StepIndex>,
 }
 
@@ -340,9 +351,9 @@ pub enum OnFailure {
 /// A parallel group. It has no outputs and no condition of its own.
 #[derive(Debug, Clone)]
 pub struct Group {
-    /// Its name.
-    pub id: StepId,
-    /// Its children.
+    /// Its name, as a step's.
+    pub id: StepPath,
+    /// Its children, and what stands in them.
     pub members: Vec<StepIndex>,
     /// How many run at once.
     pub max: usize,

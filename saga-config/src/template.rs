@@ -23,6 +23,7 @@
 //! `GET /orders/${…}` of steps and probes.
 
 mod call;
+mod header;
 mod path;
 #[cfg(test)]
 mod tests;
@@ -41,6 +42,7 @@ use crate::expr::value::kind;
 use crate::expr::{Bindings, EvalError, ExprError, Expression, Names};
 
 pub use call::{CallTarget, Method, Target};
+pub use header::HeaderPart;
 pub use path::{PathTemplate, ReferenceTemplate, TARGET_BYTES};
 pub use value::{ValueTemplate, ValueTemplateError};
 
@@ -143,10 +145,8 @@ impl Template {
     /// As [`render`](Self::render), and [`RenderError::Control`].
     pub fn render_header(&self, bindings: &Bindings<'_>) -> Result<String, RenderError> {
         let value = self.render_text(bindings, HEADER_BYTES)?;
-        match value.bytes().position(|byte| byte.is_ascii_control()) {
-            None => Ok(value),
-            Some(at) => Err(RenderError::Control { text: self.source.to_string(), byte: value.as_bytes()[at] }),
-        }
+        self.refuse_controls(&value)?;
+        Ok(value)
     }
 
     /// The text without its expressions, if it has none.
@@ -192,6 +192,13 @@ impl Template {
             self.refuse_longer(&rendered, limit)?;
         }
         Ok(rendered)
+    }
+
+    fn refuse_controls(&self, value: &str) -> Result<(), RenderError> {
+        match value.bytes().find(u8::is_ascii_control) {
+            None => Ok(()),
+            Some(byte) => Err(RenderError::Control { text: self.source.to_string(), byte }),
+        }
     }
 
     fn refuse_longer(&self, rendered: &str, limit: usize) -> Result<(), RenderError> {

@@ -34,6 +34,7 @@ const EXAMPLES: &str = "Examples:
   refrain run --upstream http://127.0.0.1:3000      protect a service; listens on 127.0.0.1:8080
   refrain run --config refrain.yaml                 the same, and more, from a file
   refrain check --config refrain.yaml               say everything that is wrong with a file; opens no port
+  refrain check sagas/*.yaml                        the same of sagas; with refrain.yaml beside them, against its upstreams
   refrain simulate sagas/create-order.yaml          what comes of a saga, whatever goes wrong
   refrain schema config > refrain.schema.json       for editors that complete YAML
   refrain records list                              requests whose outcome nobody knows
@@ -48,14 +49,11 @@ enum Command {
     /// SIGTERM and Ctrl-C drain: no new connections, requests under way are finished; a second one stops at once. SIGHUP, or a
     /// change of the file, reads the configuration again; a bad one is refused and the old one stays.
     Run(ConfigArgs),
-    /// Check the configuration without opening a port; exit code 2 if something is wrong
-    Check {
-        #[command(flatten)]
-        config: ConfigArgs,
-        /// How mistakes are shown
-        #[arg(long, value_enum, default_value_t = Format::Human)]
-        format: Format,
-    },
+    /// Check sagas and the configuration without opening a port; exit code 2 if something is wrong
+    ///
+    /// Without FILE, the configuration is checked, and the sagas that it names. A FILE with `saga:` at its top is a saga, another is a
+    /// configuration. All mistakes of all files are told in one run.
+    Check(check::CheckArgs),
     /// A saga's failure table: what comes of it whatever goes wrong, without any network
     ///
     /// The saga's own machine decides, before services that are simulated: each call is done, refused, not sent, of unknown outcome, or
@@ -77,7 +75,7 @@ enum Command {
 enum Format {
     /// For people
     Human,
-    /// One JSON object for each mistake
+    /// For programs: on standard output one JSON object for each mistake, a line each
     Json,
 }
 
@@ -85,6 +83,8 @@ enum Format {
 enum SchemaOf {
     /// refrain.yaml
     Config,
+    /// A saga's file
+    Saga,
 }
 
 /// What to run with. A flag counts before its variable, and that before the file.
@@ -138,15 +138,29 @@ where
     let given = matches.subcommand().map(|(_, given)| given);
     match cli.command {
         Command::Run(args) => run::run(args.config.clone(), args.overrides(given)),
-        Command::Check { config, format } => check::check(config.config.as_deref(), &config.overrides(given), format),
+        Command::Check(args) => check::run(&args, given),
         Command::Simulate(args) => simulate::run(&args),
         Command::Schema { of: SchemaOf::Config } => print(&format!("{:#}\n", crate::config::schema())),
+        Command::Schema { of: SchemaOf::Saga } => print(&format!("{:#}\n", crate::config::saga_schema())),
         Command::Records(args) => records::run(args),
         Command::Sagas(args) => sagas::run(args),
     }
 }
 
 impl ConfigArgs {
+    /// What a flag overrides, `config` aside.
+    const OVERRIDES: [&str; 6] = ["listen", "upstream", "store", "admin", "preset", "workers"];
+
+    /// Whether this was given as a flag, and not as a variable.
+    fn is_flag(matches: Option<&clap::ArgMatches>, id: &str) -> bool {
+        matches.and_then(|matches| matches.value_source(id)) == Some(ValueSource::CommandLine)
+    }
+
+    /// Whether a flag says something of the configuration.
+    fn has_flags(matches: Option<&clap::ArgMatches>) -> bool {
+        Self::OVERRIDES.iter().any(|id| Self::is_flag(matches, id))
+    }
+
     /// What was given, each with where it came from.
     fn overrides(&self, matches: Option<&clap::ArgMatches>) -> Overrides {
         let given = |value: &Option<String>, id: &str| {
@@ -165,17 +179,18 @@ impl ConfigArgs {
     }
 }
 
-/// Shows mistakes on standard error.
+/// Shows mistakes: to people on standard error, to programs on standard output.
 fn show(diagnostics: &[Diagnostic], format: Format) {
-    let text = match format {
+    // Whoever closed the stream does not want to know.
+    let _shown = match format {
         Format::Human => {
-            let colour = if std::io::stderr().is_terminal() { Colour::Ansi } else { Colour::Never };
-            render(diagnostics, colour)
+            // As no-color.org has it: any value but an empty one.
+            let is_plain = environment("NO_COLOR").is_some_and(|value| !value.is_empty()) || !std::io::stderr().is_terminal();
+            let colour = if is_plain { Colour::Never } else { Colour::Ansi };
+            std::io::stderr().write_all(render(diagnostics, colour).as_bytes())
         }
-        Format::Json => to_json_lines(diagnostics),
+        Format::Json => std::io::stdout().write_all(to_json_lines(diagnostics).as_bytes()),
     };
-    // Whoever closed standard error does not want to know.
-    let _shown = std::io::stderr().write_all(text.as_bytes());
 }
 
 /// Prints on standard output.

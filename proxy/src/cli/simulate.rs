@@ -6,7 +6,7 @@ mod tests;
 
 use std::{
     io::{IsTerminal as _, Write as _},
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::ExitCode,
     sync::Arc,
     time::Duration,
@@ -34,7 +34,7 @@ const TELL_EVERY: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Args)]
 pub(super) struct SimulateArgs {
-    /// The saga's file
+    /// Files of sagas; of a saga with sub-sagas, theirs too
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
     /// A configuration: it says what the upstreams are. Without it they are what the saga can be meant for
@@ -80,8 +80,11 @@ fn reports(args: &SimulateArgs) -> Result<Vec<Report>, Vec<Diagnostic>> {
     let bounds = Bounds { faults: usize::from(args.faults), runs: args.runs };
     let mut reports = Vec::new();
     let mut mistakes = Vec::new();
-    for file in &args.files {
-        match report(file, facts.as_ref().map(|facts| facts as &dyn UpstreamFacts), bounds) {
+    let facts = facts.as_ref().map(|facts| facts as &dyn UpstreamFacts);
+    let sources = args.files.iter().map(|file| read_file(file)).collect::<Result<Vec<_>, _>>().map_err(|mistake| vec![mistake])?;
+    // Together: one may run another.
+    for (source, loaded) in sources.iter().zip(Saga::load_all(&sources, facts)) {
+        match loaded.and_then(|loaded| report(source, loaded, facts, bounds)) {
             Ok(report) => reports.push(report),
             Err(found) => mistakes.extend(found),
         }
@@ -89,13 +92,17 @@ fn reports(args: &SimulateArgs) -> Result<Vec<Report>, Vec<Diagnostic>> {
     if mistakes.is_empty() { Ok(reports) } else { Err(mistakes) }
 }
 
-fn report(file: &Path, facts: Option<&dyn UpstreamFacts>, bounds: Bounds) -> Result<Report, Vec<Diagnostic>> {
-    let source = read_file(file).map_err(|mistake| vec![mistake])?;
-    let Loaded { saga, test, .. } = Saga::load(&source, facts)?;
+fn report(
+    source: &Arc<Source>,
+    loaded: Loaded,
+    facts: Option<&dyn UpstreamFacts>,
+    bounds: Bounds,
+) -> Result<Report, Vec<Diagnostic>> {
+    let Loaded { saga, test, .. } = loaded;
     let mut meter = Meter::new(saga.name.as_str().to_owned());
     let simulated = simulate(&Arc::new(saga), test.as_ref(), facts, bounds, &mut |progress| meter.go(progress));
     meter.clear();
-    simulated.map_err(|lacking| lacking.iter().map(|one| mistake(&source, one)).collect())
+    simulated.map_err(|lacking| lacking.iter().map(|one| mistake(source, one)).collect())
 }
 
 /// What a case lacks, at the step where it stops.

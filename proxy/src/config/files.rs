@@ -10,6 +10,11 @@ pub(super) const MAX_FILES: usize = 1000;
 /// The most entries of a folder that are looked at.
 const MAX_ENTRIES: usize = 10_000;
 
+/// What tells a file from others, by whatever path it is named; of one that is not there, the path. Blocks.
+pub(super) fn identity(path: &Path) -> PathBuf {
+    fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
+}
+
 /// A file, or the files of one folder whose names fit a pattern: `*` stands for any characters, at the beginning of a name for any
 /// but a `.`.
 #[derive(Clone, Debug, PartialEq, Eq)]

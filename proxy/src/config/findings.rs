@@ -16,13 +16,15 @@ pub(super) struct Findings {
     left_out: Vec<Pointer>,
     /// What was not written in the file: the flag or variable by pointer.
     origins: BTreeMap<Pointer, String>,
+    /// How many other files were read, or should have been.
+    files: usize,
     found: Vec<Diagnostic>,
 }
 
 impl Findings {
     /// `found`: what is wrong with the file's form.
     pub(super) fn of_file(document: Document, left_out: Vec<Pointer>, found: Vec<Diagnostic>) -> Self {
-        Self { document: Some(document), left_out, origins: BTreeMap::new(), found }
+        Self { document: Some(document), left_out, origins: BTreeMap::new(), files: 0, found }
     }
 
     /// What follows about `at` is about a flag or a variable.
@@ -40,6 +42,16 @@ impl Findings {
         self.origins.contains_key(at)
     }
 
+    /// Another file is looked at.
+    pub(super) fn count_file(&mut self) {
+        self.files += 1;
+    }
+
+    /// How many other files were looked at.
+    pub(super) fn files(&self) -> usize {
+        self.files
+    }
+
     pub(super) fn add(&mut self, diagnostic: Diagnostic) {
         self.found.push(diagnostic);
     }
@@ -50,6 +62,17 @@ impl Findings {
 
     pub(super) fn warning(&mut self, code: &'static str, at: &Pointer, message: impl Into<String>, help: impl Into<String>) {
         self.add(Diagnostic::warning(code, self.place(at), message).with_help(help));
+    }
+
+    /// As [`warning`](Self::warning), about the key at `at`.
+    pub(super) fn warning_at_key(
+        &mut self,
+        code: &'static str,
+        at: &Pointer,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) {
+        self.add(Diagnostic::warning(code, self.key_place(at), message).with_help(help));
     }
 
     /// An error in a template that stands at `at`, its text from `offset` on.

@@ -14,8 +14,8 @@ use super::{
     raw::{self, Listen, Listener, Raw, Workers},
     read::read,
     routes::{Routes, routes},
-    sagas::sagas,
-    secrets::{Surroundings, secret},
+    sagas::{SagaFile, sagas},
+    secrets::{Surroundings, secret, secrets},
     store::store,
     together,
     upstreams::upstreams,
@@ -53,26 +53,51 @@ pub(super) fn from_source(
     overrides: &Overrides,
     around: Surroundings<'_>,
 ) -> Result<Loaded, Vec<Diagnostic>> {
-    let (mut raw, mut findings) = match source {
-        Some(source) => read(source)?,
-        None => (Raw::default(), Findings::default()),
-    };
-    let in_file = findings.keys(&Pointer::root().child("upstreams"));
-    overrides.apply(&mut raw, &mut findings);
-    let config = config(&raw, in_file, around, &mut findings);
-    let found = findings.into_sorted();
+    let Judged { config, found, .. } = judge(source, overrides, around, &[])?;
     if has_errors(&found) {
         return Err(found);
     }
     Ok(Loaded { config, warnings: found })
 }
 
-fn config(raw: &Raw, in_file: Vec<String>, around: Surroundings<'_>, findings: &mut Findings) -> Config {
+/// A configuration, whether it can be used or not.
+pub(super) struct Judged {
+    pub(super) config: Config,
+    /// In the order of the file.
+    pub(super) found: Vec<Diagnostic>,
+    /// How many files were read, or should have been: the file's own, and those of sagas.
+    pub(super) files: usize,
+}
+
+/// As [`load`], with sagas that the file need not name: `also`, by their paths.
+///
+/// # Errors
+///
+/// Everything that is wrong, if so little of the file can be read that nothing is known of its sagas.
+pub(super) fn judge(
+    source: Option<&Arc<Source>>,
+    overrides: &Overrides,
+    around: Surroundings<'_>,
+    also: &[SagaFile],
+) -> Result<Judged, Vec<Diagnostic>> {
+    let (mut raw, mut findings) = match source {
+        Some(source) => read(source)?,
+        None => (Raw::default(), Findings::default()),
+    };
+    let in_file = findings.keys(&Pointer::root().child("upstreams"));
+    overrides.apply(&mut raw, &mut findings);
+    let config = config(&raw, in_file, around, also, &mut findings);
+    let files = usize::from(source.is_some()) + findings.files();
+    Ok(Judged { config, found: findings.into_sorted(), files })
+}
+
+fn config(raw: &Raw, in_file: Vec<String>, around: Surroundings<'_>, also: &[SagaFile], findings: &mut Findings) -> Config {
     let listeners = listeners(raw.listen.as_ref(), findings);
     let admin = admin(raw.admin.as_ref(), &listeners, findings);
     let upstreams = upstreams(raw, in_file, around, findings);
     let Routes { routes, fallback, trigger_policy } = routes(raw, &upstreams, findings);
-    let sagas = sagas(raw, &upstreams, around, findings);
+    let secrets = secrets(raw, around, findings);
+    let sagas = sagas(raw, &upstreams, around, also, findings);
     let limits = limits(raw.limits.as_ref().unwrap_or(&raw::Limits::default()), findings);
     let config = Config {
         listeners,
@@ -89,6 +114,7 @@ fn config(raw: &Raw, in_file: Vec<String>, around: Surroundings<'_>, findings: &
         forwarded: forwarded(raw.forwarded.as_ref()),
         saga_peers: raw.saga_peers.as_ref().map(|peers| saga_peers(peers, around, findings)).unwrap_or_default(),
         access_log: raw.access_log.unwrap_or(false),
+        secrets: Arc::new(secrets),
         sagas,
         trigger_policy,
         public_url: raw.public_url.as_ref().map(|url| url.0.clone()),

@@ -45,10 +45,13 @@ fn collect(document: &Document, node: &Node, at: &Pointer, spans: &mut Vec<Span>
         Data::Bool(_) | Data::Number(_) | Data::String(_) => match tokens[..] {
             ["store", "encryption", "keys", _, "key"]
             | ["saga_peers", "key"]
+            | ["secrets"]
+            | ["secrets", _]
             | ["upstreams", _, "auth"]
             | ["upstreams", _, "auth", "bearer"] => spans.push(inside_quotes(document, node)),
             ["store", "encryption", "keys", _, "key", "env"]
             | ["saga_peers", "key", "env"]
+            | ["secrets", _, "env"]
             | ["upstreams", _, "auth", "bearer", "env"]
                 if !is_variable(node) =>
             {

@@ -4,6 +4,7 @@
 //! what would be right. The serde mirror of the file is private to `raw`; `read` fills it, one module for each part of the file checks
 //! it, and `findings` collects what they say. Nothing else reads the file, and no secret of it is ever shown: `masking` sees to that.
 
+pub mod check;
 pub mod files;
 mod findings;
 mod idempotency;
@@ -32,12 +33,12 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 use http::{Method, Uri};
 use saga_config::{names::UpstreamName, saga::Saga, units::ByteCount};
 
-pub use self::files::FilePattern;
+pub use self::{files::FilePattern, secrets::Secrets};
 pub use crate::{headers::Forwarded, idempotency::seal::EncryptionKey};
 
 use crate::idempotency::policy::Policy;
 
-pub use schema::schema;
+pub use schema::{saga_schema, schema};
 
 /// Everything `refrain run` needs to know.
 #[derive(Clone, Debug)]
@@ -64,6 +65,8 @@ pub struct Config {
     pub saga_peers: SagaPeers,
     /// Whether every request gets a log line.
     pub access_log: bool,
+    /// What sagas name as `secret('name')`.
+    pub secrets: Arc<Secrets>,
     /// The sagas, and how they are run.
     pub sagas: SagasConfig,
     /// What requests that start a saga are promised where their route has no policy, or there is no route.

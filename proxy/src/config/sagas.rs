@@ -11,12 +11,12 @@ use saga_config::{
 
 use super::{
     FilePattern, PathMatch, RouteMatch, SagasConfig, Segment, UpstreamConfig,
-    files::MAX_FILES,
+    files::{self, MAX_FILES},
     findings::Findings,
     limits::positive,
     paths,
     raw::{self, Raw, sagas::Durability},
-    secrets::Surroundings,
+    secrets::{Surroundings, find_unused},
     upstreams::{Named, Upstreams},
 };
 use crate::router::clash;
@@ -26,10 +26,25 @@ const SHORTEST_LEASE: Duration = Duration::from_millis(200);
 /// The first segment of what this Refrain answers itself.
 const OWN_SEGMENT: &str = "refrain";
 
-pub(super) fn sagas(raw: &Raw, upstreams: &Upstreams, around: Surroundings<'_>, findings: &mut Findings) -> SagasConfig {
+/// A saga's file that was read.
+#[derive(Debug)]
+pub(super) struct SagaFile {
+    pub(super) path: PathBuf,
+    pub(super) source: Arc<Source>,
+}
+
+/// What the file says of sagas, and those that it names, with `also`, which it need not name.
+pub(super) fn sagas(
+    raw: &Raw,
+    upstreams: &Upstreams,
+    around: Surroundings<'_>,
+    also: &[SagaFile],
+    findings: &mut Findings,
+) -> SagasConfig {
     let at = Pointer::root().child("sagas");
     let default = SagasConfig::default();
-    let Some(written) = &raw.sagas else { return default };
+    let nothing = raw::sagas::Sagas::default();
+    let written = raw.sagas.as_ref().unwrap_or(&nothing);
     // The only one there is: the others are refused by name.
     let Durability::Store = written.durability.unwrap_or(Durability::Store);
     let lease = positive(written.lease, default.lease, &at.child("lease"), findings);
@@ -38,23 +53,17 @@ pub(super) fn sagas(raw: &Raw, upstreams: &Upstreams, around: Surroundings<'_>, 
         findings.error("lease-too-short", &at.child("lease"), message, format!("write at least {SHORTEST_LEASE:?}"));
     }
     let files = patterns(written, &at.child("files"), around, findings);
-    let sources = read(&files, findings);
+    let sources = read(&files, also, findings);
     let can_seal =
         raw.store.as_ref().and_then(|store| store.encryption.as_ref()?.keys.as_ref()).is_some_and(|keys| !keys.is_empty());
-    let facts = Facts(upstreams);
-    let mut together = Together { can_seal, seen: Vec::new() };
-    let mut definitions = Vec::new();
-    for source in sources {
-        // Where an upstream has a mistake, nothing is said of the services that sagas name: it would be wrong.
-        match Saga::load(&source, upstreams.are_sound().then_some(&facts as &dyn UpstreamFacts)) {
-            Err(mistakes) => mistakes.into_iter().for_each(|mistake| findings.add(mistake)),
-            Ok(Loaded { saga, warnings, .. }) => {
-                warnings.into_iter().for_each(|warning| findings.add(warning));
-                let saga = Arc::new(saga);
-                together.check(&saga, &source, findings);
-                definitions.push(saga);
-            }
-        }
+    let secrets = findings.keys(&Pointer::root().child("secrets"));
+    let facts = Facts { upstreams, secrets: &secrets };
+    // Where an upstream has a mistake, nothing is said of the services that sagas name: it would be wrong.
+    let facts = upstreams.are_sound().then_some(&facts as &dyn UpstreamFacts);
+    let definitions = definitions(&sources, facts, can_seal, findings);
+    // A saga that could not be read may be the one that names it.
+    if definitions.len() == sources.len() {
+        find_unused(&secrets, &definitions, findings);
     }
     SagasConfig {
         definitions,
@@ -63,6 +72,36 @@ pub(super) fn sagas(raw: &Raw, upstreams: &Upstreams, around: Surroundings<'_>, 
         retention: positive(written.retention, default.retention, &at.child("retention"), findings),
         files: files.into_iter().map(|(_, pattern)| pattern).collect(),
     }
+}
+
+/// Sagas without a configuration: nothing is said of upstreams, nor of whether the store encrypts.
+pub(super) fn alone(files: &[SagaFile], findings: &mut Findings) -> Vec<Arc<Saga>> {
+    let sources: Vec<_> = files.iter().map(|file| Arc::clone(&file.source)).collect();
+    definitions(&sources, None, true, findings)
+}
+
+/// The sound ones of `sources`, held against `upstreams`, where those are known, and against each other.
+fn definitions(
+    sources: &[Arc<Source>],
+    upstreams: Option<&dyn UpstreamFacts>,
+    can_seal: bool,
+    findings: &mut Findings,
+) -> Vec<Arc<Saga>> {
+    let mut together = Together { can_seal, seen: Vec::new() };
+    let mut definitions = Vec::new();
+    for (source, loaded) in sources.iter().zip(Saga::load_all(sources, upstreams)) {
+        findings.count_file();
+        match loaded {
+            Err(mistakes) => mistakes.into_iter().for_each(|mistake| findings.add(mistake)),
+            Ok(Loaded { saga, warnings, .. }) => {
+                warnings.into_iter().for_each(|warning| findings.add(warning));
+                let saga = Arc::new(saga);
+                together.check(&saga, source, findings);
+                definitions.push(saga);
+            }
+        }
+    }
+    definitions
 }
 
 fn patterns(
@@ -85,8 +124,8 @@ fn patterns(
     patterns
 }
 
-/// The files, each once, in the order of their names within a pattern.
-fn read(patterns: &[(Pointer, FilePattern)], findings: &mut Findings) -> Vec<Arc<Source>> {
+/// The files, each once, in the order of their names within a pattern; then those of `also` that no pattern names.
+fn read(patterns: &[(Pointer, FilePattern)], also: &[SagaFile], findings: &mut Findings) -> Vec<Arc<Source>> {
     let mut seen: HashSet<PathBuf> = HashSet::new();
     let mut sources = Vec::new();
     for (at, pattern) in patterns {
@@ -114,10 +153,18 @@ fn read(patterns: &[(Pointer, FilePattern)], findings: &mut Findings) -> Vec<Arc
             if seen.insert(file.clone()) {
                 match read_file(&file) {
                     Ok(source) => sources.push(source),
-                    Err(mistake) => findings.add(mistake.with_label(findings.place(at), "named here")),
+                    Err(mistake) => {
+                        findings.count_file();
+                        findings.add(mistake.with_label(findings.place(at), "named here"));
+                    }
                 }
             }
         }
+    }
+    if !also.is_empty() {
+        let named: HashSet<PathBuf> = seen.iter().map(|path| files::identity(path)).collect();
+        let others = also.iter().filter(|file| !named.contains(&files::identity(&file.path)));
+        sources.extend(others.map(|file| Arc::clone(&file.source)));
     }
     sources
 }
@@ -198,17 +245,24 @@ fn is_own(matcher: &RouteMatch) -> bool {
 }
 
 /// What sagas are held against.
-struct Facts<'a>(&'a Upstreams);
+struct Facts<'a> {
+    upstreams: &'a Upstreams,
+    secrets: &'a [String],
+}
 
 impl UpstreamFacts for Facts<'_> {
     fn find(&self, name: Option<&UpstreamName>) -> Option<UpstreamFact> {
-        let named = name.map_or(self.0.local, |name| self.0.find(name.as_str()));
+        let named = name.map_or(self.upstreams.local, |name| self.upstreams.find(name.as_str()));
         let Named::Sound(index) = named else { return None };
-        self.0.sound.get(index).map(|upstream| fact(upstream))
+        self.upstreams.sound.get(index).map(|upstream| fact(upstream))
     }
 
     fn names(&self) -> Vec<String> {
-        self.0.names().map(str::to_owned).collect()
+        self.upstreams.names().map(str::to_owned).collect()
+    }
+
+    fn secrets(&self) -> Option<Vec<String>> {
+        Some(self.secrets.to_vec())
     }
 }
 

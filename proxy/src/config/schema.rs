@@ -11,6 +11,13 @@ pub fn schema() -> Value {
     schema
 }
 
+/// The JSON Schema (2020-12) of a saga's file, likewise.
+pub fn saga_schema() -> Value {
+    let mut schema = saga_config::saga::schema().to_value();
+    tell_defaults(&mut schema);
+    schema
+}
+
 /// Most editors show a description, and only some a default. As deep as our own types nest.
 fn tell_defaults(schema: &mut Value) {
     match schema {

@@ -1,14 +1,15 @@
 //! Secrets, from where the file says that they are.
 
 use std::{
+    collections::BTreeMap,
     fs::File,
     io::Read as _,
     path::{Path, PathBuf},
 };
 
-use saga_config::yaml::Pointer;
+use saga_config::{diagnostic::quoted, names::SecretName, saga::Saga, yaml::Pointer};
 
-use super::{findings::Findings, raw};
+use super::{Secret, findings::Findings, raw};
 
 /// The longest secret, in bytes.
 const MAX_SECRET_BYTES: u64 = 64 * 1024;
@@ -27,6 +28,46 @@ impl Surroundings<'_> {
     pub(super) fn resolve(&self, path: impl AsRef<Path>) -> PathBuf {
         // Collecting drops the `.` of `./refrain.db`.
         self.folder.join(path).components().collect()
+    }
+}
+
+/// What sagas name as `secret('name')`. `Debug` shows the names alone.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Secrets(BTreeMap<SecretName, Secret>);
+
+impl Secrets {
+    /// What a secret is; `None`: there is none of this name.
+    pub fn get(&self, name: &str) -> Option<&Secret> {
+        self.0.get(name)
+    }
+}
+
+impl FromIterator<(SecretName, Secret)> for Secrets {
+    fn from_iter<I: IntoIterator<Item = (SecretName, Secret)>>(secrets: I) -> Self {
+        Self(secrets.into_iter().collect())
+    }
+}
+
+/// The secrets of the file that can be read.
+pub(super) fn secrets(raw: &raw::Raw, around: Surroundings<'_>, findings: &mut Findings) -> Secrets {
+    let at = Pointer::root().child("secrets");
+    let mut secrets = BTreeMap::new();
+    for (name, written) in raw.secrets.iter().flatten() {
+        let value = secret(written, &at.child(name), around, findings);
+        // A name that is none has been reported with its place.
+        secrets.extend(name.parse::<SecretName>().ok().zip(value.map(Secret::new)));
+    }
+    Secrets(secrets)
+}
+
+/// Tells of each of `written` that none of the sagas names.
+pub(super) fn find_unused(written: &[String], sagas: &[std::sync::Arc<Saga>], findings: &mut Findings) {
+    let at = Pointer::root().child("secrets");
+    let is_used = |name: &&String| sagas.iter().flat_map(|saga| &saga.secrets).any(|used| used.as_str() == name.as_str());
+    for name in written.iter().filter(|name| !is_used(name)) {
+        let message = format!("no saga names the secret {}", quoted(name));
+        let help = format!("leave it out, or write `${{secret('{name}')}}` in a header");
+        findings.warning_at_key("unused-secret", &at.child(name), message, help);
     }
 }
 

@@ -6,8 +6,7 @@ use saga_config::{
 };
 
 /// Where (`*` is any key or item), and what to do instead.
-const UNSUPPORTED: [(&[&str], &str); 6] = [
-    (&["secrets"], "remove it: an upstream's own credentials are its `auth`"),
+const UNSUPPORTED: [(&[&str], &str); 5] = [
     (
         &["authentication"],
         "remove it, and let the service verify tokens; `idempotency.scope` can be any expression over the request",

@@ -26,29 +26,30 @@ pub fn evaluate(inputs: &[Input], request: &Value, claims: &Value) -> Result<Map
     let bindings = Bindings::new().with("request", request).with("claims", claims);
     let mut values = Map::new();
     for input in inputs {
-        let value = input.from.render(&bindings).map_err(|error| wrong(input, error.to_string()))?;
-        accepts(input, &value)?;
+        let wrong = |reason: String| InputError { input: input.name.as_str().to_owned(), reason };
+        let value = input.from.render(&bindings).map_err(|error| wrong(error.to_string()))?;
+        check(input, &value)?;
         values.insert(input.name.as_str().to_owned(), value);
     }
     Ok(values)
 }
 
-/// Whether a value is what an input must be.
+/// Checks the value of an input: a saga's, or what a sub-saga is given.
 ///
 /// # Errors
 ///
-/// Why not.
-pub fn accepts(input: &Input, value: &Value) -> Result<(), InputError> {
+/// It is not what it must be.
+pub fn check(input: &Input, value: &Value) -> Result<(), InputError> {
+    let wrong = |reason: String| InputError { input: input.name.as_str().to_owned(), reason };
     if !is(value, input.kind) {
-        return Err(wrong(input, format!("it must be {}, and is {}", asked(input.kind), kind(value))));
+        return Err(wrong(format!("it must be {}, and is {}", asked(input.kind), kind(value))));
     }
     let Some(check) = &input.check else { return Ok(()) };
-    let holds = check.eval_bool(&Bindings::new().with("self", value)).map_err(|error| wrong(input, error.to_string()))?;
-    if holds { Ok(()) } else { Err(wrong(input, format!("`{}` does not hold", check.source()))) }
-}
-
-fn wrong(input: &Input, reason: String) -> InputError {
-    InputError { input: input.name.as_str().to_owned(), reason }
+    match check.eval_bool(&Bindings::new().with("self", value)) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(wrong(format!("`{}` does not hold", check.source()))),
+        Err(error) => Err(wrong(error.to_string())),
+    }
 }
 
 /// Whether a body that says it is JSON is not: where, and why.

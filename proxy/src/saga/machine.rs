@@ -46,18 +46,22 @@ use super::{
 };
 use crate::{ids::SagaId, store::journal::SagaState, time::Timestamp};
 
+mod agenda;
 mod answers;
 mod back;
+mod begin;
 mod doubt;
 mod forward;
 mod legs;
 mod operators;
+mod rooms;
 mod start;
 #[cfg(test)]
 mod tests;
 mod view;
 mod work;
 
+use agenda::Agenda;
 use work::Work;
 
 /// The format of journals that this version writes.
@@ -74,6 +78,8 @@ pub struct Machine {
     /// A rule that tests switch off, to see that simulations find it out: a refusal is trusted only of the only send.
     #[cfg(test)]
     trusts_any_refusal: bool,
+    /// What follows from those.
+    agenda: Agenda,
 }
 
 /// Why a journal cannot be replayed.
@@ -103,7 +109,7 @@ impl Machine {
     pub fn start(id: SagaId, definition: Arc<Saga>, started: Started, now: Timestamp) -> (Self, Entry) {
         let state = State::new(&definition, started.clone(), now);
         let entry = Entry { at: now, what: What::Started(started) };
-        (Self::from_state(id, definition, state), entry)
+        (Self::with(id, definition, state), entry)
     }
 
     /// A saga from its journal (invariant 2). Nothing is under way: send [`Event::Taken`].
@@ -126,7 +132,20 @@ impl Machine {
             let applied = state.apply(&definition, entry);
             applied.map_err(|unfit| ReplayError::Unfit { place: place + 1, reason: unfit.0 })?;
         }
-        Ok(Self::from_state(id, definition, state))
+        Ok(Self::with(id, definition, state))
+    }
+
+    fn with(id: SagaId, definition: Arc<Saga>, state: State) -> Self {
+        let agenda = Agenda::new(&definition, &state);
+        Self {
+            id,
+            definition,
+            state,
+            under_way: BTreeSet::new(),
+            agenda,
+            #[cfg(test)]
+            trusts_any_refusal: false,
+        }
     }
 
     /// What comes of an event. The turn's entries are folded in already: a driver whose append is refused drops the machine. An event
@@ -209,17 +228,6 @@ impl Machine {
     pub(super) fn trusting_any_refusal(mut self) -> Self {
         self.trusts_any_refusal = true;
         self
-    }
-
-    const fn from_state(id: SagaId, definition: Arc<Saga>, state: State) -> Self {
-        Self {
-            id,
-            definition,
-            state,
-            under_way: BTreeSet::new(),
-            #[cfg(test)]
-            trusts_any_refusal: false,
-        }
     }
 
     fn rendered(&self) -> Option<render::Rendered> {

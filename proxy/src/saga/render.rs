@@ -11,15 +11,18 @@ use saga_config::{
 use serde_json::{Map, Value, json};
 
 use super::{
-    entry::{Direction, FrozenRequest},
+    entry::{Direction, FrozenRequest, HeaderPart},
     state::State,
     turn::Upstreams,
 };
 use crate::{ids::SagaId, time::Timestamp};
 
 mod answer;
+mod names;
+mod secrets;
 
 pub(super) use answer::{Rendered, compensated, completed, quarantined};
+pub(super) use secrets::body_holds_secrets;
 
 /// The largest output of a step, and the largest frozen request, in bytes of JSON: together with what is around them they stay below
 /// [`crate::store::journal::MAX_ENTRY_BYTES`].
@@ -33,7 +36,7 @@ pub(super) struct Scope<'a> {
     pub(super) state: &'a State,
 }
 
-/// Which steps' outputs can be read.
+/// Which steps' outputs can be read. The numbers are instances.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reach {
     /// Those that the step waits for.
@@ -42,6 +45,15 @@ pub(super) enum Reach {
     BeforeAndOwn(usize),
     /// All.
     All,
+}
+
+impl Reach {
+    const fn instance(self) -> Option<usize> {
+        match self {
+            Self::Before(i) | Self::BeforeAndOwn(i) => Some(i),
+            Self::All => None,
+        }
+    }
 }
 
 /// What stands for `step`.
@@ -55,27 +67,9 @@ pub(super) struct StepName<'a> {
 pub(super) type Fault = String;
 
 impl<'a> Scope<'a> {
-    /// Bindings for what a step decides and computes by.
-    pub(super) fn known(self, reach: Reach) -> Bindings<'a> {
-        let Self { id, definition, state } = self;
-        Bindings::new().with("input", &state.input).with_lazy("steps", move || outputs(definition, state, reach)).with_lazy(
-            "saga",
-            move || {
-                json!({
-                    "id": id.to_string(),
-                    "name": definition.name.as_str(),
-                    "started_at": rfc3339(state.created_at),
-                })
-            },
-        )
-    }
-
     /// Bindings for a call of a step, or of its undo.
     pub(super) fn calling(self, reach: Reach, name: &StepName<'_>) -> Bindings<'a> {
-        let step = match reach {
-            Reach::Before(i) | Reach::BeforeAndOwn(i) => self.definition.steps.get(i).map_or("", |step| step.id.as_str()),
-            Reach::All => "",
-        };
+        let step = reach.instance().map_or("", |i| self.state.instances.path(i).as_str());
         let step = match name.attempt {
             None => json!({"id": step, "key": name.key}),
             Some(attempt) => json!({"id": step, "key": name.key, "attempt": attempt}),
@@ -95,24 +89,17 @@ impl<'a> Scope<'a> {
         let known = self.calling(reach, &StepName { key, attempt: None });
         let with_attempt = self.calling(reach, &StepName { key, attempt });
         let (upstream, method, target) = target(&call.target, &known, upstreams)?;
-        let headers = headers(&call.headers, &with_attempt)?;
-        let body = call.body.as_ref().map(|body| body.render(&known).map(|body| body.to_string()));
-        let body = body.transpose().map_err(|error| format!("the body: {error}"))?;
-        Ok(FrozenRequest { upstream, method, target, headers, secret_headers: Vec::new(), body })
+        let Headers { plain, secret } = headers(&call.headers, &with_attempt)?;
+        let body = call.body.as_ref().map(|body| secrets::body(body, known, upstreams)).transpose()?;
+        Ok(FrozenRequest { upstream, method, target, headers: plain, secret_headers: secret, body })
     }
 
     /// A probe's request.
     pub(super) fn probe(self, check: &Check, reach: Reach, key: &str, upstreams: &dyn Upstreams) -> Result<FrozenRequest, Fault> {
         let known = self.calling(reach, &StepName { key, attempt: None });
         let (upstream, method, target) = target(&check.target, &known, upstreams)?;
-        Ok(FrozenRequest {
-            upstream,
-            method,
-            target,
-            headers: headers(&check.headers, &known)?,
-            secret_headers: Vec::new(),
-            body: None,
-        })
+        let Headers { plain, secret } = headers(&check.headers, &known)?;
+        Ok(FrozenRequest { upstream, method, target, headers: plain, secret_headers: secret, body: None })
     }
 }
 
@@ -175,44 +162,27 @@ fn target(
     Ok((upstream, target.method().as_str().to_owned(), path))
 }
 
-fn headers(templates: &[(http::HeaderName, Template)], known: &Bindings<'_>) -> Result<Vec<(String, String)>, Fault> {
-    let render = |(name, template): &(http::HeaderName, Template)| match template.render_header(known) {
-        Ok(value) => Ok((name.as_str().to_owned(), value)),
-        Err(error) => Err(format!("the header `{name}`: {error}")),
-    };
-    templates.iter().map(render).collect()
+/// Headers, as far as they can be rendered.
+#[derive(Default)]
+struct Headers {
+    plain: Vec<(String, String)>,
+    /// Those that a secret has to be put into.
+    secret: Vec<(String, Vec<HeaderPart>)>,
 }
 
-/// The outputs of steps, as expressions see them: a map for each step, empty where it gave none.
-fn outputs(definition: &Saga, state: &State, reach: Reach) -> Value {
-    let seen = match reach {
-        Reach::All => vec![true; definition.steps.len()],
-        Reach::Before(i) => before(definition, i),
-        Reach::BeforeAndOwn(i) => {
-            let mut seen = before(definition, i);
-            if let Some(own) = seen.get_mut(i) {
-                *own = true;
-            }
-            seen
-        }
-    };
-    let steps = definition.steps.iter().zip(&state.steps).zip(seen).filter(|(_, seen)| *seen);
-    steps.map(|((step, state), _)| (step.id.as_str().to_owned(), Value::Object(state.output.clone()))).collect()
-}
-
-/// Which steps a step waits for, directly or not. They all have smaller indices.
-fn before(definition: &Saga, i: usize) -> Vec<bool> {
-    let mut seen = vec![false; definition.steps.len()];
-    for at in (0..=i.min(definition.steps.len().saturating_sub(1))).rev() {
-        if at == i || seen[at] {
-            for earlier in &definition.steps[at].after {
-                if earlier.0 < at {
-                    seen[earlier.0] = true;
-                }
-            }
+fn headers(templates: &[(http::HeaderName, Template)], known: &Bindings<'_>) -> Result<Headers, Fault> {
+    let mut headers = Headers::default();
+    for (name, template) in templates {
+        let fault = |error| format!("the header `{name}`: {error}");
+        if template.has_secrets() {
+            let parts = template.render_header_parts(known).map_err(fault)?;
+            headers.secret.push((name.as_str().to_owned(), parts.into_iter().map(HeaderPart::from).collect()));
+        } else {
+            let value = template.render_header(known).map_err(fault)?;
+            headers.plain.push((name.as_str().to_owned(), value));
         }
     }
-    seen
+    Ok(headers)
 }
 
 /// A point in time as RFC 3339 writes it, in UTC and with milliseconds.

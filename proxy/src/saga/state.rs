@@ -3,16 +3,23 @@
 //! [`State::apply`] is the only door to it, for a journal that is read and for an entry that is being written, so that replay equals
 //! live by construction. An entry that cannot follow those before it is refused: a journal that was damaged says so.
 
-use saga_config::saga::{Action, CallStep, InDoubt, OnFailure, Position, Saga, Step, Undo};
+use saga_config::{
+    names::StepPath,
+    saga::{Action, CallStep, InDoubt, OnFailure, Position, Saga, Step, Undo},
+};
 use serde_json::{Map, Value};
 
 use super::entry::{By, Direction, Entry, FrozenRequest, SkipReason, Started, Turning, What, Which};
 use crate::{store::journal::SagaState, time::Timestamp};
 
 mod call;
+mod instances;
 mod operator;
+mod within;
 
 pub(super) use call::{CallState, Standing};
+pub(super) use instances::{Instances, waits_for};
+pub(super) use within::MAX_INSTANCES;
 
 /// What a saga remembers.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,7 +30,11 @@ pub(super) struct State {
     pub(super) created_at: Timestamp,
     /// When the last entry was made: no later one is earlier.
     pub(super) last_at: Timestamp,
+    pub(super) instances: Instances,
+    /// Of each instance.
     pub(super) steps: Vec<StepState>,
+    /// The items of each loop, once its list is fixed.
+    pub(super) items: Vec<Vec<Value>>,
     /// Why it undoes, if it does.
     pub(super) turned: Option<Turning>,
     /// Why it waits for an operator, if it does.
@@ -47,6 +58,10 @@ pub(super) struct StepState {
     pub(super) frozen: Option<FrozenRequest>,
     /// Whether its condition was found true: it is never asked again (invariant 11).
     pub(super) decided: bool,
+    /// When it computed, of one that computes.
+    pub(super) set_at: Option<Timestamp>,
+    /// Until when it waits, of a timer that was set.
+    pub(super) timed: Option<Timestamp>,
     /// The last reason.
     pub(super) reason: Option<String>,
 }
@@ -67,6 +82,7 @@ pub(super) enum Forward {
     /// It may have been carried out, and is undone without knowing.
     GivenUp,
     Skipped(SkipReason),
+    /// It has computed, chosen, listed or waited.
     Set,
 }
 
@@ -85,6 +101,15 @@ pub(super) struct Unfit(pub(super) String);
 
 type Applied = Result<(), Unfit>;
 
+/// Of which steps an entry has changed something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Touched {
+    /// Of these.
+    Steps(Vec<usize>),
+    /// Of any.
+    All,
+}
+
 fn unfit(why: impl Into<String>) -> Applied {
     Err(Unfit(why.into()))
 }
@@ -92,12 +117,15 @@ fn unfit(why: impl Into<String>) -> Applied {
 impl State {
     /// A saga of which only the start is known.
     pub(super) fn new(definition: &Saga, started: Started, at: Timestamp) -> Self {
+        let instances = Instances::new(definition);
         Self {
             input: Value::Object(started.input.clone()),
             started,
             created_at: at,
             last_at: at,
-            steps: definition.steps.iter().map(|_| StepState::default()).collect(),
+            steps: vec![StepState::default(); instances.len()],
+            instances,
+            items: vec![Vec::new(); definition.loops.len()],
             turned: None,
             quarantined: None,
             paused: false,
@@ -107,14 +135,21 @@ impl State {
     }
 
     /// Takes up an entry.
-    pub(super) fn apply(&mut self, definition: &Saga, entry: &Entry) -> Applied {
+    pub(super) fn apply(&mut self, definition: &Saga, entry: &Entry) -> Result<Touched, Unfit> {
         if self.ended.is_some() {
-            return unfit("it follows the end");
+            return Err(Unfit("it follows the end".to_owned()));
         }
         let at = entry.at;
+        let mut touched: Vec<usize> =
+            step_of(&entry.what).and_then(|path| self.instances.find(definition, path)).into_iter().collect();
         match &entry.what {
-            What::Started(_) => return unfit("a saga starts once"),
-            What::Sending { of, start, undo, request: _ } => self.sending(definition, of, *start, undo.as_ref(), at)?,
+            What::Started(_) => return Err(Unfit("a saga starts once".to_owned())),
+            What::Sending { of, start, undo, request } => {
+                self.sending(definition, of, *start, undo.as_ref(), at)?;
+                if let Some(request) = request {
+                    self.locate(definition, of)?.call_mut(of.direction).request = Some(Box::new(request.clone()));
+                }
+            }
             What::Asking { of } => self.locate(definition, of)?.call_mut(of.direction).asking(at)?,
             What::NotSent { of, reason, again_at } => self.said(definition, of, reason, |call| call.not_sent(*again_at))?,
             What::Doubted { of, reason, again_at, needs_operator, remembered_until } => {
@@ -130,9 +165,9 @@ impl State {
             }
             What::NotDone { of } => self.locate(definition, of)?.call_mut(of.direction).not_done(at)?,
             What::Done { step, output, undo, by, fault } => {
-                let step = self.called(definition, step.as_str())?;
+                let step = self.called(definition, step)?;
                 if !matches!(step.forward, Forward::Open | Forward::Refused { .. }) {
-                    return unfit("the step is settled already");
+                    return Err(Unfit("the step is settled already".to_owned()));
                 }
                 step.forward = Forward::Done { by: *by, fault: fault.clone() };
                 step.output.clone_from(output);
@@ -140,53 +175,80 @@ impl State {
                 step.reason.clone_from(fault);
             }
             What::Refused { step, status, reason, .. } => {
-                let step = self.open(definition, step.as_str())?;
-                step.forward = Forward::Refused { status: *status };
-                step.reason = Some(reason.clone());
+                let i = self.find_open(definition, step)?;
+                self.steps[i].forward = Forward::Refused { status: *status };
+                self.steps[i].reason = Some(reason.clone());
+                if continues(self.instances.step(definition, i)) {
+                    touched.append(&mut self.skip_within(definition, i, None, SkipReason::Cancelled));
+                }
             }
             What::GivenUp { step, reason } => {
-                let step = self.called_and_open(definition, step.as_str())?;
+                let step = self.called_and_open(definition, step)?;
                 if !step.call.is_unresolved() {
-                    return unfit("the step is not in doubt");
+                    return Err(Unfit("the step is not in doubt".to_owned()));
                 }
                 step.call.unanswered = Some(at);
                 step.forward = Forward::GivenUp;
                 step.reason = Some(reason.clone());
             }
             What::Skipped { step, because } => {
-                let step = self.step(definition, step.as_str())?;
-                if !matches!(step.forward, Forward::Refused { .. }) && !step.is_untouched() {
-                    return unfit("the step has begun");
+                let i = self.find(definition, step)?;
+                let step = &mut self.steps[i];
+                let is_timer = step.forward == Forward::Open && step.timed.is_some();
+                if !matches!(step.forward, Forward::Refused { .. }) && !step.is_untouched() && !is_timer {
+                    return Err(Unfit("the step has begun".to_owned()));
                 }
                 step.forward = Forward::Skipped(*because);
+                touched.append(&mut self.skip_within(definition, i, None, *because));
             }
             What::Set { step, values } => {
-                let computes = definition.step(step.as_str()).is_some_and(|i| matches!(definition[i].action, Action::Set(_)));
-                let step = self.open(definition, step.as_str())?;
-                if !computes {
-                    return unfit("the step does not compute");
+                let i = self.find_open(definition, step)?;
+                let action = &self.instances.step(definition, i).action;
+                if !matches!(action, Action::Set(_) | Action::Enter(_) | Action::Leave(_)) {
+                    return Err(Unfit("the step does not compute".to_owned()));
                 }
-                step.forward = Forward::Set;
+                let is_beginning = matches!(action, Action::Enter(_));
+                touched.extend(is_beginning.then(|| self.end_of(definition, i)).flatten());
+                let step = &mut self.steps[i];
+                (step.forward, step.set_at) = (Forward::Set, Some(at));
                 step.output.clone_from(values);
             }
+            What::Chosen { step, arm } => {
+                let i = self.find_open(definition, step)?;
+                touched.append(&mut self.chosen(definition, i, *arm)?);
+            }
+            What::Listed { step, items } => {
+                let i = self.find_open(definition, step)?;
+                self.listed(definition, i, items)?;
+            }
+            What::Timed { step, until } => {
+                let i = self.find_open(definition, step)?;
+                if !matches!(self.instances.step(definition, i).action, Action::Wait(_)) || self.steps[i].timed.is_some() {
+                    return Err(Unfit("no timer can be set".to_owned()));
+                }
+                (self.steps[i].decided, self.steps[i].timed) = (true, Some(*until));
+            }
+            What::Elapsed { step } => {
+                let i = self.find_open(definition, step)?;
+                if self.steps[i].timed.is_none() {
+                    return Err(Unfit("no timer was set".to_owned()));
+                }
+                self.steps[i].forward = Forward::Set;
+            }
             What::Undone { step, .. } => {
-                let step = self.undoable(definition, step.as_str())?;
+                let step = self.undoable(definition, step)?;
                 step.back = Back::Undone;
                 step.reason = None;
             }
             What::UndoFailed { step, status, reason } => {
-                let step = self.undoable(definition, step.as_str())?;
+                let step = self.undoable(definition, step)?;
                 step.back = Back::Failed;
                 step.undo_call.failed(*status);
                 step.reason = Some(reason.clone());
             }
-            What::Chosen { .. }
-            | What::Listed { .. }
-            | What::Timed { .. }
-            | What::Elapsed { .. }
-            | What::Accepted { .. }
-            | What::Polled { .. }
-            | What::CalledBack { .. } => return unfit("its definition has no such step"),
+            What::Accepted { .. } | What::Polled { .. } | What::CalledBack { .. } => {
+                return Err(Unfit("its definition has no such step".to_owned()));
+            }
             What::Compensating { because } => self.turn(definition, because, at)?,
             What::Quarantined { reason } => self.quarantined = Some(reason.clone()),
             What::Ended { completed } => self.ended = Some(*completed),
@@ -198,7 +260,8 @@ impl State {
             }
         }
         self.last_at = self.last_at.max(at);
-        Ok(())
+        let is_all = matches!(entry.what, What::Listed { .. } | What::Compensating { .. } | What::Operator { .. });
+        Ok(if is_all { Touched::All } else { Touched::Steps(touched) })
     }
 
     /// Where the saga stands.
@@ -216,8 +279,8 @@ impl State {
     pub(super) fn is_settled(&self, definition: &Saga, i: usize) -> bool {
         match &self.steps[i].forward {
             Forward::Done { fault: None, .. } | Forward::Skipped(_) | Forward::Set => true,
-            Forward::Done { .. } | Forward::Refused { .. } | Forward::GivenUp => continues(&definition.steps[i]),
-            Forward::Open => self.steps[i].call.standing == Standing::Left && continues(&definition.steps[i]),
+            Forward::Done { .. } | Forward::Refused { .. } | Forward::GivenUp => continues(self.instances.step(definition, i)),
+            Forward::Open => self.steps[i].call.standing == Standing::Left && continues(self.instances.step(definition, i)),
         }
     }
 
@@ -229,25 +292,27 @@ impl State {
             Forward::Skipped(_) | Forward::Set => false,
             Forward::Open => self.steps[i].call.standing == Standing::Left,
         };
-        failed && !continues(&definition.steps[i])
+        failed && !continues(self.instances.step(definition, i))
     }
 
     /// Whether nothing but an operator brings a step further, on the way forward.
     pub(super) fn is_stuck(&self, definition: &Saga, i: usize) -> bool {
         let is_stuck = self.steps[i].forward == Forward::Open && self.steps[i].call.standing == Standing::Stuck;
-        let cannot_turn = definition.steps[i].position == Position::After || self.is_past_pivot(definition);
+        let cannot_turn = self.instances.step(definition, i).position == Position::After || self.is_past_pivot(definition);
         is_stuck || self.is_failing(definition, i) && cannot_turn
     }
 
     /// Whether the saga cannot turn back any more.
     pub(super) fn is_past_pivot(&self, definition: &Saga) -> bool {
-        pivot(definition).is_some_and(|i| matches!(self.steps[i].forward, Forward::Done { .. }) || self.is_settled(definition, i))
+        self.pivot(definition)
+            .is_some_and(|i| matches!(self.steps[i].forward, Forward::Done { .. }) || self.is_settled(definition, i))
     }
 
     /// Whether nobody knows what became of the pivot: it is resolved before anything is undone.
     pub(super) fn is_pivot_in_doubt(&self, definition: &Saga) -> bool {
-        pivot(definition).is_some_and(|i| {
-            let has_effect = call_step(&definition.steps[i]).is_some_and(|call| call.effect != saga_config::saga::Effect::None);
+        self.pivot(definition).is_some_and(|i| {
+            let has_effect =
+                call_step(self.instances.step(definition, i)).is_some_and(|call| call.effect != saga_config::saga::Effect::None);
             has_effect && self.steps[i].forward == Forward::Open && self.steps[i].call.is_unresolved()
         })
     }
@@ -284,8 +349,9 @@ impl State {
             return unfit("it turned back already");
         }
         self.turned = Some(because.clone());
-        for (step, state) in definition.steps.iter().zip(&mut self.steps) {
-            let is_manual = call_step(step).is_some_and(|call| matches!(call.in_doubt, InDoubt::Manual));
+        for (instance, state) in self.instances.iter().zip(&mut self.steps) {
+            let is_manual =
+                call_step(&definition.steps[instance.step]).is_some_and(|call| matches!(call.in_doubt, InDoubt::Manual));
             if state.forward == Forward::Open && state.call.is_unresolved() {
                 let again_at = match state.call.standing {
                     Standing::Left | Standing::Stuck if !is_manual => Some(at),
@@ -297,30 +363,54 @@ impl State {
         Ok(())
     }
 
-    fn step(&mut self, definition: &Saga, id: &str) -> Result<&mut StepState, Unfit> {
-        let index = definition.step(id).ok_or_else(|| Unfit("there is no such step".to_owned()))?;
-        self.steps.get_mut(index.0).ok_or_else(|| Unfit("there is no such step".to_owned()))
+    /// The pivot.
+    pub(super) fn pivot(&self, definition: &Saga) -> Option<usize> {
+        let pivot = definition.steps.iter().position(|step| step.position == Position::Pivot)?;
+        self.instances.only(pivot)
     }
 
-    fn open(&mut self, definition: &Saga, id: &str) -> Result<&mut StepState, Unfit> {
-        let step = self.step(definition, id)?;
-        if step.forward == Forward::Open { Ok(step) } else { Err(Unfit("the step is settled already".to_owned())) }
+    fn definition_of<'d>(&self, definition: &'d Saga, path: &StepPath) -> Option<&'d Step> {
+        self.instances.find(definition, path).map(|i| self.instances.step(definition, i))
     }
 
-    fn called(&mut self, definition: &Saga, id: &str) -> Result<&mut StepState, Unfit> {
-        let calls = definition.step(id).is_some_and(|index| call_step(&definition[index]).is_some());
-        if calls { self.step(definition, id) } else { Err(Unfit("the step does not call".to_owned())) }
+    /// The end of the sub-saga that a step begins.
+    fn end_of(&self, definition: &Saga, i: usize) -> Option<usize> {
+        let Action::Enter(frame) = self.instances.step(definition, i).action else { return None };
+        self.instances.at(definition.frames.get(frame.0)?.leave.0, self.instances[i].place)
     }
 
-    fn called_and_open(&mut self, definition: &Saga, id: &str) -> Result<&mut StepState, Unfit> {
-        self.called(definition, id)?;
-        self.open(definition, id)
+    fn find(&self, definition: &Saga, path: &StepPath) -> Result<usize, Unfit> {
+        self.instances.find(definition, path).ok_or_else(|| Unfit("there is no such step".to_owned()))
     }
 
-    fn undoable(&mut self, definition: &Saga, id: &str) -> Result<&mut StepState, Unfit> {
-        let has_undo = definition.step(id).is_some_and(|index| undo(&definition[index]).is_some());
+    fn find_open(&self, definition: &Saga, path: &StepPath) -> Result<usize, Unfit> {
+        let i = self.find(definition, path)?;
+        match self.steps[i].forward {
+            Forward::Open => Ok(i),
+            _ => Err(Unfit("the step is settled already".to_owned())),
+        }
+    }
+
+    fn step(&mut self, definition: &Saga, path: &StepPath) -> Result<&mut StepState, Unfit> {
+        let i = self.find(definition, path)?;
+        Ok(&mut self.steps[i])
+    }
+
+    fn called(&mut self, definition: &Saga, path: &StepPath) -> Result<&mut StepState, Unfit> {
+        let calls = self.definition_of(definition, path).is_some_and(|step| call_step(step).is_some());
+        if calls { self.step(definition, path) } else { Err(Unfit("the step does not call".to_owned())) }
+    }
+
+    fn called_and_open(&mut self, definition: &Saga, path: &StepPath) -> Result<&mut StepState, Unfit> {
+        self.called(definition, path)?;
+        let i = self.find_open(definition, path)?;
+        Ok(&mut self.steps[i])
+    }
+
+    fn undoable(&mut self, definition: &Saga, path: &StepPath) -> Result<&mut StepState, Unfit> {
+        let has_undo = self.definition_of(definition, path).is_some_and(|step| undo(step).is_some());
         let turned = self.turned.is_some();
-        let step = self.step(definition, id)?;
+        let step = self.step(definition, path)?;
         let happened = matches!(step.forward, Forward::Done { .. } | Forward::GivenUp) || step.call.is_unresolved();
         match turned && has_undo && happened && step.back != Back::Undone {
             true => Ok(step),
@@ -330,14 +420,15 @@ impl State {
 
     /// The step of a call that is not settled.
     fn locate(&mut self, definition: &Saga, of: &Which) -> Result<&mut StepState, Unfit> {
-        let index = definition.step(of.step.as_str()).ok_or_else(|| Unfit("there is no such step".to_owned()))?;
+        let i = self.instances.find(definition, &of.step).ok_or_else(|| Unfit("there is no such step".to_owned()))?;
         let calls = match of.direction {
-            Direction::Forward => call_step(&definition[index]).is_some(),
-            Direction::Undo => undo(&definition[index]).is_some(),
+            Direction::Forward => call_step(self.instances.step(definition, i)).is_some(),
+            Direction::Undo => undo(self.instances.step(definition, i)).is_some(),
         };
-        let Some(step) = self.steps.get_mut(index.0).filter(|_| calls) else {
+        if !calls {
             return Err(Unfit("there is no such call".to_owned()));
-        };
+        }
+        let step = &mut self.steps[i];
         let is_settled = match of.direction {
             Direction::Forward => step.forward != Forward::Open,
             Direction::Undo => step.back != Back::Open,
@@ -359,6 +450,8 @@ impl Default for StepState {
             output: Map::new(),
             frozen: None,
             decided: false,
+            set_at: None,
+            timed: None,
             reason: None,
         }
     }
@@ -387,15 +480,30 @@ impl StepState {
 
     /// Whether nothing was decided or sent.
     pub(super) fn is_untouched(&self) -> bool {
-        self.forward == Forward::Open && self.call.standing == Standing::Idle
+        self.forward == Forward::Open && self.call.standing == Standing::Idle && self.timed.is_none()
     }
 
     /// Whether it has begun, is not settled, and goes on by itself.
     pub(super) fn is_active(&self) -> bool {
+        self.calls() || self.forward == Forward::Open && self.timed.is_some()
+    }
+
+    /// Whether its call has begun, is not settled, and goes on by itself.
+    pub(super) fn calls(&self) -> bool {
         use Standing::{Delayed, Doubted, Idle, Left, Sending, Stuck, Waiting};
         match self.call.standing {
             Sending { .. } | Delayed { .. } | Waiting { .. } | Doubted { .. } => self.forward == Forward::Open,
             Idle | Left | Stuck => false,
+        }
+    }
+
+    /// Whether something of it remains to be undone, if it can be undone.
+    pub(super) fn remains(&self) -> bool {
+        match (self.back, &self.forward) {
+            (Back::Undone, _) => false,
+            (Back::Open | Back::Failed, Forward::Done { .. } | Forward::GivenUp) => true,
+            (Back::Open | Back::Failed, Forward::Open) => self.is_unresolved(),
+            (Back::Open | Back::Failed, Forward::Refused { .. } | Forward::Skipped(_) | Forward::Set) => false,
         }
     }
 
@@ -423,7 +531,31 @@ pub(super) fn continues(step: &Step) -> bool {
     step.on_failure == OnFailure::Continue
 }
 
-/// The pivot.
-pub(super) fn pivot(definition: &Saga) -> Option<usize> {
-    definition.steps.iter().position(|step| step.position == Position::Pivot)
+/// What an entry is about, if that is one step.
+const fn step_of(what: &What) -> Option<&StepPath> {
+    match what {
+        What::Sending { of, .. }
+        | What::Asking { of }
+        | What::NotSent { of, .. }
+        | What::Doubted { of, .. }
+        | What::Waiting { of, .. }
+        | What::NotDone { of } => Some(&of.step),
+        What::Done { step, .. }
+        | What::Refused { step, .. }
+        | What::GivenUp { step, .. }
+        | What::Skipped { step, .. }
+        | What::Set { step, .. }
+        | What::Chosen { step, .. }
+        | What::Listed { step, .. }
+        | What::Timed { step, .. }
+        | What::Elapsed { step }
+        | What::Accepted { step, .. }
+        | What::Polled { step, .. }
+        | What::CalledBack { step, .. }
+        | What::Undone { step, .. }
+        | What::UndoFailed { step, .. } => Some(step),
+        What::Started(_) | What::Compensating { .. } | What::Quarantined { .. } | What::Ended { .. } | What::Operator { .. } => {
+            None
+        }
+    }
 }

@@ -15,6 +15,7 @@ use super::reference::{Reading, Reference};
 use super::rewrite::{Rewriter, call, ident, slot_index};
 use super::scan::refuse_oversized;
 use super::scope::Names;
+use super::secret::{self, Secrets};
 use super::{ExprError, limits};
 
 /// A checked and rewritten expression.
@@ -24,6 +25,7 @@ pub(super) struct Compiled {
     pub(super) references: Vec<Reference>,
     pub(super) patterns: Vec<builtins::Pattern>,
     pub(super) helpers: BTreeSet<String>,
+    pub(super) secrets: Secrets,
 }
 
 /// How to evaluate.
@@ -62,6 +64,7 @@ fn compile_on_this_stack(source: &str, names: &Names) -> Result<Compiled, ExprEr
         return Err(ExprError::new(format!("the expression nests {depth} operations; the limit is {}", limits::TREE_DEPTH))
             .help("compute the value in the service, or in steps"));
     }
+    let secrets = secret::find(&tree, source, names, &info)?;
     let mut rewriter = Rewriter::new(source, names, info);
     rewriter.rewrite(&mut tree)?;
     let is_path =
@@ -71,6 +74,7 @@ fn compile_on_this_stack(source: &str, names: &Names) -> Result<Compiled, ExprEr
         references: rewriter.references,
         patterns: rewriter.patterns,
         helpers: rewriter.helpers,
+        secrets,
     })
 }
 
@@ -102,7 +106,8 @@ fn depth(expr: &IdedExpr) -> usize {
     deepest + 1
 }
 
-fn each_child(expr: &IdedExpr, visit: &mut dyn FnMut(&IdedExpr)) {
+/// Shows what stands directly in `expr`.
+pub(super) fn each_child(expr: &IdedExpr, visit: &mut dyn FnMut(&IdedExpr)) {
     match &expr.expr {
         Expr::Unspecified | Expr::Ident(_) | Expr::Literal(_) => {}
         Expr::Call(call) => call.target.as_deref().into_iter().chain(&call.args).for_each(visit),

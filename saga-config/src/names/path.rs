@@ -68,6 +68,12 @@ impl StepPath {
         Self::named(&format!("{}/{INPUT}", self.name()))
     }
 
+    /// The step at `self` of the sub-saga at `outer`. Without a place.
+    #[must_use]
+    pub fn below(&self, outer: &Self) -> Self {
+        Self::named(&format!("{}/{}", outer.name(), self.name()))
+    }
+
     /// The same step for the item at `place`.
     #[must_use]
     pub fn at(&self, place: u32) -> Self {
@@ -193,5 +199,6 @@ mod tests {
         assert_eq!((reserve.id(), stay.input().id()), ("reserve", "(input)"));
         assert_eq!(stay.input().at(2).to_string(), "stay/(input).2");
         assert_eq!(stay.at(2).without_place(), stay);
+        assert_eq!(reserve.at(1).below(&StepPath::from("trip".parse::<StepId>().unwrap())).to_string(), "trip/stay/reserve");
     }
 }

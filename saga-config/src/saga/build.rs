@@ -3,23 +3,26 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    DefinitionHash, Group, GroupIndex, Input, InputType, Position, Saga, StepIndex,
+    DefinitionHash, Group, Input, InputType, Position, Saga, StepIndex,
     defaults::Defaults,
     findings::Findings,
     limits,
     load::UpstreamFacts,
     raw::{self, Raw},
-    scope, trigger,
+    scope,
+    sub_saga::SubSaga,
+    trigger,
     unfold::{self, Plan},
 };
-use crate::{diagnostic::Diagnostic, units::DurationText, yaml::Pointer};
+use crate::{diagnostic::Diagnostic, names::SecretName, units::DurationText, yaml::Pointer};
 
 /// How many steps run at once, where nothing is written.
 const MAX_PARALLEL: usize = 16;
 
-/// A saga without its canonical form, and what held for steps that said nothing else.
+/// A saga without its canonical form and without its sub-sagas, and what held for steps that said nothing else.
 #[derive(Debug)]
 pub(super) struct Built {
+    /// Where it runs another saga, the step is an [`Action::Leave`](super::Action::Leave) with the index of that one among its sub-sagas.
     pub(super) saga: Saga,
     pub(super) defaults: Defaults,
 }
@@ -30,40 +33,53 @@ pub(super) struct Builder<'b, 'r> {
     /// The names of the inputs, where they are known.
     pub(super) inputs: Option<Vec<String>>,
     pub(super) defaults: Defaults,
+    /// The sagas that it runs, as far as they have come by.
+    pub(super) subs: &'b mut Vec<SubSaga>,
+    /// The secrets that its requests name, as far as they have come by, each once.
+    pub(super) secrets: Vec<SecretName>,
+    /// Whether the saga says that it holds secrets.
+    pub(super) is_sensitive: bool,
     pub(super) upstreams: Option<&'b dyn UpstreamFacts>,
     pub(super) findings: &'b mut Findings,
 }
 
-/// Builds what `raw` says. `None`: reported.
-pub(super) fn saga(raw: &Raw, upstreams: Option<&dyn UpstreamFacts>, findings: &mut Findings) -> Option<Built> {
+/// Builds what `raw` says. `None`: reported. The sagas that it runs, as far as they are known, are known all the same.
+pub(super) fn saga(raw: &Raw, upstreams: Option<&dyn UpstreamFacts>, findings: &mut Findings) -> (Option<Built>, Vec<SubSaga>) {
+    let mut subs = Vec::new();
+    (built(raw, upstreams, findings, &mut subs), subs)
+}
+
+fn built(raw: &Raw, upstreams: Option<&dyn UpstreamFacts>, findings: &mut Findings, subs: &mut Vec<SubSaga>) -> Option<Built> {
     let root = Pointer::root();
     let trigger = trigger::trigger(raw, &root.child("trigger"), findings);
     let plan = unfold::unfold(raw, findings);
     let defaults = Defaults::read(raw.defaults.as_ref(), &root.child("defaults"), findings);
     let names = raw.input.iter().flat_map(|input| &input.0).map(|(name, _)| name.clone()).collect();
     let inputs = findings.is_whole(&root.child("input")).then_some(names);
-    let mut builder = Builder { plan: &plan, inputs, defaults, upstreams, findings };
+    let is_sensitive = raw.sensitive.unwrap_or(false);
+    let mut builder = Builder { plan: &plan, inputs, defaults, subs, secrets: Vec::new(), is_sensitive, upstreams, findings };
     let input = builder.inputs(raw);
     let steps: Vec<_> = (0..plan.nodes.len()).map(|index| builder.step(index)).collect();
     let groups: Vec<_> = plan.groups.iter().map(|group| builder.group(group)).collect();
+    let loops: Vec<_> = plan.loops.iter().map(|plan| builder.a_loop(plan)).collect();
     let response = builder.responses(raw.response.as_ref(), &root.child("response"));
     let deadline = builder.span(raw.deadline, &root.child("deadline"));
     builder.prove_the_pivot();
     builder.compare_with_deadline(deadline, &steps);
-    let defaults = builder.defaults;
+    let (defaults, secrets) = (builder.defaults, builder.secrets);
     let saga = Saga {
         name: raw.saga.clone()?,
         version: raw.version?,
         description: raw.description.clone(),
         trigger: trigger?,
         input: input?,
-        sensitive: raw.sensitive.unwrap_or(false),
+        sensitive: is_sensitive,
         deadline,
         steps: steps.into_iter().collect::<Option<_>>()?,
         groups: groups.into_iter().collect::<Option<_>>()?,
-        loops: Vec::new(),
+        loops: loops.into_iter().collect::<Option<_>>()?,
         frames: Vec::new(),
-        secrets: Vec::new(),
+        secrets,
         max_parallel: raw.max_parallel.map_or(MAX_PARALLEL, |max| max as usize),
         response: response?,
         // Both are known once it is written out.
@@ -105,7 +121,7 @@ impl Builder<'_, '_> {
         let members: Vec<StepIndex> = plan.members.iter().copied().map(StepIndex).collect();
         let cancel_others = plan.raw.on_failure != Some(raw::GroupOnFailure::WaitForAll);
         let max = plan.raw.max.map_or(members.len(), |max| max as usize);
-        Some(Group { id: plan.id.clone()?, members, max, cancel_others })
+        Some(Group { id: plan.id.clone()?.into(), members, max, cancel_others })
     }
 
     /// A time of which there is some, and not too much.
@@ -120,10 +136,6 @@ impl Builder<'_, '_> {
             Some(pivot) if self.plan.nodes[index].is_after(pivot) => Position::After,
             _ => Position::Before,
         }
-    }
-
-    pub(super) fn group_index(&self, index: usize) -> Option<GroupIndex> {
-        self.plan.nodes[index].group.map(GroupIndex)
     }
 
     /// Reports something about a key that is written and means nothing.

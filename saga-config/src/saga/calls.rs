@@ -9,6 +9,7 @@ use super::{
     limits, raw,
     response::transposed,
     scope::{Scope, Steps},
+    secrets::Secrets,
 };
 use crate::{
     expr::{Expression, Key},
@@ -34,11 +35,12 @@ impl Builder<'_, '_> {
     /// A step's call. `None`: reported.
     pub(super) fn call(&mut self, written: &Written<'_>, at: &Pointer, steps: Steps) -> Option<Call> {
         let is_undo = matches!(steps, Steps::BeforeAndOwn(_));
-        let scope = Scope::call(steps);
+        let scope = self.request(steps);
         let of_headers = if is_undo { scope.clone() } else { scope.clone().with_attempt() };
         let target = self.target(written.call, &at.child("call"), &scope);
-        let headers = self.headers(written.headers, &at.child("headers"), &of_headers);
-        let body = written.body.map(|body| self.value(body, &at.child("body"), &scope));
+        let headers = self.headers(written.headers, &at.child("headers"), &of_headers.with_secrets(Secrets::InHeader));
+        let of_body = scope.clone().with_secrets(Secrets::InBody);
+        let body = written.body.map(|body| self.value(body, &at.child("body"), &of_body));
         let outcome = self.outcome(written.outcome, &at.child("outcome"), &scope.answer());
         let retries = if is_undo { self.defaults.undo_retry } else { self.defaults.retry };
         let timeout = timeout(written.timeout, self.defaults.timeout, &at.child("timeout"), self.findings);
@@ -61,10 +63,11 @@ impl Builder<'_, '_> {
 
     /// A probe. `None`: reported.
     pub(super) fn check_call(&mut self, written: &raw::Check, at: &Pointer, steps: Steps) -> Option<Check> {
-        let scope = Scope::call(steps);
+        let scope = self.request(steps);
         let answered = scope.clone().answer();
         let target = written.call.as_ref().and_then(|call| self.target(call, &at.child("call"), &scope));
-        let headers = self.headers(written.headers.as_ref(), &at.child("headers"), &scope);
+        let of_headers = scope.clone().with_secrets(Secrets::InHeader);
+        let headers = self.headers(written.headers.as_ref(), &at.child("headers"), &of_headers);
         let done = written.done.as_ref().and_then(|done| self.expression(done, &at.child("done"), &answered));
         let response = written.response.as_ref().map(|response| {
             let at = at.child("response");

@@ -11,6 +11,7 @@ use super::{
     ordered::Ordered,
     raw::Status,
     scope::{EVERYWHERE, Scope},
+    unfold::LoopPlan,
 };
 use crate::{
     diagnostic::{Diagnostic, quoted},
@@ -237,12 +238,8 @@ impl Builder<'_, '_> {
         for (expression, span) in expressions {
             // After the `${`.
             let start = offset + span.start + 2;
-            if expression.helpers().any(|helper| helper == "secret") {
-                sound = false;
-                let found = expression.source().find("secret").unwrap_or_default();
-                let place = self.findings.place_within(at, start + found..start + found + "secret".len());
-                let diagnostic = Diagnostic::error("not-supported", place, "`secret()` is not supported yet");
-                self.findings.add(diagnostic.with_help("give the upstream its credentials, and write `auth: service`"));
+            for secret in expression.secrets() {
+                sound &= self.secret(expression, secret, at, start, scope.secrets);
             }
             for reference in expression.references() {
                 let Some(wrong) = self.mistake_in(reference, scope) else { continue };
@@ -261,6 +258,8 @@ impl Builder<'_, '_> {
     fn not_a_template(&mut self, text: &str, at: &Pointer, error: TemplateError, scope: &Scope) {
         let roots: Vec<&'static str> = EVERYWHERE.iter().map(|(name, _)| *name).collect();
         let everywhere = Names::new(&roots).with_function("secret");
+        let items = self.plan.loops.iter().filter_map(|known| known.item.as_ref());
+        let everywhere = items.fold(everywhere, Names::with_variable);
         // Of a call the method is no expression, and stays as it is.
         let Some(known) = Template::parse(text, &everywhere).ok().filter(|_| error.offset_bytes.is_some()) else {
             self.findings.template_error(at, 0, error);
@@ -268,18 +267,30 @@ impl Builder<'_, '_> {
         };
         let mut told = false;
         for (expression, span) in known.expressions() {
-            for reference in expression.references().iter().filter(|reference| !scope.roots.contains(&reference.root())) {
-                let (name, help) = EVERYWHERE.iter().find(|(name, _)| *name == reference.root()).unwrap_or(&EVERYWHERE[0]);
+            for reference in expression.references().iter().filter(|reference| !scope.has_root(reference.root())) {
+                let name = reference.root();
                 let start = reference.offset_bytes().map_or(span.start, |found| span.start + 2 + found);
                 let place = self.findings.place_within(at, start..start + name.len());
-                self.findings
-                    .add(Diagnostic::error("invalid-expression", place, format!("there is no `{name}` here")).with_help(*help));
+                let diagnostic = Diagnostic::error("invalid-expression", place, format!("there is no `{name}` here"));
+                let help = self.where_it_is(name);
+                self.findings.add(diagnostic.with_help(help));
                 told = true;
             }
         }
         if !told {
             self.findings.template_error(at, 0, error);
         }
+    }
+
+    /// Where a name that is not there is there.
+    fn where_it_is(&self, name: &str) -> String {
+        if let Some((_, help)) = EVERYWHERE.iter().find(|(known, _)| *known == name) {
+            return (*help).to_owned();
+        }
+        let is_its = |known: &&LoopPlan<'_>| known.item.as_ref().is_some_and(|item| item.as_str() == name);
+        let looped = self.plan.loops.iter().find(is_its).and_then(|known| self.plan.nodes[known.node].id.as_ref());
+        let looped = looped.map_or_else(|| "its loop".to_owned(), |id| format!("the loop {}", quoted(id.as_str())));
+        format!("`{name}` is there for the steps of {looped}")
     }
 }
 

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::{
-    diagnostic::{Diagnostic, Place, sort},
+    diagnostic::{Diagnostic, Place, has_errors, sort},
     template::TemplateError,
     yaml::{Document, Pointer},
 };
@@ -88,6 +88,11 @@ impl Findings {
     /// Whether `at` itself had to be left out.
     pub(super) fn is_left_out(&self, at: &Pointer) -> bool {
         self.left_out.contains(at)
+    }
+
+    /// Whether something is wrong, as far as is known.
+    pub(super) fn has_errors(&self) -> bool {
+        has_errors(&self.found)
     }
 
     /// Everything, in the order of the file.

@@ -2,8 +2,16 @@
 
 use std::time::Duration;
 
-/// Most steps, those of groups counted.
+use crate::names::PATH_DEPTH;
+
+/// Most steps, those of groups and of sub-sagas counted; a sub-saga itself counts for two, its beginning and its end.
 pub const STEPS: usize = 100;
+/// Most steps of one loop for all of its items.
+pub const INSTANCES: usize = 10_000;
+/// How deep sub-sagas stand in each other.
+pub const SUB_SAGAS: usize = PATH_DEPTH - 1;
+/// Longest path of a step, in bytes: it is a part of the key of the step's calls, and a key has at most 255 bytes.
+pub const STEP_PATH_BYTES: usize = 180;
 /// Most inputs.
 pub const INPUTS: usize = 64;
 /// Most outputs of a step.

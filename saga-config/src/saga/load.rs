@@ -1,30 +1,36 @@
 //! From a file, or from the store, to a [`Saga`].
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
 use super::{
     Saga, build, canonical,
     findings::Findings,
+    link::{self, Unit},
     raw::{Raw, formats},
     test::{self, Test},
     unsupported,
 };
 use crate::{
     diagnostic::{Diagnostic, Source, has_errors, sort},
-    names::UpstreamName,
+    names::{SagaName, UpstreamName},
     schema::{blamed, check_with, read_partly},
     yaml::Document,
 };
 
-/// What a saga's file is held against: the upstreams that its calls name.
+/// What a saga's file is held against: the upstreams that its calls name, and the secrets.
 pub trait UpstreamFacts {
     /// What is known of an upstream; `None` stands for the local one.
     fn find(&self, name: Option<&UpstreamName>) -> Option<UpstreamFact>;
 
     /// The names there are.
     fn names(&self) -> Vec<String>;
+
+    /// The names of the secrets there are; `None`: that is not known.
+    fn secrets(&self) -> Option<Vec<String>> {
+        None
+    }
 }
 
 /// What is known of an upstream.
@@ -62,27 +68,63 @@ pub struct StoredError(String);
 pub(super) struct Stored {
     pub(super) format: u32,
     pub(super) definition: Raw,
+    /// The sagas that it runs, and those that they run.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) sagas: BTreeMap<SagaName, Raw>,
 }
 
 impl Saga {
-    /// Reads a file, and proves what it says. Without `upstreams`, nothing is said of the services that it names.
+    /// Reads a file of a saga that runs no other, and proves what it says. Without `upstreams`, nothing is said of the services that it
+    /// names.
     ///
     /// # Errors
     ///
     /// Everything that is wrong and everything that is probably not meant, in the order of the file.
     pub fn load(source: &Arc<Source>, upstreams: Option<&dyn UpstreamFacts>) -> Result<Loaded, Vec<Diagnostic>> {
-        let (raw, mut findings) = read(source)?;
-        let built = build::saga(&raw, upstreams, &mut findings);
-        let test = built.as_ref().and_then(|built| test::test(raw.test.as_ref(), &built.saga, &mut findings));
-        let saga = built.and_then(|built| canonical::finish(raw, built, &mut findings));
-        let found = findings.into_sorted();
-        match saga {
-            Some(saga) if !has_errors(&found) => Ok(Loaded { saga, test, warnings: found }),
-            _ => {
-                debug_assert!(has_errors(&found), "what is not a saga has a mistake");
-                Err(found)
-            }
-        }
+        Self::load_all(std::slice::from_ref(source), upstreams).pop().unwrap_or_else(|| Err(Vec::new()))
+    }
+
+    /// Reads files of sagas that may run each other, as [`Saga::load`] does one. What comes of each is in the order of `sources`.
+    ///
+    /// ```
+    /// use saga_config::{diagnostic::Source, saga::Saga};
+    ///
+    /// let trip = Source::new("trip.yaml", r#"
+    /// saga: trip
+    /// version: 1
+    /// trigger: {route: POST /trips/}
+    /// input: {city: {from: "${request.body.city}"}}
+    /// steps:
+    ///   - {id: stay, saga: {name: hotel, input: {city: "${input.city}"}}}
+    ///   - {id: told, set: {room: "${steps.stay.body.room}"}}
+    /// "#);
+    /// let hotel = Source::new("hotel.yaml", r#"
+    /// saga: hotel
+    /// version: 1
+    /// trigger: {route: POST /stays/}
+    /// input: {city: {from: "${request.body.city}", type: string}}
+    /// steps:
+    ///   - id: reserve
+    ///     call: hotels POST /rooms/
+    ///     body: {city: "${input.city}", reference: "${step.key}"}
+    ///     output: {room: "${response.body.room}"}
+    ///     compensate: {call: "hotels DELETE /rooms/${steps.reserve.room}", effect: idempotent}
+    /// response:
+    ///   completed: {body: {room: "${steps.reserve.room}"}}
+    /// "#);
+    /// let loaded = Saga::load_all(&[trip, hotel], None);
+    /// let trip = &loaded[0].as_ref().expect("nothing is wrong with it").saga;
+    /// let paths: Vec<&str> = trip.steps.iter().map(|step| step.id.as_str()).collect();
+    /// // What follows the sub-saga waits for its end, which has its outputs.
+    /// assert_eq!(paths, ["stay/(input)", "stay/reserve", "stay", "told"]);
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// For each, as [`Saga::load`].
+    pub fn load_all(sources: &[Arc<Source>], upstreams: Option<&dyn UpstreamFacts>) -> Vec<Result<Loaded, Vec<Diagnostic>>> {
+        let units = sources.iter().map(|source| read(source).map(|(raw, findings)| unit(raw, upstreams, findings)));
+        finished(linked(units.collect()))
     }
 
     /// Reads back what [`Saga::canonical`] gave. It was accepted once, so it is not judged again, by the upstreams or by rules that came
@@ -96,14 +138,78 @@ impl Saga {
         if stored.format != canonical::FORMAT {
             return Err(StoredError(format!("its format is {}, this version knows {}", stored.format, canonical::FORMAT)));
         }
-        let mut findings = Findings::of_stored();
-        let built = build::saga(&stored.definition, None, &mut findings);
-        match (built, findings.into_sorted().first()) {
+        let raws = std::iter::once(stored.definition).chain(stored.sagas.into_values());
+        let mut units: Vec<Unit> = raws.map(|raw| unit(raw, None, Findings::of_stored())).collect();
+        link::link(&mut units, true);
+        let saga = units.first_mut().and_then(|unit| unit.linked.take());
+        let mistake = units.into_iter().rev().find_map(|unit| unit.findings.into_sorted().into_iter().next());
+        match (saga, mistake) {
             (Some(saga), None) => Ok(canonical::with_text(saga, json)),
             (_, Some(mistake)) => Err(StoredError(mistake.to_string())),
             (None, None) => Err(StoredError("it is not whole".to_owned())),
         }
     }
+}
+
+type Read = Result<Unit, Vec<Diagnostic>>;
+
+fn unit(mut raw: Raw, upstreams: Option<&dyn UpstreamFacts>, mut findings: Findings) -> Unit {
+    // It is no part of the definition.
+    let test = raw.test.take();
+    let (built, subs) = build::saga(&raw, upstreams, &mut findings);
+    let raw = match &built {
+        Some(built) => canonical::filled(raw, built),
+        None => raw,
+    };
+    Unit { test, ..Unit::new(raw, built, subs, findings) }
+}
+
+/// All that could be read, with their sub-sagas in them.
+fn linked(read: Vec<Read>) -> Vec<Read> {
+    let are_all = read.iter().all(Result::is_ok);
+    let mut units = Vec::new();
+    let failed: Vec<Option<Vec<Diagnostic>>> = read
+        .into_iter()
+        .map(|read| match read {
+            Ok(unit) => {
+                units.push(unit);
+                None
+            }
+            Err(found) => Some(found),
+        })
+        .collect();
+    link::link(&mut units, are_all);
+    let mut units = with_forms(units).into_iter();
+    failed.into_iter().filter_map(|failed| failed.map_or_else(|| units.next().map(Ok), |found| Some(Err(found)))).collect()
+}
+
+/// Gives every saga its canonical form.
+fn with_forms(mut units: Vec<Unit>) -> Vec<Unit> {
+    for index in 0..units.len() {
+        let Some(saga) = units[index].linked.take() else { continue };
+        let used = units[index].uses.iter().map(|used| &units[*used].raw);
+        let sagas = used.filter_map(|raw| Some((raw.saga.clone()?, raw.clone()))).collect();
+        let definition = units[index].raw.clone();
+        let unit = &mut units[index];
+        unit.linked = canonical::text(definition, sagas, &mut unit.findings).map(|text| canonical::with_text(saga, &text));
+    }
+    units
+}
+
+fn finished(read: Vec<Read>) -> Vec<Result<Loaded, Vec<Diagnostic>>> {
+    let finish = |mut unit: Unit| {
+        let saga = unit.linked.as_ref();
+        let test = saga.and_then(|saga| test::test(unit.test.as_ref(), saga, &mut unit.findings));
+        let found = unit.findings.into_sorted();
+        match unit.linked {
+            Some(saga) if !has_errors(&found) => Ok(Loaded { saga, test, warnings: found }),
+            _ => {
+                debug_assert!(has_errors(&found), "what is not a saga has a mistake");
+                Err(found)
+            }
+        }
+    };
+    read.into_iter().map(|read| read.and_then(finish)).collect()
 }
 
 /// The mirror of a file, and what is wrong with its form.

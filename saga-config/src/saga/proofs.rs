@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    Action, Auth, Call, CallStep, Effect, Frozen, InDoubt, Position, Step, build::Builder, load::UpstreamFact, raw,
-    steps::of_calls, unfold::Node,
+    Action, Auth, Call, CallStep, Effect, Frozen, InDoubt, Position, Step, Within, build::Builder, load::UpstreamFact, raw,
+    unfold::Node,
 };
 use crate::{
     diagnostic::{Diagnostic, did_you_mean, quoted},
@@ -251,6 +251,13 @@ impl Builder<'_, '_> {
             self.findings.prove(diagnostic.with_label(first, "the first is here").with_help("leave one out"));
         }
         let mut refuse = |message: &str, help: &str| self.findings.refuse("pivot", &at, message, help);
+        if let Some(held) = self.plan.nodes[pivot].held {
+            match held.within {
+                Within::Arm { .. } => refuse("a pivot that may not be chosen decides nothing", "put it into the saga's own list"),
+                Within::Body(_) => refuse("a pivot is passed once, not for each item", "put it into the saga's own list"),
+                Within::Sub(_) => {}
+            }
+        }
         if node.group.is_some() {
             refuse("what runs beside the pivot is neither before nor after it", "put the pivot after the group");
         }
@@ -260,10 +267,11 @@ impl Builder<'_, '_> {
         if node.raw.on_failure == Some(raw::OnFailure::Continue) {
             refuse("a pivot whose failure changes nothing decides nothing", "leave `on_failure` out");
         }
-        if !self.plan.order_is_known {
+        if !self.plan.order_is_known || node.held.is_some() {
             return;
         }
-        for (index, other) in self.plan.nodes.iter().enumerate() {
+        // What stands in a switch or a loop is ordered as that is.
+        for (index, other) in self.plan.nodes.iter().enumerate().filter(|(_, other)| other.held.is_none()) {
             let same_group = other.group.is_some() && other.group == node.group;
             if self.plan.are_ordered(index, pivot) || same_group {
                 continue;
@@ -281,17 +289,7 @@ impl Builder<'_, '_> {
     /// What a group's entry says is said of nobody.
     fn prove_groups(&mut self) {
         for group in &self.plan.groups {
-            let raw = group.entry;
-            let mut keys = of_calls(raw).to_vec();
-            keys.extend([("when", raw.when.is_some()), ("on_failure", raw.on_failure.is_some())]);
-            keys.extend([("call", raw.call.is_some()), ("set", raw.set.is_some())]);
-            for (key, _) in keys.into_iter().filter(|(_, is_written)| *is_written) {
-                let help = match key {
-                    "on_failure" => "write `on_failure` inside of `parallel`, or at its steps",
-                    _ => "write it at the group's steps",
-                };
-                self.means_nothing(&group.at.child(key), format!("`{key}` means nothing at a group"), help);
-            }
+            self.kind(group.entry, &group.at);
         }
     }
 

@@ -1,12 +1,18 @@
 //! What an expression may read where it stands.
 
 use super::{
+    Within,
     build::Builder,
-    unfold::{Node, Plan},
+    kinds::{Kind, kinds},
+    raw::OnFailure,
+    secrets::Secrets,
+    sub_saga,
+    unfold::Node,
 };
 use crate::{
     diagnostic::{did_you_mean, quoted},
     expr::{Key, Names, Reading, Reference, Segment},
+    names::{StepId, VariableName},
 };
 
 /// A place in a definition, as far as expressions go.
@@ -14,9 +20,13 @@ use crate::{
 pub(super) struct Scope {
     /// The names that are there.
     pub(super) roots: &'static [&'static str],
+    /// The name of the item, in a loop.
+    pub(super) item: Option<VariableName>,
     pub(super) steps: Steps,
     /// Whether `step.attempt` is there: what says it differs from one attempt to the next.
     pub(super) has_attempt: bool,
+    /// Whether `secret()` is there.
+    pub(super) secrets: Secrets,
 }
 
 /// Which steps can be read.
@@ -34,30 +44,38 @@ pub(super) enum Steps {
     Whatever,
 }
 
+impl Steps {
+    /// The step that reads.
+    pub(super) fn reader(self) -> Option<usize> {
+        match self {
+            Self::Before(reader) | Self::BeforeAndOwn(reader) => Some(reader),
+            Self::None | Self::Done | Self::Whatever => None,
+        }
+    }
+}
+
 /// Where inputs come from.
-pub(super) const INPUT: Scope = Scope { roots: &["request", "claims"], steps: Steps::None, has_attempt: false };
+pub(super) const INPUT: Scope = Scope::new(&["request", "claims"], Steps::None);
 /// What must hold of an input.
-pub(super) const CHECK: Scope = Scope { roots: &["self"], steps: Steps::None, has_attempt: false };
+pub(super) const CHECK: Scope = Scope::new(&["self"], Steps::None);
 /// The answer when every step is done.
-pub(super) const COMPLETED: Scope = Scope { roots: &["input", "steps", "saga"], steps: Steps::Done, has_attempt: false };
+pub(super) const COMPLETED: Scope = Scope::new(&["input", "steps", "saga"], Steps::Done);
 /// The answer when not.
-pub(super) const FAILED: Scope =
-    Scope { roots: &["input", "steps", "saga", "failure"], steps: Steps::Whatever, has_attempt: false };
+pub(super) const FAILED: Scope = Scope::new(&["input", "steps", "saga", "failure"], Steps::Whatever);
 
 impl Scope {
-    /// What a step decides and computes by.
-    pub(super) fn decision(step: usize) -> Self {
-        Self { roots: &["input", "steps", "saga"], steps: Steps::Before(step), has_attempt: false }
-    }
-
-    /// A request.
-    pub(super) fn call(steps: Steps) -> Self {
-        Self { roots: &["input", "steps", "saga", "step"], steps, has_attempt: false }
+    const fn new(roots: &'static [&'static str], steps: Steps) -> Self {
+        Self { roots, item: None, steps, has_attempt: false, secrets: Secrets::Refused }
     }
 
     /// The headers of a request that is rendered for each attempt.
     pub(super) fn with_attempt(self) -> Self {
         Self { has_attempt: true, ..self }
+    }
+
+    /// A header or the body of a request, as far as secrets go.
+    pub(super) fn with_secrets(self, secrets: Secrets) -> Self {
+        Self { secrets, ..self }
     }
 
     /// What judges the answer to a request.
@@ -67,7 +85,13 @@ impl Scope {
 
     pub(super) fn names(&self) -> Names {
         // With this name known, its use can be refused for what it is.
-        Names::new(self.roots).with_function("secret")
+        let names = Names::new(self.roots).with_function("secret");
+        self.item.iter().fold(names, Names::with_variable)
+    }
+
+    /// Whether a path may begin with `name`.
+    pub(super) fn has_root(&self, name: &str) -> bool {
+        self.roots.contains(&name) || self.item.as_ref().is_some_and(|item| item.as_str() == name)
     }
 }
 
@@ -106,6 +130,22 @@ fn mistake(code: &'static str, message: impl Into<String>, help: impl Into<Strin
 }
 
 impl Builder<'_, '_> {
+    /// What a step decides and computes by.
+    pub(super) fn decision(&self, step: usize) -> Scope {
+        self.at_step(&["input", "steps", "saga"], Steps::Before(step))
+    }
+
+    /// A request.
+    pub(super) fn request(&self, steps: Steps) -> Scope {
+        self.at_step(&["input", "steps", "saga", "step"], steps)
+    }
+
+    fn at_step(&self, roots: &'static [&'static str], steps: Steps) -> Scope {
+        let in_loop = steps.reader().and_then(|reader| self.plan.nodes[reader].in_loop);
+        let item = in_loop.and_then(|number| self.plan.loops[number].item.clone());
+        Scope { item, ..Scope::new(roots, steps) }
+    }
+
     /// What is wrong with reading `reference` in `scope`.
     pub(super) fn mistake_in(&self, reference: &Reference, scope: &Scope) -> Option<Mistake> {
         match reference.root() {
@@ -138,7 +178,11 @@ impl Builder<'_, '_> {
         }
         self.output(node, id, rest).or_else(|| {
             let provides = is_optional || provides_for_absence(reference.reading(), rest);
-            if provides || rest.is_empty() { presence_of_a_step(reference, rest, id) } else { self.absent(node, id, rest, scope) }
+            if provides || rest.is_empty() {
+                presence_of_a_step(reference, rest, id)
+            } else {
+                self.absent(index, id, rest, scope)
+            }
         })
     }
 
@@ -176,23 +220,35 @@ impl Builder<'_, '_> {
         if !self.plan.order_is_known || self.plan.nodes[reader].is_after(index) {
             return None;
         }
-        let is_later = self.plan.nodes[index].is_after(reader);
-        let this = self.plan.nodes[reader].id.as_ref().map_or_else(|| "this step".to_owned(), |id| quoted(id.as_str()));
-        match is_later {
-            true => mistake("not-before", format!("{} runs after {this}", quoted(id)), "read only what runs before"),
-            false => {
-                let help = match self.plan.nodes[reader].group {
-                    Some(_) => "steps of a group start together: take one of them out of it".to_owned(),
-                    None => format!("write `needs: [{id}]`"),
-                };
-                mistake("not-before", format!("{} does not surely run before {this}", quoted(id)), help)
-            }
+        let this = self.name_of(reader);
+        if self.plan.nodes[index].is_after(reader) {
+            return mistake("not-before", format!("{} runs after {this}", quoted(id)), "read only what runs before");
         }
+        let (held, by) = (self.plan.outermost(index, Some(reader)), self.plan.outermost(reader, Some(index)));
+        if held == by {
+            let message = format!("{} is in another arm of {} than {this}: one of them runs", quoted(id), self.name_of(held));
+            return mistake("not-before", message, "read only what runs before, in the same arm or outside");
+        }
+        let help = match (self.plan.nodes[held].group, self.plan.nodes[by].group) {
+            (Some(a), Some(b)) if a == b => "steps of a group start together: take one of them out of it".to_owned(),
+            (group, _) => {
+                let needed = group.and_then(|group| self.plan.groups[group].id.as_ref());
+                let needed = needed.or(self.plan.nodes[held].id.as_ref()).map_or("?", StepId::as_str);
+                let at = if by == reader { String::new() } else { format!(" at {}", self.name_of(by)) };
+                format!("write `needs: [{needed}]`{at}")
+            }
+        };
+        mistake("not-before", format!("{} does not surely run before {this}", quoted(id)), help)
+    }
+
+    fn name_of(&self, index: usize) -> String {
+        self.plan.nodes[index].id.as_ref().map_or_else(|| "this step".to_owned(), |id| quoted(id.as_str()))
     }
 
     fn output(&self, node: &Node<'_>, id: &str, rest: &[Segment]) -> Option<Mistake> {
         let first = rest.first()?;
-        if !node.is_whole {
+        let is_known = |key: &str, is_written: bool| is_written && self.findings.is_whole(&node.at.child(key));
+        if !node.is_whole && !is_known("output", node.raw.output.is_some()) && !is_known("set", node.raw.set.is_some()) {
             return None;
         }
         let outputs = outputs_of(node);
@@ -206,31 +262,61 @@ impl Builder<'_, '_> {
         if outputs.clone().any(|known| known == name) {
             return None;
         }
-        let help = there_are(name, outputs, "it keeps nothing of its answer: add it to its `output`");
+        let none = kinds(node.raw).0.map_or("", Kind::without_outputs);
+        let help = there_are(name, outputs, none);
         mistake("unknown-output", format!("{} has no output {}", quoted(id), quoted(name)), help)
     }
 
-    fn absent(&self, node: &Node<'_>, id: &str, rest: &[Segment], scope: &Scope) -> Option<Mistake> {
-        let why = match scope.steps {
-            Steps::Whatever => format!("{} may not have run when this is answered", quoted(id)),
+    fn absent(&self, index: usize, id: &str, rest: &[Segment], scope: &Scope) -> Option<Mistake> {
+        let raw = self.plan.nodes[index].raw;
+        let between = self.plan.between(index, scope.steps.reader());
+        if between.iter().any(|held| matches!(held.within, Within::Body(_))) {
+            // Outside of its loop an output is a list, with one entry for each item.
+            return self.no_list(index, id, rest);
+        }
+        let arm = between.iter().find(|held| matches!(held.within, Within::Arm { .. }));
+        let why = match (scope.steps, arm) {
+            (Steps::Whatever, _) => format!("{} may not have run when this is answered", quoted(id)),
             // An undo runs only if its step did.
-            Steps::BeforeAndOwn(reader) if self.plan.find(id) == Some(reader) => return None,
-            _ if !node.may_be_absent() => return None,
-            _ if node.raw.when.is_some() => format!("{} is skipped where its `when` says no", quoted(id)),
-            _ => format!("{} may fail, and the saga goes on without its outputs", quoted(id)),
+            (Steps::BeforeAndOwn(reader), _) if reader == index => return None,
+            (_, Some(held)) => format!("{} is skipped where {} chooses another arm", quoted(id), self.name_of(held.by)),
+            _ if raw.when.is_some() => format!("{} is skipped where its `when` says no", quoted(id)),
+            _ if raw.on_failure == Some(OnFailure::Continue) => {
+                format!("{} may fail, and the saga goes on without its outputs", quoted(id))
+            }
+            _ => return None,
         };
-        let name = rest.first().map_or("OUTPUT", |segment| match &segment.key {
-            Key::Field(name) => name.as_str(),
-            Key::Index(_) => "OUTPUT",
-        });
+        let name = output_name(rest);
         mistake("may-be-absent", why, format!("say what stands for it: `{}.?{name}.orValue(null)`", spelled(id)))
+    }
+
+    /// A field of an output that is a list where it is read.
+    fn no_list(&self, index: usize, id: &str, rest: &[Segment]) -> Option<Mistake> {
+        let [output, Segment { key: Key::Field(field), .. }, ..] = rest else { return None };
+        let whole = format!("{}.{}", spelled(id), output_name(std::slice::from_ref(output)));
+        let looped = self.plan.nodes[index].in_loop.map(|number| self.name_of(self.plan.loops[number].node));
+        let message = format!(
+            "{} is a list outside of the loop {}: it has no {}",
+            quoted(&whole),
+            looped.unwrap_or_default(),
+            quoted(field)
+        );
+        mistake("is-a-list", message, format!("it has one entry for each item, `null` where there is none: `{whole}[0]`"))
     }
 }
 
-/// The outputs that a step declares.
+fn output_name(rest: &[Segment]) -> &str {
+    rest.first().map_or("OUTPUT", |segment| match &segment.key {
+        Key::Field(name) => name.as_str(),
+        Key::Index(_) => "OUTPUT",
+    })
+}
+
+/// The outputs that a step declares, and those that a sub-saga has.
 pub(super) fn outputs_of<'n>(node: &Node<'n>) -> impl Iterator<Item = &'n str> + Clone {
     let outputs = node.raw.output.iter().chain(&node.raw.set);
-    outputs.flat_map(|outputs| &outputs.0).map(|(name, _)| name.as_str())
+    let of_sub_saga = node.raw.saga.iter().flat_map(|_| sub_saga::OUTPUTS);
+    outputs.flat_map(|outputs| &outputs.0).map(|(name, _)| name.as_str()).chain(of_sub_saga)
 }
 
 /// A step as expressions spell it.
@@ -295,12 +381,5 @@ fn there_are<'n>(name: &str, known: impl Iterator<Item = &'n str> + Clone, none:
             known if known.is_empty() => none.to_owned(),
             known => format!("there are {}", known.join(", ")),
         },
-    }
-}
-
-impl Plan<'_> {
-    /// Whether two steps are ordered, one way or the other.
-    pub(super) fn are_ordered(&self, a: usize, b: usize) -> bool {
-        a == b || self.nodes[a].is_after(b) || self.nodes[b].is_after(a)
     }
 }

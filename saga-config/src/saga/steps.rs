@@ -1,45 +1,29 @@
 //! Steps.
 
 use super::{
-    Action, CallStep, Effect, InDoubt, OnFailure, Position, Step, Undo,
+    Action, CallStep, Effect, GroupIndex, InDoubt, LoopIndex, OnFailure, Position, Step, Undo,
     build::Builder,
     calls::Written,
+    kinds::{Kind, ONE_OF, kinds},
     raw::{self, Compensate, DefaultInDoubt},
-    scope::{Scope, Steps},
+    scope::Steps,
     unfold::Node,
 };
 use crate::{diagnostic::Diagnostic, yaml::Pointer};
-
-/// What a step that calls has, and no other.
-pub(super) fn of_calls(raw: &raw::Step) -> [(&'static str, bool); 11] {
-    [
-        ("body", raw.body.is_some()),
-        ("headers", raw.headers.is_some()),
-        ("auth", raw.auth.is_some()),
-        ("timeout", raw.timeout.is_some()),
-        ("retry", raw.retry.is_some()),
-        ("outcome", raw.outcome.is_some()),
-        ("effect", raw.effect.is_some()),
-        ("in_doubt", raw.in_doubt.is_some()),
-        ("output", raw.output.is_some()),
-        ("compensate", raw.compensate.is_some()),
-        ("pivot", raw.pivot.is_some()),
-    ]
-}
 
 impl Builder<'_, '_> {
     /// One step. `None`: reported.
     pub(super) fn step(&mut self, index: usize) -> Option<Step> {
         let node = &self.plan.nodes[index];
         let (raw, at) = (node.raw, &node.at);
-        let when = self.maybe(raw.when.as_ref(), &at.child("when"), &Scope::decision(index));
+        let when = self.maybe(raw.when.as_ref(), &at.child("when"), &self.decision(index));
         let action = self.action(index, node);
         Some(Step {
             id: node.id.clone()?.into(),
             after: node.predecessors(),
-            within: None,
-            group: self.group_index(index),
-            in_loop: None,
+            within: node.held.map(|held| held.within),
+            group: node.group.map(GroupIndex),
+            in_loop: node.in_loop.map(LoopIndex),
             frame: None,
             when: when?,
             action: action?,
@@ -53,32 +37,44 @@ impl Builder<'_, '_> {
 
     fn action(&mut self, index: usize, node: &Node<'_>) -> Option<Action> {
         let (raw, at) = (node.raw, &node.at);
-        match (&raw.call, &raw.set) {
-            (Some(call), None) => self.call_step(index, node, call).map(|call| Action::Call(Box::new(call))),
-            (None, Some(set)) => {
-                for (key, _) in of_calls(raw).into_iter().filter(|(_, is_written)| *is_written) {
-                    let message = format!("`{key}` means nothing at a step that computes: it calls nobody");
-                    self.means_nothing(&at.child(key), message, "leave it out");
-                }
-                if set.0.is_empty() {
+        let Some(kind) = self.kind(raw, at) else {
+            if node.is_whole {
+                self.findings.error("missing-key", at, "this step does nothing", format!("write {ONE_OF}"));
+            }
+            return None;
+        };
+        match kind {
+            Kind::Call(call) => self.call_step(index, node, call).map(|call| Action::Call(Box::new(call))),
+            Kind::Set(set) => {
+                if set.0.is_empty() && self.findings.is_whole(&at.child("set")) {
                     self.findings.error("no-values", &at.child("set"), "this computes nothing", "write `set: {total: \"${…}\"}`");
                 }
-                self.named(Some(set), &at.child("set"), &Scope::decision(index)).map(Action::Set)
+                self.named(Some(set), &at.child("set"), &self.decision(index)).map(Action::Set)
             }
-            (Some(_), Some(_)) => {
-                let place = self.findings.key_place(&at.child("set"));
-                let message = "a step has one of `call`, `set` and `parallel`";
-                self.findings.add(Diagnostic::error("exclusive-keys", place, message).with_help("make two steps of it"));
-                None
+            Kind::Sub(written) => self.sub_saga(index, node, written),
+            Kind::Switch(arms) => self.arms(index, arms, &at.child("switch")).map(Action::Switch),
+            Kind::Loop(_) => {
+                let number = self.plan.loops.iter().position(|looped| looped.node == index)?;
+                Some(Action::Foreach(LoopIndex(number)))
             }
-            (None, None) => {
-                if node.is_whole && raw.parallel.is_none() {
-                    let message = "this step does nothing";
-                    self.findings.error("missing-key", at, message, "write one of `call`, `set` and `parallel`");
-                }
-                None
-            }
+            // Its children are steps, it is none.
+            Kind::Group(_) => None,
         }
+    }
+
+    /// What an entry of a list is. Keys that would make it something else too, and those that mean nothing to it, are reported.
+    pub(super) fn kind<'r>(&mut self, raw: &'r raw::Step, at: &Pointer) -> Option<Kind<'r>> {
+        let (kind, others) = kinds(raw);
+        let kind = kind?;
+        if let Some(other) = others.first() {
+            let place = self.findings.key_place(&at.child(other));
+            let diagnostic = Diagnostic::error("exclusive-keys", place, format!("a step has {ONE_OF}"));
+            self.findings.add(diagnostic.with_help("make two steps of it"));
+        }
+        for key in kind.meaningless(raw) {
+            self.means_nothing(&at.child(key), format!("`{key}` means nothing {}", kind.place()), kind.instead(key));
+        }
+        Some(kind)
     }
 
     fn call_step(&mut self, index: usize, node: &Node<'_>, call: &str) -> Option<CallStep> {
@@ -99,7 +95,7 @@ impl Builder<'_, '_> {
             Some(raw::Effect::Once) | None => Effect::Once,
         };
         let in_doubt = self.in_doubt(raw.in_doubt.as_ref(), effect, &at.child("in_doubt"), index);
-        let scope = Scope::call(Steps::Before(index)).answer();
+        let scope = self.request(Steps::Before(index)).answer();
         let output = self.named(raw.output.as_ref(), &at.child("output"), &scope);
         let compensate = self.compensate(raw, &at.child("compensate"), index);
         let step = CallStep {

@@ -6,12 +6,9 @@ use crate::{
 };
 
 /// Keys of a step, and what to do instead.
-const OF_STEPS: [(&str, &str); 5] = [
-    ("switch", "write `when` at each step"),
-    ("foreach", "send the list in one call, or start a saga for each item"),
+const OF_STEPS: [(&str, &str); 2] = [
     ("wait", "let the saga end here, and start another when the answer comes"),
     ("accept", "let the service answer when it is done, or ask it with `outcome: {pending: …}`"),
-    ("saga", "write the other saga's steps here"),
 ];
 
 /// Reports every step in `document` that is not supported yet, and gives what of those steps is not looked at: everything but what says
@@ -38,8 +35,26 @@ fn in_list(document: &Document, list: &Node, at: &Pointer, found: &mut Vec<Diagn
         if !is_supported {
             let keys = step.entries().iter().map(|entry| entry.key.text.as_str());
             left_out.extend(keys.filter(|key| !matches!(*key, "id" | "needs")).map(|key| at.child(key)));
-        } else if let Some(inner) = step.child("parallel").and_then(|group| group.child("steps")) {
-            in_list(document, inner, &at.child("parallel").child("steps"), found, left_out);
+            continue;
+        }
+        for (inner, at) in inner_lists(step, &at) {
+            in_list(document, inner, &at, found, left_out);
         }
     }
+}
+
+/// The lists that stand in a step.
+fn inner_lists<'n>(step: &'n Node, at: &Pointer) -> Vec<(&'n Node, Pointer)> {
+    let mut lists = Vec::new();
+    let mut add = |holder: &'n Node, at: &Pointer, key: &str| lists.extend(holder.child(key).map(|list| (list, at.child(key))));
+    add(step, at, "steps");
+    if let Some(group) = step.child("parallel") {
+        add(group, &at.child("parallel"), "steps");
+    }
+    for (index, arm) in step.child("switch").into_iter().flat_map(Node::items).enumerate() {
+        let at = at.child("switch").child(index);
+        add(arm, &at, "steps");
+        add(arm, &at, "else");
+    }
+    lists
 }

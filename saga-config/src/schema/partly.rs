@@ -13,6 +13,9 @@ use crate::yaml::{Document, Node, Pointer};
 /// After this many values that had to be left out one by one, the rest is not read.
 const MAX_LEFT_OUT: usize = 200;
 
+/// After this many mistakes none is added: nobody reads more of them.
+const MAX_FOUND: usize = 100;
+
 /// A value, and what of its document is not in it.
 #[derive(Debug)]
 pub struct Partly<T> {
@@ -51,7 +54,8 @@ pub fn read_partly<T: DeserializeOwned>(
             Ok(value) => return Ok(Partly { value, left_out: partly.left_out, found: partly.found }),
             Err(error) => {
                 let at = pointer_along(document, error.path());
-                if !partly.left_out.iter().any(|known| known.is_within(&at)) {
+                let is_new = !partly.left_out.iter().any(|known| known.is_within(&at));
+                if is_new && partly.found.len() < MAX_FOUND {
                     partly.found.push(Diagnostic::error("invalid-value", document.place(&at), without_place(error.inner())));
                 }
                 if at.is_root() {

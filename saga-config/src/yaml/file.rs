@@ -1,14 +1,16 @@
 //! Bytes to text.
 
-use std::fs::File;
-use std::io::Read as _;
+use std::fs::{self, File};
+use std::io::{self, Read as _};
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::diagnostic::{Diagnostic, Place, Source, Span};
+use crate::diagnostic::{Diagnostic, Place, Source, Span, did_you_mean, quoted};
 
 /// The longest file that is read: 1 MiB.
 pub const MAX_FILE_BYTES: usize = 1 << 20;
+/// How many names of a folder are looked at for the one that was meant.
+const MAX_NEIGHBOURS: usize = 1000;
 
 /// Reads a file. Blocks; never reads more than [`MAX_FILE_BYTES`] and one byte.
 ///
@@ -21,25 +23,57 @@ pub fn read_file(path: &Path) -> Result<Arc<Source>, Diagnostic> {
     let limit = MAX_FILE_BYTES as u64 + 1;
     let read = File::open(path).and_then(|file| file.take(limit).read_to_end(&mut bytes));
     if let Err(error) = read {
-        let message = format!("cannot read the file: {error}");
-        return Err(Diagnostic::error("unreadable", Place::elsewhere(name), message));
+        return Err(unreadable(path, name, &error));
     }
     decode(name, bytes)
+}
+
+fn unreadable(path: &Path, name: String, error: &io::Error) -> Diagnostic {
+    let place = Place::elsewhere(name);
+    match error.kind() {
+        io::ErrorKind::IsADirectory => {
+            let help = "name the files in it, such as sagas/*.yaml";
+            Diagnostic::error("unreadable", place, "this is a folder, not a file").with_help(help)
+        }
+        io::ErrorKind::NotFound => {
+            let missing = Diagnostic::error("unreadable", place, "cannot read the file: there is none of this name");
+            match neighbour(path) {
+                Some(meant) => missing.with_help(format!("did you mean {}?", quoted(&meant))),
+                None => missing.with_help("check the path: a relative one begins where this was started"),
+            }
+        }
+        _ => Diagnostic::error("unreadable", place, format!("cannot read the file: {error}")),
+    }
+}
+
+/// The file of the same folder that may have been meant.
+fn neighbour(path: &Path) -> Option<String> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let entries = fs::read_dir(folder).ok()?.take(MAX_NEIGHBOURS).filter_map(Result::ok);
+    let mut names: Vec<String> = entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    // A folder has no order of its own.
+    names.sort_unstable();
+    let meant = did_you_mean(path.file_name()?.to_str()?, names.iter().map(String::as_str))?;
+    Some(path.with_file_name(meant).display().to_string())
 }
 
 /// Takes the bytes of a file as its text.
 ///
 /// # Errors
 ///
-/// They are more than [`MAX_FILE_BYTES`], or not UTF-8.
+/// They are more than [`MAX_FILE_BYTES`], or no text, or not UTF-8.
 pub fn decode(name: impl Into<String>, bytes: Vec<u8>) -> Result<Arc<Source>, Diagnostic> {
     let name = name.into();
+    let sixteen_bits = matches!(bytes.as_slice(), [0xff, 0xfe, ..] | [0xfe, 0xff, ..]);
+    if bytes.contains(&0) && !sixteen_bits {
+        let found = Diagnostic::error("not-text", Place::elsewhere(name), "the file is not text: it has a zero byte in it");
+        return Err(found.with_help("name a YAML file"));
+    }
     if bytes.len() > MAX_FILE_BYTES {
         return Err(too_long(Place::elsewhere(name)));
     }
     let text = String::from_utf8(bytes).map_err(|error| {
         let offset = error.utf8_error().valid_up_to();
-        let sixteen_bits = matches!(error.as_bytes(), [0xff, 0xfe, ..] | [0xfe, 0xff, ..]);
         // The text before the offset is the same in both, so the offset holds.
         let source = Source::new(name.clone(), String::from_utf8_lossy(error.as_bytes()));
         let span = Span::new(offset, offset + char::REPLACEMENT_CHARACTER.len_utf8());
@@ -77,5 +111,16 @@ mod tests {
     fn a_file_that_is_not_there_is_named() {
         let error = read_file(Path::new("no/such/file.yaml")).unwrap_err();
         assert!(error.to_string().starts_with("no/such/file.yaml: error: cannot read the file: "));
+        let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let error = read_file(&here.join("Cargo.tom")).unwrap_err();
+        assert_eq!(error.help(), Some(format!("did you mean `{}`?", here.join("Cargo.toml").display()).as_str()));
+    }
+
+    #[test]
+    fn a_folder_is_no_file_and_a_program_is_no_text() {
+        let error = read_file(Path::new(env!("CARGO_MANIFEST_DIR"))).unwrap_err();
+        assert!(error.to_string().contains("this is a folder"), "{error}");
+        let error = decode("f", b"\x7fELF\x02\0\xff".to_vec()).unwrap_err();
+        assert_eq!(error.to_string(), "f: error: the file is not text: it has a zero byte in it (name a YAML file)");
     }
 }

@@ -1,6 +1,10 @@
 //! Files of sagas: what is taken, and what users see for what is not.
 
+mod goldens;
+mod json_schema;
+mod linked;
 mod properties;
+mod yaml;
 
 use std::{
     collections::BTreeMap,
@@ -11,7 +15,7 @@ use std::{
 use saga_config::{
     diagnostic::{Colour, Diagnostic, Source, render},
     names::UpstreamName,
-    saga::{self, Action, Call, Loaded, Retry, Saga, Step, UpstreamFact, UpstreamFacts},
+    saga::{self, Action, Call, Loaded, Loop, Retry, Saga, Step, UpstreamFact, UpstreamFacts, Within},
 };
 
 /// Services as a small shop has them.
@@ -39,6 +43,10 @@ impl UpstreamFacts for Shop {
 
     fn names(&self) -> Vec<String> {
         ["orders", "billing", "notifications", "psp", "legacy"].map(str::to_owned).to_vec()
+    }
+
+    fn secrets(&self) -> Option<Vec<String>> {
+        Some(["visa_token", "mail", "psp"].map(str::to_owned).to_vec())
     }
 }
 
@@ -94,6 +102,13 @@ fn sound_files_load_without_a_word_and_are_read_back_from_the_store() {
     }
 }
 
+#[test]
+fn a_saga_knows_the_secrets_that_its_requests_name_each_once() {
+    let saga = loaded("secrets.yaml", include_str!("../valid/secrets.yaml"));
+    let names: Vec<&str> = saga.secrets.iter().map(AsRef::as_ref).collect();
+    assert_eq!(names, ["visa_token", "mail", "psp"]);
+}
+
 /// All of a saga, as text.
 fn shown(saga: &Saga) -> String {
     format!("{saga:#?}")
@@ -108,17 +123,31 @@ fn pretty(json: &str) -> String {
 fn order(saga: &Saga) -> String {
     let line = |step: &Step| {
         let after: Vec<&str> = step.after.iter().map(|index| saga[*index].id.as_str()).collect();
-        let called = match &step.action {
+        let does = match &step.action {
             Action::Call(call) => {
                 let undo = call.compensate.as_ref().map(|undo| format!(", undo {:?} {}", undo.frozen, budget(&undo.call)));
                 format!("{}{}", budget(&call.call), undo.unwrap_or_default())
             }
-            Action::Set(_) | Action::Switch(_) | Action::Foreach(_) | Action::Wait(_) | Action::Enter(_) | Action::Leave(_) => {
-                "computes".to_owned()
+            Action::Set(_) => "computes".to_owned(),
+            Action::Switch(arms) => format!("chooses one of {}", arms.len()),
+            Action::Foreach(number) => {
+                let Loop { step: own, list, item, max, limit, body } = &saga.loops[number.0];
+                assert_eq!(saga[*own].id, step.id);
+                let body: Vec<&str> = body.iter().map(|index| saga[*index].id.as_str()).collect();
+                format!("each {item} of {list:?}, {max} at once, {limit} at most: {}", body.join(", "))
             }
+            Action::Wait(time) => format!("waits {time:?}"),
+            Action::Enter(_) | Action::Leave(_) => "is a sub-saga".to_owned(),
         };
         let group = step.group.map_or(String::new(), |group| format!(" in {}", saga.groups[group.0].id));
-        format!("{} after [{}]{group}: {:?}, {called}", step.id, after.join(", "), step.position)
+        let within = match step.within {
+            Some(Within::Arm { switch, arm }) => format!(" of arm {arm} of {}", saga[switch].id),
+            Some(Within::Body(number)) => format!(" of loop {}", saga[saga.loops[number.0].step].id),
+            Some(Within::Sub(number)) => format!(" of {}", saga.frames[number.0].path),
+            None => String::new(),
+        };
+        let looped = step.in_loop.map_or(String::new(), |number| format!(" for each {}", saga.loops[number.0].item));
+        format!("{} after [{}]{group}{within}{looped}: {:?}, {does}", step.id, after.join(", "), step.position)
     };
     saga.steps.iter().map(line).collect::<Vec<_>>().join("\n")
 }
@@ -171,7 +200,7 @@ fn what_is_no_stored_definition_says_why() {
             "{}",
             r#"{"format":2,"definition":{}}"#,
             r#"{"format":1,"definition":{}}"#,
-            r#"{"format":1,"definition":{"saga":"s","version":1,"trigger":{"route":"POST /"},"steps":[{"id":"a","switch":[]}]}}"#,
+            r#"{"format":1,"definition":{"saga":"s","version":1,"trigger":{"route":"POST /"},"steps":[{"id":"a","saga":{}}]}}"#,
             r#"{"format":1,"definition":{"saga":"s","version":1,"trigger":{"route":"POST /"},"steps":[{"id":"a","set":{"x":"${secret('a')}"}}]}}"#,
         ]
         .map(why)

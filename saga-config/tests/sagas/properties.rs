@@ -125,8 +125,9 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_hash_is_of_what_is_said_and_not_of_how_it_is_written(which in 0_usize..3, mut seed in any::<u64>(), compact in any::<bool>()) {
-        let text = &valid()[which];
+    fn the_hash_is_of_what_is_said_and_not_of_how_it_is_written(which in any::<prop::sample::Index>(), mut seed in any::<u64>(), compact in any::<bool>()) {
+        let files = valid();
+        let text = &files[which.index(files.len())];
         let other = shuffled(&tree(text), &mut seed);
         let other = if compact { other.to_string() } else { serde_json::to_string_pretty(&other).expect("it can be written") };
         prop_assert_eq!(hash(&other), hash(text));

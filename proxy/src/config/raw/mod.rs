@@ -51,6 +51,10 @@ pub(super) struct Raw {
     pub(super) forwarded: Option<Forwarded>,
     /// Whose saga calls are believed. Without any, requests that claim to be saga calls are refused or stripped of that claim.
     pub(super) saga_peers: Option<SagaPeers>,
+    /// What sagas name as `secret('NAME')`, and where it is: in headers, and in the bodies of `sensitive` sagas.
+    #[serde(default)]
+    #[schemars(schema_with = "secrets")]
+    pub(super) secrets: Option<BTreeMap<String, Secret>>,
     /// The sagas, and how they are run.
     pub(super) sagas: Option<sagas::Sagas>,
     /// Where clients reach this Refrain: what stands before the addresses of sagas that they are told. Absent: they are told paths.
@@ -212,6 +216,15 @@ pub(super) struct SagaPeers {
     /// Networks whose callers are believed. The TCP connection counts, never a header.
     #[schemars(length(max = 1000), extend("default" = []))]
     pub(super) networks: Option<Vec<text::Network>>,
+}
+
+fn secrets(generator: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": ["object", "null"],
+        "propertyNames": {"type": "string", "format": text::SECRET_NAME.name},
+        "additionalProperties": generator.subschema_for::<Secret>(),
+        "maxProperties": 1000,
+    })
 }
 
 fn upstreams(generator: &mut SchemaGenerator) -> Schema {

@@ -6,7 +6,7 @@ use http::{HeaderName, Method, Uri};
 use ipnet::IpNet;
 use saga_config::{
     diagnostic::{did_you_mean, quoted},
-    names::UpstreamName,
+    names::{SecretName, UpstreamName},
     schema::{Format, STANDARD_FORMATS, parse_as},
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -100,12 +100,17 @@ text! {
 pub(in crate::config) const UPSTREAM_NAME: Format =
     Format { name: "refrain-upstream", expected: "a name such as `billing`", parse: parse_as::<UpstreamName> };
 
+/// The names of secrets, which are keys.
+pub(in crate::config) const SECRET_NAME: Format =
+    Format { name: "refrain-secret", expected: "a name such as `visa_token`", parse: parse_as::<SecretName> };
+
 /// The grammars of this file and those of units.
 pub(in crate::config) fn formats() -> Vec<Format> {
-    const OWN: [Format; 11] = [
+    const OWN: [Format; 12] = [
         Address::FORMAT,
         Endpoint::FORMAT,
         UPSTREAM_NAME,
+        SECRET_NAME,
         StoreUrl::FORMAT,
         MethodName::FORMAT,
         Header::FORMAT,

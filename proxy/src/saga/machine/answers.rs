@@ -45,7 +45,7 @@ impl Work<'_> {
     /// A step was carried out: its outputs are kept, and its undo is frozen (invariant 5).
     pub(super) fn done(&mut self, i: usize, response: &Value, by: By, fault: Option<String>) {
         let definition = std::sync::Arc::clone(&self.machine.definition);
-        let Some(call) = call_step(&definition.steps[i]) else { return };
+        let Some(call) = call_step(self.machine.state.instances.step(&definition, i)) else { return };
         let leg = Leg::forward(i);
         let key = self.key(leg);
         let (output, missing) = {
@@ -69,7 +69,7 @@ impl Work<'_> {
             Some(Ok(undo)) => (Some(undo), fault),
             Some(Err(why)) => (None, fault.or_else(|| Some(format!("its undo cannot be made: {why}")))),
         };
-        let step = self.step(i).id.clone();
+        let step = self.path(i);
         self.emit(What::Done { step, output, undo, by, fault });
     }
 
@@ -226,12 +226,12 @@ impl Work<'_> {
     }
 
     fn undone(&mut self, i: usize, by: By) {
-        let step = self.step(i).id.clone();
+        let step = self.path(i);
         self.emit(What::Undone { step, by });
     }
 
     fn undo_failed(&mut self, i: usize, status: u16, reason: String) {
-        let step = self.step(i).id.clone();
+        let step = self.path(i);
         self.emit(What::UndoFailed { step, status, reason });
     }
 }

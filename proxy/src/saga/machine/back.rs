@@ -2,8 +2,8 @@
 
 use super::{
     super::{
-        entry::What,
-        state::{Back, Forward, Standing, undo},
+        entry::{Direction, What},
+        state::{Back, Standing},
     },
     legs::Leg,
     work::{Progress, Work},
@@ -16,19 +16,19 @@ impl Work<'_> {
         if self.compensated() == Progress::Made {
             return Progress::Made;
         }
-        let may_undo = self.may_be_undone();
-        for i in (0..self.steps()).rev() {
-            let leg = match self.is_to_be_resolved(i) {
-                true => Leg::forward(i),
-                false if may_undo[i] => Leg::undo(i),
-                false => continue,
-            };
-            if self.has_slot_back() && self.step_back(leg) == Progress::Made {
+        let mut last = usize::MAX;
+        while self.has_slot_back()
+            && let Some(i) = self.machine.agenda.backward.range(..last).next_back().copied()
+        {
+            last = i;
+            let leg = self.leg_back(i);
+            if self.frames_have_room(i, || self.machine.agenda.out()) && self.step_back(leg) == Progress::Made {
                 return Progress::Made;
             }
         }
         if !self.is_anything_under_way() && self.back_timer().is_none() {
-            let reason = self.in_words((0..self.steps()).filter(|i| !self.is_settled_back(*i) && self.is_stuck_back(*i)));
+            let reason =
+                self.in_words((0..self.steps()).filter(|i| !self.machine.agenda.is_settled_back(*i) && self.is_stuck_back(*i)));
             return self.quarantine(reason);
         }
         Progress::None
@@ -36,7 +36,7 @@ impl Work<'_> {
 
     /// The end, if nothing remains.
     pub(super) fn compensated(&mut self) -> Progress {
-        if !(0..self.steps()).all(|i| self.is_settled_back(i)) {
+        if self.machine.agenda.unsettled_back > 0 {
             return Progress::None;
         }
         self.emit(What::Ended { completed: false });
@@ -45,11 +45,9 @@ impl Work<'_> {
 
     /// When a saga that undoes has something to do, if nothing comes before.
     pub(super) fn back_timer(&self) -> Option<Timestamp> {
-        let may_undo = self.may_be_undone();
-        let timers = (0..self.steps()).filter_map(|i| match self.is_to_be_resolved(i) {
-            true => self.timer(Leg::forward(i)),
-            false if may_undo[i] => self.timer(Leg::undo(i)).or_else(|| self.not_before(i)),
-            false => None,
+        let timers = self.machine.agenda.backward.iter().filter_map(|i| match self.leg_back(*i) {
+            leg if leg.direction == Direction::Forward => self.timer(leg),
+            leg => self.timer(leg).or_else(|| self.not_before(*i)),
         });
         timers.filter(|at| *at > self.now).min()
     }
@@ -79,43 +77,13 @@ impl Work<'_> {
         self.machine.under_way.len() < self.machine.definition.max_parallel.max(1)
     }
 
-    /// Whether a step's doubt keeps the saga from undoing it. What has no undo needs no knowledge.
-    fn is_to_be_resolved(&self, i: usize) -> bool {
-        self.state(i).back == Back::Open && self.state(i).is_unresolved() && undo(self.step(i)).is_some()
-    }
-
-    /// Whether nothing of a step remains to be undone.
-    fn is_settled_back(&self, i: usize) -> bool {
-        let step = self.state(i);
-        if self.is_under_way(Leg::forward(i)) {
-            return false;
-        }
-        match (step.back, &step.forward, undo(self.step(i))) {
-            (Back::Undone, ..) | (_, _, None) => true,
-            (Back::Open | Back::Failed, Forward::Done { .. } | Forward::GivenUp, Some(_)) => false,
-            (Back::Open | Back::Failed, Forward::Open, Some(_)) => !step.is_unresolved(),
-            (Back::Open | Back::Failed, Forward::Refused { .. } | Forward::Skipped(_) | Forward::Set, Some(_)) => true,
-        }
+    /// What is to be done of a step: a doubt is resolved, then it is undone. What has no undo needs no knowledge.
+    fn leg_back(&self, i: usize) -> Leg {
+        if self.state(i).is_unresolved() { Leg::forward(i) } else { Leg::undo(i) }
     }
 
     fn is_stuck_back(&self, i: usize) -> bool {
         self.state(i).back == Back::Failed || matches!(self.call(Leg::forward(i)).standing, Standing::Stuck | Standing::Left)
-    }
-
-    /// Which steps' undos may be under way: all that comes after them is settled.
-    fn may_be_undone(&self) -> Vec<bool> {
-        let mut is_clear = vec![true; self.steps()];
-        let mut may = vec![false; self.steps()];
-        for i in (0..self.steps()).rev() {
-            may[i] =
-                is_clear[i] && self.state(i).has_happened() && self.state(i).back == Back::Open && undo(self.step(i)).is_some();
-            if !is_clear[i] || !self.is_settled_back(i) {
-                for before in &self.step(i).after {
-                    is_clear[before.0] = false;
-                }
-            }
-        }
-        may
     }
 
     /// An undo never overtakes its forward call (invariant 6): a send that has no answer may still act for this long.

@@ -94,7 +94,7 @@ impl Work<'_> {
     pub(super) fn forgotten(&mut self, leg: Leg) {
         let reason = "the participant may have forgotten the key, so that a repeat could be carried out twice".to_owned();
         let after = self.rules(leg).and_then(|rules| rules.check().map(|check| check.after));
-        let id = self.step(leg.step).id.clone();
+        let id = self.path(leg.step);
         match (after, leg.direction) {
             (Some(after), _) => self.doubted(leg, reason, self.now.plus(after), None),
             (None, Direction::Undo) => self.emit(What::UndoFailed { step: id, status: 0, reason }),
@@ -130,7 +130,7 @@ impl Work<'_> {
             (Found::NotDone, _) => self.found_not_done(leg, check.after),
             (Found::Done { response }, Direction::Forward) => self.done(leg.step, &response, By::Check, None),
             (Found::Done { .. }, Direction::Undo) => {
-                let step = self.step(leg.step).id.clone();
+                let step = self.path(leg.step);
                 self.emit(What::Undone { step, by: By::Check });
             }
         }

@@ -1,12 +1,13 @@
 //! Going forward: what starts, what is tried again, and when the saga turns back.
 
+use std::collections::BTreeSet;
+
 use saga_config::saga::{Action, Position};
 
 use super::{
     super::{
-        entry::{By, SkipReason, Turning, What},
-        render::{MAX_KEPT_BYTES, Reach, size, values},
-        state::{Forward, pivot},
+        entry::{Turning, What},
+        state::Forward,
     },
     legs::Leg,
     work::{Progress, Work},
@@ -21,8 +22,8 @@ enum Plan {
     Stop,
     /// Nothing but this goes on: the pivot is in doubt, and decides whether the saga can turn back.
     Resolve(usize),
-    /// It goes on; what has not begun may begin where this says so.
-    GoOn(Vec<bool>),
+    /// It goes on; of what has not begun, these may begin (`None`: all).
+    GoOn(Option<BTreeSet<usize>>),
 }
 
 impl Work<'_> {
@@ -42,14 +43,13 @@ impl Work<'_> {
                 self.quarantine(reason)
             }
             Plan::Resolve(i) => self.go_on(Leg::forward(i)),
-            Plan::GoOn(may_begin) => self.go_on_or_begin(&may_begin),
+            Plan::GoOn(may_begin) => self.go_on_or_begin(may_begin.as_ref()),
         }
     }
 
     /// The end, if every step is done.
     pub(super) fn complete(&mut self) -> Progress {
-        let state = &self.machine.state;
-        if !(0..self.steps()).all(|i| state.is_settled(&self.machine.definition, i)) {
+        if self.machine.agenda.unsettled > 0 {
             return Progress::None;
         }
         self.emit(What::Ended { completed: true });
@@ -63,23 +63,27 @@ impl Work<'_> {
 
     /// When a running saga has something to do, if nothing comes before.
     pub(super) fn forward_timer(&self) -> Option<Timestamp> {
-        let legs = match self.plan() {
+        let next = match self.plan() {
             Plan::Turn(_) | Plan::Stop => return None,
-            Plan::Resolve(i) => i..i + 1,
-            Plan::GoOn(_) => 0..self.steps(),
+            Plan::Resolve(i) => self.next_at(i),
+            Plan::GoOn(_) => self.machine.agenda.active.iter().filter_map(|i| self.next_at(*i)).filter(|at| *at > self.now).min(),
         };
-        let deadline =
-            self.machine.state.started.deadline.filter(|_| !self.machine.state.is_past_pivot(&self.machine.definition));
-        legs.filter_map(|i| self.timer(Leg::forward(i))).chain(deadline).filter(|at| *at > self.now).min()
+        let is_past_pivot = self.machine.state.is_past_pivot(&self.machine.definition);
+        let deadlines = self.deadlines().filter(|_| !is_past_pivot).map(|(at, _)| at);
+        next.into_iter().chain(deadlines).filter(|at| *at > self.now).min()
+    }
+
+    /// When a step that has begun goes on.
+    fn next_at(&self, i: usize) -> Option<Timestamp> {
+        self.state(i).timed.or_else(|| self.timer(Leg::forward(i)))
     }
 
     /// Why the saga should turn back. Past the pivot it cannot.
     fn wish(&self) -> Option<Turning> {
-        let (state, definition) = (&self.machine.state, &self.machine.definition);
-        if state.is_past_pivot(definition) {
+        if self.machine.state.is_past_pivot(&self.machine.definition) {
             return None;
         }
-        let failing = (0..self.steps()).find(|i| state.is_failing(definition, *i) && self.step(*i).position != Position::After);
+        let failing = self.machine.agenda.failing.iter().copied().find(|i| self.step(*i).position != Position::After);
         match failing {
             Some(i) => {
                 let status = match self.state(i).forward {
@@ -87,19 +91,17 @@ impl Work<'_> {
                     _ => 0,
                 };
                 let reason = self.state(i).reason.clone().unwrap_or_default();
-                Some(Turning::Failure { step: self.step(i).id.clone(), status, reason })
+                Some(Turning::Failure { step: self.path(i), status, reason })
             }
-            None if self.is_past_deadline() => Some(Turning::Deadline),
-            None => None,
+            None => self.passed_deadline(),
         }
     }
 
     fn plan(&self) -> Plan {
         let (state, definition) = (&self.machine.state, &self.machine.definition);
-        let is_stuck = || (0..self.steps()).any(|i| state.is_stuck(definition, i));
-        match (self.wish(), pivot(definition)) {
+        match (self.wish(), state.pivot(definition)) {
             (Some(_), Some(i)) if state.is_pivot_in_doubt(definition) => {
-                if is_stuck() {
+                if self.is_stuck() {
                     Plan::Stop
                 } else {
                     Plan::Resolve(i)
@@ -107,45 +109,72 @@ impl Work<'_> {
             }
             (Some(because), _) => {
                 let unfinished = self.unfinished_members();
-                if self.is_past_deadline() || !unfinished.contains(&true) { Plan::Turn(because) } else { Plan::GoOn(unfinished) }
+                if self.passed_deadline().is_some() || unfinished.is_empty() {
+                    Plan::Turn(because)
+                } else {
+                    Plan::GoOn(Some(unfinished))
+                }
             }
-            (None, _) if is_stuck() => Plan::Stop,
-            (None, _) => Plan::GoOn(vec![true; self.steps()]),
+            (None, _) if self.is_stuck() => Plan::Stop,
+            (None, _) => Plan::GoOn(None),
         }
     }
 
-    fn is_past_deadline(&self) -> bool {
-        self.machine.state.started.deadline.is_some_and(|deadline| self.now >= deadline)
+    /// Whether nothing but an operator brings some step further.
+    fn is_stuck(&self) -> bool {
+        let (agenda, state, definition) = (&self.machine.agenda, &self.machine.state, &self.machine.definition);
+        !agenda.stuck.is_empty() || agenda.failing.iter().any(|i| state.is_stuck(definition, *i))
     }
 
-    /// Which members of groups that failed, and whose `on_failure` is `wait_for_all`, are still to run.
-    fn unfinished_members(&self) -> Vec<bool> {
-        let (state, definition) = (&self.machine.state, &self.machine.definition);
-        let mut runs = vec![false; self.steps()];
-        for group in definition.groups.iter().filter(|group| !group.cancel_others) {
-            if !group.members.iter().any(|member| state.is_failing(definition, member.0)) {
-                continue;
-            }
-            let mut members: Vec<usize> = group.members.iter().map(|member| member.0).collect();
-            members.sort_unstable();
-            for i in members {
-                let can_begin = || self.step(i).after.iter().all(|on| state.is_settled(definition, on.0) || runs[on.0]);
-                runs[i] = self.state(i).is_active() || self.state(i).is_untouched() && can_begin();
-            }
+    /// The deadlines that count now, and why the saga turns back at them: its own, and those of the sub-sagas that have begun.
+    fn deadlines(&self) -> impl Iterator<Item = (Timestamp, Turning)> + '_ {
+        let own = self.machine.state.started.deadline.map(|at| (at, Turning::Deadline));
+        let frames = self.machine.agenda.frames.iter().filter_map(|i| {
+            let Action::Enter(frame) = self.step(*i).action else { return None };
+            let of = self.machine.definition.frames.get(frame.0)?;
+            let within = of.deadline?;
+            let step = match self.machine.state.instances[*i].place {
+                Some(place) => of.path.at(place),
+                None => of.path.clone(),
+            };
+            let reason = format!("the deadline of the sub-saga, {within:?} from its beginning, passed");
+            Some((self.state(*i).set_at?.plus(within), Turning::Failure { step, status: 0, reason }))
+        });
+        own.into_iter().chain(frames)
+    }
+
+    fn passed_deadline(&self) -> Option<Turning> {
+        self.deadlines().find(|(at, _)| self.now >= *at).map(|(_, because)| because)
+    }
+
+    /// Which members of groups that failed, and whose `on_failure` is `wait_for_all`, are still to run: what goes on, and what can begin.
+    /// As long as there is any, more may come.
+    fn unfinished_members(&self) -> BTreeSet<usize> {
+        let agenda = &self.machine.agenda;
+        let waits = |i: &usize| self.group(*i).filter(|of| !self.machine.definition.groups[of.0].cancel_others);
+        let failed: BTreeSet<_> = agenda.failing.iter().filter_map(waits).collect();
+        let is_member = |i: &&usize| self.group(**i).is_some_and(|group| failed.contains(&group));
+        match failed.is_empty() {
+            true => BTreeSet::new(),
+            false => agenda.active.iter().chain(&agenda.ready).filter(is_member).copied().collect(),
         }
-        runs
     }
 
-    fn go_on_or_begin(&mut self, may_begin: &[bool]) -> Progress {
-        for i in 0..self.steps() {
-            if self.state(i).is_active() && self.go_on(Leg::forward(i)) == Progress::Made {
+    fn go_on_or_begin(&mut self, may_begin: Option<&BTreeSet<usize>>) -> Progress {
+        let mut last = None;
+        while let Some(i) = after(&self.machine.agenda.active, last) {
+            last = Some(i);
+            if self.elapse(i) == Progress::Made || self.go_on(Leg::forward(i)) == Progress::Made {
                 return Progress::Made;
             }
         }
-        let is_passed = self.passed();
-        for (i, may_begin) in may_begin.iter().enumerate() {
-            let is_ready = || self.step(i).after.iter().all(|on| is_passed[on.0]);
-            if *may_begin && self.state(i).is_untouched() && is_ready() && self.has_slot(i) {
+        if !self.has_room() {
+            return Progress::None;
+        }
+        let mut last = None;
+        while let Some(i) = after(&self.machine.agenda.ready, last) {
+            last = Some(i);
+            if may_begin.is_none_or(|may_begin| may_begin.contains(&i)) && self.has_slot(i) {
                 self.begin(i);
                 return Progress::Made;
             }
@@ -153,57 +182,33 @@ impl Work<'_> {
         Progress::None
     }
 
-    /// Which steps need nothing more, and neither does what comes before them: one that an operator skipped does not let what
-    /// comes after it begin too early.
-    fn passed(&self) -> Vec<bool> {
-        let mut passed = vec![false; self.steps()];
-        for i in 0..self.steps() {
-            let is_settled = self.machine.state.is_settled(&self.machine.definition, i);
-            passed[i] = is_settled && self.step(i).after.iter().all(|on| passed[on.0]);
+    /// A timer is over.
+    fn elapse(&mut self, i: usize) -> Progress {
+        match self.state(i).timed {
+            Some(until) if until <= self.now => {
+                let step = self.path(i);
+                self.emit(What::Elapsed { step });
+                Progress::Made
+            }
+            _ => Progress::None,
         }
-        passed
     }
 
+    /// Whether one more call may run. A timer takes up no room.
+    fn has_room(&self) -> bool {
+        let calls = self.machine.agenda.active.iter().filter(|i| self.state(**i).calls()).count();
+        calls < self.machine.definition.max_parallel.max(1)
+    }
+
+    /// Whether a step's group, and the sub-sagas that it stands in, have room for one more call.
     fn has_slot(&self, i: usize) -> bool {
         let definition = &self.machine.definition;
-        let active = (0..self.steps()).filter(|i| self.state(*i).is_active()).count();
-        let group = self.step(i).group.and_then(|group| definition.groups.get(group.0));
-        let has_group_slot = group.is_none_or(|group| {
-            let active = group.members.iter().filter(|member| self.state(member.0).is_active()).count();
-            active < group.max.max(1)
+        let calls = || self.machine.agenda.active.iter().copied().filter(|i| self.state(*i).calls());
+        let group = self.group(i).is_none_or(|group| {
+            let active = calls().filter(|other| self.group(*other) == Some(group)).count();
+            active < definition.groups[group.0].max.max(1)
         });
-        active < definition.max_parallel.max(1) && has_group_slot
-    }
-
-    /// A step begins: it is skipped, computes, or is sent.
-    fn begin(&mut self, i: usize) {
-        let definition = std::sync::Arc::clone(&self.machine.definition);
-        let step = &definition.steps[i];
-        if let Some(when) = step.when.as_ref().filter(|_| !self.state(i).decided) {
-            let decision = when.eval_bool(&self.machine.scope().known(Reach::Before(i)));
-            match decision {
-                Err(error) => return self.refuse(i, 0, format!("`when`: {error}"), By::Rule),
-                Ok(false) => return self.emit(What::Skipped { step: step.id.clone(), because: SkipReason::Condition }),
-                Ok(true) => {}
-            }
-        }
-        match &step.action {
-            Action::Call(_) => self.start(Leg::forward(i)),
-            Action::Switch(_) | Action::Foreach(_) | Action::Wait(_) | Action::Enter(_) | Action::Leave(_) => {
-                self.refuse(i, 0, "definitions with such a step are refused".to_owned(), By::Rule);
-            }
-            Action::Set(templates) => {
-                let templates = templates.iter().map(|(name, template)| (name.as_str(), template));
-                let (values, fault) = values(templates, &self.machine.scope().known(Reach::Before(i)));
-                match (fault, size(&values)) {
-                    (Some(fault), _) => self.refuse(i, 0, fault, By::Rule),
-                    (None, bytes) if bytes > MAX_KEPT_BYTES => {
-                        self.refuse(i, 0, format!("its values have {bytes} bytes, and the most is {MAX_KEPT_BYTES}"), By::Rule);
-                    }
-                    (None, _) => self.emit(What::Set { step: step.id.clone(), values }),
-                }
-            }
-        }
+        group && self.frames_have_room(i, calls)
     }
 
     /// What an operator should look at.
@@ -215,8 +220,15 @@ impl Work<'_> {
     /// Steps and their reasons.
     pub(super) fn in_words(&self, steps: impl Iterator<Item = usize>) -> String {
         const MOST: usize = 5;
-        let one =
-            |i: usize| format!("step `{}`: {}", self.step(i).id, self.state(i).reason.as_deref().unwrap_or("it has no end"));
+        let one = |i: usize| format!("step `{}`: {}", self.path(i), self.state(i).reason.as_deref().unwrap_or("it has no end"));
         steps.take(MOST).map(one).collect::<Vec<_>>().join("; ")
+    }
+}
+
+/// The next of them.
+pub(super) fn after(of: &BTreeSet<usize>, last: Option<usize>) -> Option<usize> {
+    match last {
+        None => of.first().copied(),
+        Some(last) => of.range(last.saturating_add(1)..).next().copied(),
     }
 }

@@ -83,13 +83,13 @@ impl Work<'_> {
     }
 
     pub(super) fn which(&self, leg: Leg) -> Which {
-        Which { step: self.step(leg.step).id.clone(), direction: leg.direction, generation: self.call(leg).generation }
+        Which { step: self.path(leg.step), direction: leg.direction, generation: self.call(leg).generation }
     }
 
     pub(super) fn key(&self, leg: Leg) -> String {
-        let step = self.step(leg.step).id.as_str();
+        let path = self.path(leg.step);
         let incarnation = &self.machine.state.started.incarnation;
-        render::key(self.machine.id, incarnation, step, leg.direction, self.call(leg).generation)
+        render::key(self.machine.id, incarnation, path.as_str(), leg.direction, self.call(leg).generation)
     }
 
     /// What the definition says; `None`: there is no such call.
@@ -114,7 +114,7 @@ impl Work<'_> {
     }
 
     pub(super) fn is_under_way(&self, leg: Leg) -> bool {
-        self.machine.under_way.contains(&self.which(leg))
+        self.machine.agenda.is_out(leg.step, leg.direction)
     }
 
     /// Whether nothing more is to be made of a leg.
@@ -215,7 +215,7 @@ impl Work<'_> {
     }
 
     fn exhausted_undo(&mut self, leg: Leg, reason: String) {
-        let id = self.step(leg.step).id.clone();
+        let id = self.path(leg.step);
         match undo(self.step(leg.step)).map(|undo| undo.on_exhausted) {
             Some(OnExhausted::Continue) => self.emit(What::Undone { step: id, by: By::Rule }),
             Some(OnExhausted::Quarantine) | None => self.emit(What::UndoFailed { step: id, status: 0, reason }),
@@ -230,13 +230,13 @@ impl Work<'_> {
 
     /// A step was definitely not carried out.
     pub(super) fn refuse(&mut self, i: usize, status: u16, reason: String, by: By) {
-        let step = self.step(i).id.clone();
+        let step = self.path(i);
         self.emit(What::Refused { step, status, reason, by });
     }
 
     /// A step is left in doubt, and undone.
     pub(super) fn give_up(&mut self, i: usize, reason: String) {
-        let step = self.step(i).id.clone();
+        let step = self.path(i);
         self.emit(What::GivenUp { step, reason });
     }
 

@@ -1,6 +1,9 @@
 //! Operators' commands.
 
-use saga_config::saga::Saga;
+use saga_config::{
+    names::StepPath,
+    saga::{Action, Saga},
+};
 use serde_json::{Map, Value};
 
 use super::{
@@ -31,22 +34,25 @@ impl Work<'_> {
         match act {
             Act::Retry { .. } | Act::Pause | Act::Resume => {}
             Act::ResolveDone { step, output } => {
-                if let Some(i) = self.machine.definition.step(step.as_str()) {
-                    self.done_with(i.0, output, By::Operator, None);
+                if let Some(i) = self.machine.state.instances.find(&self.machine.definition, &step) {
+                    self.done_with(i, output, By::Operator, None);
                 }
             }
             Act::ResolveNotDone { step } => self.emit(What::Refused { step, status: 0, reason, by: By::Operator }),
             Act::ResolveUndone { step } => self.emit(What::Undone { step, by: By::Operator }),
             Act::Compensate => self.emit(What::Compensating { because: Turning::Operator }),
-            Act::Skip { step } => self.emit(What::Skipped { step, because: SkipReason::Operator }),
+            Act::Skip { step } => {
+                let step = what_to_skip(self.machine, &step);
+                self.emit(What::Skipped { step, because: SkipReason::Operator });
+            }
         }
     }
 
     /// What an operator says was done must be possible to undo.
     fn can_be_undone_later(&mut self, act: &Act) -> Result<(), String> {
         let Act::ResolveDone { step, output } = act else { return Ok(()) };
-        let Some(i) = self.machine.definition.step(step.as_str()) else { return Ok(()) };
-        match self.undo_from_answer(i.0, output) {
+        let Some(i) = self.machine.state.instances.find(&self.machine.definition, step) else { return Ok(()) };
+        match self.undo_from_answer(i, output) {
             Some(Err(why)) => Err(format!("with these outputs its undo cannot be made: {why}")),
             Some(Ok(_)) | None => Ok(()),
         }
@@ -73,14 +79,14 @@ pub(super) fn can(machine: &Machine, act: &Act) -> Result<(), String> {
             }
         }
         Act::Retry { step: Some(id), run_again } => {
-            let target = Target::find(machine, id.as_str())?;
+            let target = Target::find(machine, id)?;
             target.is_idle()?;
             if *run_again { target.can_run_again(state) } else { target.can_be_retried(state, definition) }
         }
-        Act::ResolveDone { step, output } => Target::find(machine, step.as_str())?.can_be_done(state, definition, output),
-        Act::ResolveNotDone { step } => Target::find(machine, step.as_str())?.can_be_not_done(),
-        Act::ResolveUndone { step } => Target::find(machine, step.as_str())?.can_be_undone(state),
-        Act::Skip { step } => Target::find(machine, step.as_str())?.can_be_skipped(state, definition),
+        Act::ResolveDone { step, output } => Target::find(machine, step)?.can_be_done(state, definition, output),
+        Act::ResolveNotDone { step } => Target::find(machine, step)?.can_be_not_done(),
+        Act::ResolveUndone { step } => Target::find(machine, step)?.can_be_undone(state),
+        Act::Skip { step } => Target::find(machine, &what_to_skip(machine, step))?.can_be_skipped(state, definition),
     }
 }
 
@@ -107,6 +113,30 @@ fn waits_back(step: &StepState) -> bool {
     step.back == Back::Failed || step.back == Back::Open && waits
 }
 
+/// Who skips a sub-saga's step skips all of it, unless it has begun.
+fn what_to_skip(machine: &Machine, path: &StepPath) -> StepPath {
+    let (state, definition) = (&machine.state, &machine.definition);
+    let beginning = state.instances.find(definition, path).and_then(|end| {
+        let Action::Leave(frame) = state.instances.step(definition, end).action else { return None };
+        let enter = state.instances.at(definition.frames.get(frame.0)?.enter.0, path.place())?;
+        let was_refused = matches!(state.steps[enter].forward, Forward::Refused { .. });
+        (was_refused || state.steps[enter].is_untouched()).then(|| state.instances.path(enter).clone())
+    });
+    beginning.unwrap_or_else(|| path.clone())
+}
+
+fn no_such_step(machine: &Machine, path: &StepPath) -> String {
+    let step = machine.definition.step(path.name()).map(|step| &machine.definition[step]);
+    match step.map(|step| step.in_loop) {
+        Some(Some(_)) if path.place().is_none() => {
+            format!("the step `{path}` is in a loop: say for which item (`{}`)", path.at(0))
+        }
+        Some(Some(_)) => format!("there is no step `{path}`: the loop has no such item, or its list is not fixed yet"),
+        Some(None) => format!("there is no step `{path}`: `{}` is in no loop", path.name()),
+        None => format!("there is no step `{path}`"),
+    }
+}
+
 /// The step that a command is about.
 struct Target<'a> {
     machine: &'a Machine,
@@ -115,8 +145,9 @@ struct Target<'a> {
 }
 
 impl<'a> Target<'a> {
-    fn find(machine: &'a Machine, id: &str) -> Result<Self, String> {
-        let index = machine.definition.step(id).ok_or_else(|| format!("there is no step `{id}`"))?.0;
+    fn find(machine: &'a Machine, path: &StepPath) -> Result<Self, String> {
+        let index = machine.state.instances.find(&machine.definition, path);
+        let index = index.ok_or_else(|| no_such_step(machine, path))?;
         let step = machine.state.steps.get(index).ok_or("there is no such step")?;
         Ok(Self { machine, index, step })
     }
@@ -125,7 +156,7 @@ impl<'a> Target<'a> {
     fn is_idle(&self) -> Result<(), String> {
         for direction in [Direction::Forward, Direction::Undo] {
             let call = self.step.call_of(direction);
-            let step = self.machine.definition.steps[self.index].id.clone();
+            let step = self.machine.state.instances.path(self.index).clone();
             let of = Which { step, direction, generation: call.generation };
             let is_settled = match direction {
                 Direction::Forward => self.step.forward != Forward::Open,
@@ -139,12 +170,18 @@ impl<'a> Target<'a> {
         Ok(())
     }
 
+    /// Whether a timer runs: a retry ends it, and so does a skip.
+    fn is_timer(&self) -> bool {
+        self.step.forward == Forward::Open && self.step.timed.is_some()
+    }
+
     fn can_be_retried(&self, state: &State, definition: &Saga) -> Result<(), String> {
         let is_stuck = self.step.is_unresolved() || state.turned.is_none() && state.is_failing(definition, self.index);
         let is_done = matches!(self.step.forward, Forward::Done { .. });
         // Once the saga has turned back, what was never sent will not be.
         let goes_on = state.turned.is_none() || self.step.is_unresolved();
-        match goes_on && waits(&self.step.call, &self.step.forward) || waits_back(self.step) || is_stuck && !is_done {
+        let is_timer = self.is_timer() && state.turned.is_none();
+        match is_timer || goes_on && waits(&self.step.call, &self.step.forward) || waits_back(self.step) || is_stuck && !is_done {
             true => Ok(()),
             false => Err("the step waits for nothing".to_owned()),
         }
@@ -158,7 +195,7 @@ impl<'a> Target<'a> {
                 false => Err("the saga compensates, and no undo of the step has begun or failed".to_owned()),
             };
         }
-        match (&self.step.forward, call_step(&self.machine.definition.steps[self.index])) {
+        match (&self.step.forward, call_step(self.machine.state.instances.step(&self.machine.definition, self.index))) {
             (Forward::Open, Some(_)) if self.step.call.standing != Standing::Idle => Ok(()),
             (Forward::Refused { .. }, Some(_)) if state.is_failing(&self.machine.definition, self.index) => Ok(()),
             _ => Err("the step is done, or has not begun".to_owned()),
@@ -167,7 +204,9 @@ impl<'a> Target<'a> {
 
     fn can_be_done(&self, state: &State, definition: &Saga, output: &Map<String, Value>) -> Result<(), String> {
         self.is_idle()?;
-        let Some(call) = call_step(&definition.steps[self.index]) else { return Err("the step does not call".to_owned()) };
+        let Some(call) = call_step(state.instances.step(definition, self.index)) else {
+            return Err("the step does not call".to_owned());
+        };
         let was_refused = matches!(self.step.forward, Forward::Refused { .. })
             && state.quarantined.is_some()
             && state.is_failing(definition, self.index)
@@ -197,7 +236,7 @@ impl<'a> Target<'a> {
     fn can_be_undone(&self, state: &State) -> Result<(), String> {
         self.is_idle()?;
         let happened = self.step.has_happened() || self.step.is_unresolved();
-        let has_undo = undo(&self.machine.definition.steps[self.index]).is_some();
+        let has_undo = undo(self.machine.state.instances.step(&self.machine.definition, self.index)).is_some();
         match state.turned.is_some() && happened && has_undo && self.step.back != Back::Undone {
             true => Ok(()),
             false => Err("there is nothing to undo, or the saga does not compensate".to_owned()),
@@ -210,7 +249,7 @@ impl<'a> Target<'a> {
         }
         self.is_idle()?;
         let was_refused = matches!(self.step.forward, Forward::Refused { .. }) && state.is_failing(definition, self.index);
-        match self.step.is_untouched() || was_refused {
+        match self.step.is_untouched() || was_refused || self.is_timer() {
             true => Ok(()),
             false => Err("the step has begun".to_owned()),
         }

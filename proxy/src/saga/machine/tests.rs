@@ -6,11 +6,13 @@
 #![allow(clippy::unwrap_used)]
 
 mod build;
+mod constructs;
 mod coverage;
 mod doubts;
 mod explore;
 mod hand;
 mod journal;
+mod nest;
 mod operators;
 mod random;
 mod scenarios;

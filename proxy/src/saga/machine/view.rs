@@ -9,10 +9,10 @@ use super::super::{
 use crate::time::Timestamp;
 
 pub(super) fn view(definition: &Saga, state: &State) -> Vec<StepView> {
-    let views = definition.steps.iter().zip(&state.steps).map(|(step, known)| StepView {
-        step: step.id.clone(),
-        state: forward(known),
-        undo: if undo(step).is_some() { back(known) } else { "none" },
+    let views = in_order(definition, state).map(|i| (i, &state.steps[i])).map(|(i, known)| StepView {
+        step: state.instances.path(i).clone(),
+        state: forward(state, known),
+        undo: if undo(state.instances.step(definition, i)).is_some() { back(known) } else { "none" },
         starts: known.call.number.saturating_sub(known.call.annulled),
         again_at: again_at(state, known),
         reason: known.reason.clone(),
@@ -21,7 +21,15 @@ pub(super) fn view(definition: &Saga, state: &State) -> Vec<StepView> {
     views.collect()
 }
 
-fn forward(step: &StepState) -> &'static str {
+/// As the definition has them; those of a loop in the order of its items, and none before its list is fixed.
+fn in_order<'a>(definition: &'a Saga, state: &'a State) -> impl Iterator<Item = usize> + 'a {
+    (0..definition.steps.len()).flat_map(|step| state.instances.all(step))
+}
+
+fn forward(state: &State, step: &StepState) -> &'static str {
+    if is_timer(state, step) {
+        return "waiting";
+    }
     match (&step.forward, step.call.standing) {
         (Forward::Done { .. } | Forward::Set, _) => "done",
         (Forward::Refused { .. }, _) => "failed",
@@ -32,6 +40,11 @@ fn forward(step: &StepState) -> &'static str {
         (Forward::Open, Standing::Delayed { .. } | Standing::Waiting { .. }) => "waiting",
         (Forward::Open, Standing::Doubted { .. } | Standing::Left | Standing::Stuck) => "maybe_done",
     }
+}
+
+/// Whether a timer runs: not any more once the saga has turned back.
+fn is_timer(state: &State, step: &StepState) -> bool {
+    step.forward == Forward::Open && step.timed.is_some() && state.turned.is_none()
 }
 
 fn back(step: &StepState) -> &'static str {
@@ -45,6 +58,9 @@ fn back(step: &StepState) -> &'static str {
 }
 
 fn again_at(state: &State, step: &StepState) -> Option<Timestamp> {
+    if is_timer(state, step) {
+        return step.timed.filter(|_| state.quarantined.is_none());
+    }
     let call = if state.turned.is_some() && step.has_happened() { &step.undo_call } else { &step.call };
     match call.standing {
         Standing::Delayed { again_at } | Standing::Waiting { again_at } | Standing::Doubted { again_at } => {

@@ -1,6 +1,6 @@
 //! One turn: what it has to append and to perform so far.
 
-use saga_config::saga::Step;
+use saga_config::{names::StepPath, saga::Step};
 
 use super::{
     super::{
@@ -45,6 +45,8 @@ impl<'a> Work<'a> {
         match event {
             Event::Taken => {
                 self.machine.under_way.clear();
+                let Machine { agenda, definition, state, .. } = &mut *self.machine;
+                agenda.forget_out(definition, state);
                 if matches!(self.machine.state(), SagaState::Running | SagaState::Compensating) {
                     self.doubt_what_was_lost();
                 }
@@ -97,8 +99,12 @@ impl<'a> Work<'a> {
     /// Makes an entry. One that does not fit is not made: the fold and what writes it agree, and the tests see to that.
     pub(super) fn emit(&mut self, what: What) {
         let entry = Entry { at: self.now, what };
-        match self.machine.state.apply(&self.machine.definition, &entry) {
-            Ok(()) => self.entries.push(entry),
+        let Machine { agenda, definition, state, .. } = &mut *self.machine;
+        match state.apply(definition, &entry) {
+            Ok(touched) => {
+                agenda.touched(definition, state, touched);
+                self.entries.push(entry);
+            }
             Err(unfit) => debug_assert!(false, "{}: {entry:?}", unfit.0),
         }
     }
@@ -109,7 +115,9 @@ impl<'a> Work<'a> {
             Effect::Send(send) => &send.of,
             Effect::Check(check) => &check.of,
         };
-        self.machine.under_way.insert(of.clone());
+        let of = of.clone();
+        self.set_out(&of, true);
+        self.machine.under_way.insert(of);
         self.effects.push(effect);
     }
 
@@ -119,12 +127,19 @@ impl<'a> Work<'a> {
         Progress::Made
     }
 
+    /// How many instances there are.
     pub(super) fn steps(&self) -> usize {
-        self.machine.definition.steps.len()
+        self.machine.state.instances.len()
     }
 
+    /// The step of the definition that an instance is of.
     pub(super) fn step(&self, i: usize) -> &Step {
-        &self.machine.definition.steps[i]
+        self.machine.state.instances.step(&self.machine.definition, i)
+    }
+
+    /// How the journal names an instance.
+    pub(super) fn path(&self, i: usize) -> StepPath {
+        self.machine.state.instances.path(i).clone()
     }
 
     pub(super) fn state(&self, i: usize) -> &StepState {
@@ -140,11 +155,20 @@ impl<'a> Work<'a> {
         if !self.machine.under_way.remove(of) {
             return None;
         }
-        let step = self.machine.definition.step(of.step.as_str())?.0;
+        self.set_out(of, false);
+        let step = self.machine.state.instances.find(&self.machine.definition, &of.step)?;
         Some(Leg { step, direction: of.direction })
     }
 
+    fn set_out(&mut self, of: &Which, is_out: bool) {
+        let Machine { agenda, definition, state, .. } = &mut *self.machine;
+        if let Some(i) = state.instances.find(definition, &of.step) {
+            agenda.set_out(definition, state, i, of.direction, is_out);
+        }
+    }
+
     fn keep_under_way(&mut self, of: Which) {
+        self.set_out(&of, true);
         self.machine.under_way.insert(of);
     }
 

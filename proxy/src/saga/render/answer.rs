@@ -43,6 +43,20 @@ fn rendered(scope: Scope<'_>, reply: Option<&Reply>, failure: Option<&Value>, ti
     }
 }
 
+impl Scope<'_> {
+    /// What a sub-saga gives, to the step that runs it: `status` and `body`, those of its answer when every step is done. By default 200
+    /// and `null`.
+    pub(in super::super) fn outcome_of_sub_saga(self, reach: Reach, reply: Option<&Reply>) -> Result<Map<String, Value>, Fault> {
+        let known = self.known(reach);
+        let status = reply.map(|reply| reply.status.render(&known)).transpose().map_err(|error| format!("`status`: {error}"))?;
+        let status = status.map_or(Some(200), |status| as_status(&status)).ok_or("`status` is not a number from 200 to 599")?;
+        let body = reply.and_then(|reply| reply.body.as_ref().or(reply.problem.as_ref()));
+        let body = body.map(|body| body.render(&known)).transpose().map_err(|error| format!("`body`: {error}"))?;
+        let body = body.unwrap_or_default();
+        Ok(Map::from_iter([("status".to_owned(), json!(status)), ("body".to_owned(), body)]))
+    }
+}
+
 fn render(scope: Scope<'_>, reply: &Reply, failure: Option<&Value>, title: &str) -> Result<FinalAnswer, Fault> {
     let known = scope.known(Reach::All);
     let known = match failure {
@@ -94,11 +108,10 @@ fn failure(scope: Scope<'_>) -> Value {
         Some(Turning::Operator) => json!({"step": "", "status": 0, "reason": "an operator said so"}),
         None => {
             let reason = scope.state.quarantined.as_deref().unwrap_or_default();
-            let step = scope.definition.steps.iter().zip(&scope.state.steps).enumerate();
-            let step = step.filter(|(i, _)| scope.state.is_stuck(scope.definition, *i)).map(|(_, step)| step).next();
-            let (name, status) = step.map_or(("", 0), |(step, state)| match state.forward {
-                Forward::Refused { status } => (step.id.as_str(), status),
-                _ => (step.id.as_str(), 0),
+            let stuck = (0..scope.state.instances.len()).find(|i| scope.state.is_stuck(scope.definition, *i));
+            let (name, status) = stuck.map_or(("", 0), |i| match scope.state.steps[i].forward {
+                Forward::Refused { status } => (scope.state.instances.path(i).as_str(), status),
+                _ => (scope.state.instances.path(i).as_str(), 0),
             });
             json!({"step": name, "status": status, "reason": reason})
         }

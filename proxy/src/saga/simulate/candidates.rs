@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use saga_config::{
     expr::Expression,
-    saga::{Check, InDoubt, Outcome, Saga, test::Mock},
+    saga::{Check, InDoubt, Later, Outcome, Saga, test::Mock},
 };
 use serde_json::{Value, json};
 
@@ -74,6 +74,21 @@ pub(super) fn probed(definition: &Saga, of: &Which, happened: bool, done: &Mock)
         bodies.iter().map(move |body| Mock { status, headers: Vec::new(), body: body.clone() }).collect::<Vec<_>>()
     });
     made.take(MOST).collect()
+}
+
+/// What is called back, perhaps.
+pub(super) fn called_back(definition: &Saga, of: &Which) -> Vec<Mock> {
+    let step = definition.step(of.step.name()).and_then(|index| call_step(&definition[index]));
+    let Some(call) = step else { return Vec::new() };
+    let Some(Later::Callback(callback)) = &call.later else { return Vec::new() };
+    let expressions = || callback.failure.iter().chain(call.output.iter().flat_map(|(_, value)| value.expressions()));
+    let mut shape = Shape::default();
+    for reference in expressions().flat_map(Expression::references) {
+        shape.read_below(reference, "callback", &["body"]);
+    }
+    let made = shape.made(of.step.id());
+    let bodies = std::iter::once(made.clone()).chain(variants(&made, expressions()));
+    bodies.map(|body| Mock { status: 200, headers: Vec::new(), body }).take(MOST).collect()
 }
 
 /// `body` with one of its scalars replaced by each of the values that the expressions name.

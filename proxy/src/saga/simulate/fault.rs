@@ -37,8 +37,12 @@ pub enum Outcome {
     CrashAfterRecord,
     /// The driver is lost when the intent to send is in the journal, before it is sent. Another takes the saga over.
     CrashBeforeSend,
-    /// The probe has no answer.
+    /// The probe, or a poll, has no answer.
     ProbeLost,
+    /// Who was asked calls back, and says no.
+    Declined,
+    /// Nobody calls back.
+    NoCallback,
     /// An operator has the saga turn back while it is under way.
     TurnedBack,
 }
@@ -59,6 +63,9 @@ impl Outcome {
         Self::CrashBeforeRecord,
         Self::CrashAfterRecord,
     ];
+
+    /// All of what is called back.
+    pub(super) const OF_CALLBACKS: [Self; 2] = [Self::Declined, Self::NoCallback];
 
     /// All of a step that only reads.
     pub(super) const OF_READS: [Self; 6] =
@@ -95,6 +102,8 @@ impl Outcome {
             Self::CrashAfterRecord => "crash after the record",
             Self::CrashBeforeSend => "crash before it is sent",
             Self::ProbeLost => "probe without an answer",
+            Self::Declined => "called back: no",
+            Self::NoCallback => "not called back",
             Self::TurnedBack => "turned back by an operator",
         }
     }
@@ -117,6 +126,8 @@ impl Outcome {
             Self::CrashAfterRecord => "crash_after_record",
             Self::CrashBeforeSend => "crash_before_send",
             Self::ProbeLost => "probe_lost",
+            Self::Declined => "declined",
+            Self::NoCallback => "no_callback",
             Self::TurnedBack => "turned_back",
         }
     }
@@ -162,12 +173,14 @@ pub(super) enum Point {
     Record(Which),
     /// An intent that follows no answer is about to be written.
     Intent(Which),
+    /// Somebody is to call back.
+    Callback(Which),
 }
 
 impl Point {
     pub(super) const fn of(&self) -> &Which {
         match self {
-            Self::Send(of) | Self::Probe(of) | Self::Record(of) | Self::Intent(of) => of,
+            Self::Send(of) | Self::Probe(of) | Self::Record(of) | Self::Intent(of) | Self::Callback(of) => of,
         }
     }
 
@@ -183,8 +196,13 @@ impl Point {
         match self {
             Self::Record(_) => is_crash,
             Self::Intent(_) => matches!(outcome, Outcome::CrashBeforeSend),
-            Self::Probe(_) => matches!(outcome, Outcome::ProbeLost),
-            Self::Send(_) => !is_crash && !matches!(outcome, Outcome::CrashBeforeSend | Outcome::ProbeLost),
+            Self::Probe(_) => matches!(outcome, Outcome::ProbeLost | Outcome::Refused),
+            Self::Callback(_) => matches!(outcome, Outcome::Declined | Outcome::NoCallback),
+            Self::Send(_) => {
+                let is_elsewhere =
+                    matches!(outcome, Outcome::CrashBeforeSend | Outcome::ProbeLost | Outcome::Declined | Outcome::NoCallback);
+                !is_crash && !is_elsewhere
+            }
         }
     }
 }

@@ -20,8 +20,6 @@ pub(super) enum Origin {
     Answer(StepIndex),
     /// The answer that accepted it.
     Accepted(StepIndex),
-    /// A poll's answer.
-    Polled(StepIndex),
     /// What is called back.
     Callback(StepIndex),
 }
@@ -33,7 +31,6 @@ pub(super) enum Role {
     Before,
     Answer,
     Accepted,
-    Polled,
     /// Of a probe, or of an undo: nothing that later steps read.
     Other,
 }
@@ -163,7 +160,6 @@ fn follow(definition: &Saga, site: Site<'_>, root: &str, path: &[Segment], depth
     match (root, site.role) {
         ("response", Role::Answer) => Some((Origin::Answer(site.step?), path.to_vec())),
         ("response", Role::Accepted) => Some((Origin::Accepted(site.step?), path.to_vec())),
-        ("response", Role::Polled) => Some((Origin::Polled(site.step?), path.to_vec())),
         ("callback", _) => Some((Origin::Callback(site.step?), path.to_vec())),
         ("input", _) => match site.frame {
             None => Some((Origin::Input, path.to_vec())),
@@ -256,6 +252,6 @@ fn named(path: &[Segment]) -> Option<(&str, &[Segment])> {
 pub(super) fn step_of(definition: &Saga, origin: Origin) -> Option<&StepPath> {
     match origin {
         Origin::Input => None,
-        Origin::Answer(at) | Origin::Accepted(at) | Origin::Polled(at) | Origin::Callback(at) => Some(&definition[at].id),
+        Origin::Answer(at) | Origin::Accepted(at) | Origin::Callback(at) => Some(&definition[at].id),
     }
 }

@@ -151,7 +151,7 @@ fn play_on<'s>(mut world: World<'s>, left: usize, forks: &mut Vec<Fork<'s>>) -> 
 /// What else can happen at a point. What never ends is in the table, and in no pair: it hides what comes after.
 fn tried(point: &Point, world: &World<'_>) -> Vec<Outcome> {
     use Outcome::{
-        CrashAfterRecord, CrashBeforeRecord, CrashBeforeSend, NeverSent, NotSent, ProbeLost, Refused, SilentApplied,
+        CrashAfterRecord, CrashBeforeRecord, CrashBeforeSend, Declined, NeverSent, NoCallback, NotSent, ProbeLost, Refused, SilentApplied,
         SilentNotApplied, UnknownApplied, UnknownLate, UnknownNotApplied,
     };
     let is_undo = point.of().direction == super::super::entry::Direction::Undo;
@@ -170,7 +170,8 @@ fn tried(point: &Point, world: &World<'_>) -> Vec<Outcome> {
         ],
         Point::Record(_) => &[CrashBeforeRecord, CrashAfterRecord],
         Point::Intent(_) => &[CrashBeforeSend],
-        Point::Probe(_) => &[ProbeLost],
+        Point::Probe(_) => &[ProbeLost, Refused],
+        Point::Callback(_) => &[Declined, NoCallback],
     };
     // Taken from the end.
     all.iter().rev().copied().filter(|outcome| world.can_happen(*outcome)).collect()

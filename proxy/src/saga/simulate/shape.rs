@@ -51,11 +51,6 @@ impl Shape {
         }
     }
 
-    /// It is a list.
-    pub(super) fn is_list(&mut self) {
-        self.items.get_or_insert_default();
-    }
-
     /// It is declared to be this.
     pub(super) fn is(&mut self, kind: InputType) {
         self.kind = kind;

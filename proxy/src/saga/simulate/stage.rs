@@ -10,7 +10,7 @@ use std::{
 use saga_config::{
     names::{StepPath, UpstreamName},
     saga::{
-        Effect, InDoubt, Saga, UpstreamFact, UpstreamFacts,
+        Effect, InDoubt, Later, Saga, UpstreamFact, UpstreamFacts,
         test::{Answers, Mock},
     },
 };
@@ -19,7 +19,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     super::{
-        entry::{Direction, Entry, Started, What, Which},
+        entry::{Callbacks, Direction, Entry, Started, What, Which},
         machine::{FORMAT, Machine},
         state::{call_step, undo},
         turn::{Answer, Event, Finding, Reply, Upstreams},
@@ -84,6 +84,9 @@ pub(super) enum Asked {
     UndoRefused,
     Found(Direction),
     NotFound(Direction),
+    Polled,
+    Approves,
+    Declines,
 }
 
 impl Stage {
@@ -115,7 +118,10 @@ impl Stage {
             incarnation: "51".repeat(16),
             input: self.input.clone(),
             deadline: definition.deadline.map(|deadline| now.plus(deadline)),
-            callbacks: None,
+            callbacks: has_callbacks(definition).then(|| Callbacks {
+                public_url: "http://refrain.example".to_owned(),
+                secret: "5a".repeat(32),
+            }),
             traceparent: None,
         };
         let (machine, first) = Machine::start(ID, Arc::clone(definition), started, now);
@@ -150,6 +156,46 @@ impl Stage {
     pub(super) fn done(&self, step: &StepPath) -> Mock {
         let known = self.answers.get(&step.without_place()).and_then(|answers| answers.done.clone());
         known.unwrap_or_else(|| Mock { status: 200, headers: Vec::new(), body: json!({}) })
+    }
+
+    /// What a step's service answers to its call: that it is done or, where that comes later, that it is accepted.
+    pub(super) fn accepted(&self, step: &StepPath) -> Mock {
+        let later = self.definition.step(step.name()).and_then(|index| call_step(&self.definition[index])?.later.as_ref());
+        let status = match later {
+            None => return self.done(step),
+            Some(Later::Poll(poll)) => poll.status,
+            Some(Later::Callback(_)) => 200,
+        };
+        let known = self.answers.get(&step.without_place()).and_then(|answers| answers.accepted.clone());
+        known.unwrap_or_else(|| Mock { status, headers: Vec::new(), body: json!({}) })
+    }
+
+    /// The last poll's answer, if it is a no: the file's, or one that is found.
+    pub(super) fn polled_no(&self, machine: &Machine, of: &Which, now: Timestamp) -> Option<Mock> {
+        self.given(of, |answers| answers.refused.clone()).or_else(|| {
+            self.looked_for(of, Asked::Polled, || {
+                let is_no = |what: &What| matches!(what, What::Refused { .. });
+                let tried = candidates::refusals(&self.definition, of, &self.done(&of.step));
+                tried.into_iter().find(|mock| self.comes_to(machine, checked(of, mock), now, &is_no))
+            })
+        })
+    }
+
+    /// What is called back, as a yes or as a no: the file's, or one that is found.
+    pub(super) fn called_back(&self, machine: &Machine, of: &Which, is_yes: bool, now: Timestamp) -> Option<Value> {
+        let known = self.answers.get(&of.step.without_place());
+        let given = known.and_then(|answers| if is_yes { answers.approves.clone() } else { answers.declines.clone() });
+        given.or_else(|| {
+            let asked = if is_yes { Asked::Approves } else { Asked::Declines };
+            let says = |what: &What| matches!(what, What::Done { fault, .. } if fault.is_none() == is_yes);
+            let comes_to = |mock: &Mock| {
+                let event = called_back(of, &mock.body);
+                let turn = machine.clone().on(event, now, self);
+                turn.entries.iter().any(|entry| says(&entry.what))
+            };
+            self.looked_for(of, asked, || candidates::called_back(&self.definition, of).into_iter().find(comes_to))
+                .map(|mock| mock.body)
+        })
     }
 
     /// A no of a step's service, as the step's `outcome` judges: the file's, or one that is found. `machine` has the call under way.
@@ -231,6 +277,16 @@ fn answered(of: &Which, mock: &Mock) -> Event {
 
 fn checked(of: &Which, mock: &Mock) -> Event {
     Event::Checked { of: of.clone(), finding: Finding::Replied(reply(mock, false)) }
+}
+
+fn has_callbacks(definition: &Saga) -> bool {
+    let calls = definition.steps.iter().filter_map(call_step);
+    calls.filter_map(|call| call.later.as_ref()).any(|later| matches!(later, Later::Callback(_)))
+}
+
+/// Somebody calls back.
+pub(super) fn called_back(of: &Which, body: &Value) -> Event {
+    Event::CalledBack { step: of.step.clone(), body: body.clone(), nonce: "a callback".to_owned() }
 }
 
 /// An answer, as the machine gets it.

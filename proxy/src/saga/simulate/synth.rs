@@ -9,7 +9,7 @@ use saga_config::{
     expr::Key,
     names::StepPath,
     saga::{
-        Saga, StepIndex,
+        Later, Saga, StepIndex,
         test::{Answers, Case, Mock, Start},
     },
 };
@@ -74,7 +74,7 @@ pub(super) fn make(definition: &Arc<Saga>, case: &Case, participants: &[Particip
     }
     let made_up = search.made_up();
     let stage = search.stage();
-    if let Some(wrong) = stage.definition.input.iter().find_map(|input| input::accepts(input, stage.input.get(input.name.as_str())?).err()) {
+    if let Some(wrong) = stage.definition.input.iter().find_map(|input| input::check(input, stage.input.get(input.name.as_str())?).err()) {
         let help = "write `test: {cases: [{name: …, input: {…}}]}`".to_owned();
         return Err(Lacking { case: case.name.clone(), step: None, reason: wrong.to_string(), help });
     }
@@ -149,6 +149,14 @@ impl<'d> Search<'d> {
             }
             let at = StepIndex(index);
             let known: &mut Answers = answers.entry(step.id.clone()).or_default();
+            if let Some(later) = call_step(step).and_then(|call| call.later.as_ref()) {
+                let accepted = self.mock(Origin::Accepted(at), step.id.id());
+                let status = match later {
+                    Later::Poll(poll) => poll.status,
+                    Later::Callback(_) => accepted.status,
+                };
+                known.accepted.get_or_insert(Mock { status, ..accepted });
+            }
             known.done.get_or_insert_with(|| self.mock(Origin::Answer(at), step.id.id()));
         }
         Stage::new(Arc::clone(self.definition), input, answers, self.participants.to_vec())
@@ -250,7 +258,6 @@ impl<'d> Search<'d> {
             Origin::Input => matches!(path.first(), Some(Key::Field(name)) if self.given_input.contains_key(name)),
             Origin::Answer(_) => answers.is_some_and(|answers| answers.done.is_some()),
             Origin::Accepted(_) => answers.is_some_and(|answers| answers.accepted.is_some()),
-            Origin::Polled(_) => answers.is_some_and(|answers| answers.polled.is_some()),
             Origin::Callback(_) => answers.is_some_and(|answers| answers.approves.is_some()),
         }
     }

@@ -50,7 +50,7 @@ pub(super) fn table(stage: &Stage, base: &Ending) -> Table {
         table.rows.push(Row { step: step.id.clone(), undo: false, outcome: Outcome::Done, after: None, ending: base.clone() });
         let reads = call_step(step).is_some_and(|call| call.effect == Effect::None);
         let outcomes: &[Outcome] = if reads { &Outcome::OF_READS } else { &Outcome::OF_STEPS };
-        for outcome in outcomes {
+        for outcome in outcomes.iter().chain(&Outcome::OF_CALLBACKS) {
             let plan = [Planned::new(step.id.as_str(), false, *outcome)];
             match play(stage, &plan) {
                 Some(world) => {

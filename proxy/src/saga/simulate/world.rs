@@ -4,7 +4,7 @@
 //! can go both ways from a copy of the world.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     time::Duration,
 };
 
@@ -24,6 +24,8 @@ use crate::{store::journal::SagaState, time::Timestamp};
 
 /// How long a service takes to answer.
 const ANSWERS: Duration = Duration::from_millis(20);
+/// How long it takes somebody to call back.
+const CALLS_BACK: Duration = Duration::from_secs(1);
 /// How long it takes to find out that nobody is there.
 const FAILS: Duration = Duration::from_millis(5);
 /// How long until a saga whose driver was lost is taken over: the default of a lease.
@@ -103,6 +105,12 @@ pub(super) struct World<'s> {
     lasting: BTreeMap<(StepPath, Direction), Lasting>,
     command: bool,
     turns: u32,
+    /// Steps of which somebody is to call back, and it is not decided whether.
+    awaited: VecDeque<StepPath>,
+    /// Callbacks on their way: they come, whatever becomes of a driver.
+    callbacks: Vec<Flight>,
+    /// Steps that were accepted and are polled.
+    polled: BTreeSet<StepPath>,
 }
 
 impl<'s> World<'s> {
@@ -122,6 +130,9 @@ impl<'s> World<'s> {
             lasting: BTreeMap::new(),
             command: false,
             turns: 0,
+            awaited: VecDeque::new(),
+            callbacks: Vec::new(),
+            polled: BTreeSet::new(),
         }
     }
 
@@ -138,7 +149,14 @@ impl<'s> World<'s> {
                     None => self.write(turn),
                 },
                 Phase::Performing { effects, then } => match effects.front() {
-                    None => self.phase = Phase::Waiting(then),
+                    None => match self.awaited.front() {
+                        None => self.phase = Phase::Waiting(then),
+                        Some(step) => {
+                            let of = Which { step: step.clone(), direction: Direction::Forward, generation: 1 };
+                            self.phase = Phase::Performing { effects, then };
+                            return Moment::Choice(Point::Callback(of));
+                        }
+                    },
                     Some(effect) => {
                         let point = match effect {
                             Effect::Send(send) => Point::Send(send.of.clone()),
@@ -166,6 +184,14 @@ impl<'s> World<'s> {
                 // What goes on as it began is no choice.
                 !self.lasting.contains_key(&(send.of.step.clone(), send.of.direction)) && self.is_possible(send, machine, outcome)
             }
+            // What is polled can be answered with a no; what is in doubt is only found or not.
+            (Some(Effect::Check(check)), Some(machine)) if outcome == Outcome::Refused => {
+                self.polled.contains(&check.of.step) && self.stage.polled_no(machine, &check.of, self.now).is_some()
+            }
+            (None, Some(machine)) if outcome == Outcome::Declined => self.awaited.front().is_some_and(|step| {
+                let of = Which { step: step.clone(), direction: Direction::Forward, generation: 1 };
+                self.stage.called_back(machine, &of, false, self.now).is_some()
+            }),
             _ => true,
         }
     }
@@ -193,7 +219,7 @@ impl<'s> World<'s> {
                 match effects.pop_front() {
                     Some(Effect::Send(send)) => self.send(*send, outcome),
                     Some(Effect::Check(check)) => self.probe(*check, outcome),
-                    None => {}
+                    None => self.calls_back(outcome),
                 }
                 self.phase = Phase::Performing { effects, then };
             }
@@ -222,7 +248,7 @@ impl<'s> World<'s> {
         let mut hasher = blake3::Hasher::new();
         // Writing into a hasher does not fail.
         let _ = serde_json::to_writer(&mut hasher, &self.journal);
-        let rest = format!("{:?}", (&self.now, &self.services, &self.late, &self.lasting, &self.flights, &self.phase, self.command));
+        let rest = format!("{:?}", (&self.now, &self.services, &self.late, &self.lasting, (&self.flights, &self.callbacks, &self.awaited), &self.phase, self.command));
         hasher.update(rest.as_bytes());
         let mut first = [0; 16];
         first.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
@@ -270,6 +296,13 @@ impl<'s> World<'s> {
                 self.tell(words);
             }
         }
+        for entry in &turn.entries {
+            match &entry.what {
+                What::Accepted { step, again_at: None, .. } => self.awaited.push_back(step.clone()),
+                What::Accepted { step, again_at: Some(_), .. } => drop(self.polled.insert(step.clone())),
+                _ => {}
+            }
+        }
         self.journal.extend(turn.entries.iter().cloned());
         if matches!(turn.state, SagaState::Compensating) {
             self.lasting.retain(|_, lasting| !lasting.outcome.ends_with_turning_back());
@@ -306,10 +339,9 @@ impl<'s> World<'s> {
             let (reason, nonce) = ("an operator".to_owned(), "a command".to_owned());
             return self.on(Event::Command { act: Act::Compensate, reason, nonce }, None);
         }
-        let next = self.flights.iter().enumerate().min_by_key(|(place, flight)| (flight.at, *place)).map(|(place, _)| place);
-        match (next, tick) {
-            (Some(next), tick) if tick.is_none_or(|tick| self.flights[next].at <= tick) => {
-                let Flight { at, event } = self.flights.remove(next);
+        match (self.soonest(), tick) {
+            (Some(next), tick) if tick.is_none_or(|tick| next <= tick) => {
+                let Some(Flight { at, event }) = self.landed(next) else { return };
                 self.pass_until(at.max(self.now));
                 let cause = match &event {
                     Event::Answered { of, .. } | Event::Checked { of, .. } => Some(of.clone()),
@@ -326,6 +358,39 @@ impl<'s> World<'s> {
             }
             // The machine waits for what never comes: a fault of Refrain's own.
             (_, None) => self.phase = Phase::Endless,
+        }
+    }
+
+    /// When something comes back next.
+    fn soonest(&self) -> Option<Timestamp> {
+        self.flights.iter().chain(&self.callbacks).map(|flight| flight.at).min()
+    }
+
+    /// What comes back at this time.
+    fn landed(&mut self, at: Timestamp) -> Option<Flight> {
+        for flights in [&mut self.flights, &mut self.callbacks] {
+            if let Some(place) = flights.iter().position(|flight| flight.at == at) {
+                return Some(flights.remove(place));
+            }
+        }
+        None
+    }
+
+    /// Whether somebody calls back, and what is said.
+    fn calls_back(&mut self, outcome: Outcome) {
+        let (Some(step), Some(machine)) = (self.awaited.pop_front(), &self.machine) else { return };
+        let of = Which { step, direction: Direction::Forward, generation: 1 };
+        let body = match outcome {
+            Outcome::NoCallback => None,
+            outcome => self.stage.called_back(machine, &of, outcome != Outcome::Declined, self.now),
+        };
+        match body {
+            None => self.tell(format!("nobody calls back for {}", of.step)),
+            Some(body) => {
+                self.tell(format!("somebody will call back for {}: {}", of.step, if outcome == Outcome::Declined { "no" } else { "yes" }));
+                let event = super::stage::called_back(&of, &body);
+                self.callbacks.push(Flight { at: self.now.plus(CALLS_BACK), event });
+            }
         }
     }
 
@@ -427,6 +492,15 @@ impl<'s> World<'s> {
                 self.tell(format!("the probe of {} has no answer", called(&check.of)));
                 (check.timeout, Finding::CannotTell { reason: "no answer".to_owned() })
             }
+            (outcome, Some(machine)) if self.polled.contains(&check.of.step) => {
+                let mock = match outcome {
+                    Outcome::Refused => self.stage.polled_no(machine, &check.of, self.now),
+                    _ => Some(self.stage.done(&check.of.step)),
+                };
+                self.tell(format!("{} is polled: {}", called(&check.of), if outcome == Outcome::Refused { "no" } else { "done" }));
+                let unknown = || Finding::CannotTell { reason: "no answer of the poll is known".to_owned() };
+                (ANSWERS, mock.map_or_else(unknown, |mock| Finding::Replied(reply(&mock, false))))
+            }
             (_, Some(machine)) => {
                 let happened = self.services.has(&check.of.step, check.of.direction);
                 let mock = self.stage.probed(machine, &check.of, happened, self.now);
@@ -448,7 +522,7 @@ pub(super) fn answer(stage: &Stage, machine: &Machine, send: &SendEffect, said: 
     let mock = match (said, send.of.direction) {
         (Said::Sealed, _) => return Answer::Sealed,
         (Said::NothingToUndo, _) => return Answer::NothingToUndo,
-        (Said::Done { only }, Direction::Forward) => Some((stage.done(&send.of.step), only)),
+        (Said::Done { only }, Direction::Forward) => Some((stage.accepted(&send.of.step), only)),
         (Said::Done { only }, Direction::Undo) => stage.undone(machine, &send.of, now).map(|mock| (mock, only)),
         (Said::Refused { only }, _) => stage.refusal(machine, &send.of, now).map(|mock| (mock, only)),
         (Said::Gone { only }, _) => {

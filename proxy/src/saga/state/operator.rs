@@ -13,13 +13,13 @@ impl State {
             Act::Retry { step, run_again } => {
                 let chosen = match step {
                     None => None,
-                    Some(step) => match definition.step(step.as_str()) {
+                    Some(step) => match self.instances.find(definition, step) {
                         None => return unfit("there is no such step"),
                         some => some,
                     },
                 };
                 for i in 0..self.steps.len() {
-                    if chosen.is_none_or(|chosen| chosen.0 == i) {
+                    if chosen.is_none_or(|chosen| chosen == i) {
                         match run_again {
                             true => self.run_again(i),
                             false => self.retry(definition, i, chosen.is_some(), at),
@@ -44,6 +44,8 @@ impl State {
         let turned = self.turned.is_some();
         let step = &mut self.steps[i];
         match step.forward {
+            // A timer ends at once where it is named: it is no trouble that a retry of all is meant for.
+            Forward::Open if step.timed.is_some() && is_named && !turned => step.timed = Some(at),
             Forward::Open => match step.call.standing {
                 Standing::Left if !is_named && !is_failing => {}
                 Standing::Idle | Standing::Sending { .. } => {}

@@ -29,7 +29,7 @@ const UNDO_RETRY: Retry = Retry {
 };
 
 fn names() -> Names {
-    Names::new(&["input", "steps", "saga", "step", "response", "failure"])
+    Names::new(&["input", "steps", "saga", "step", "response", "failure", "self", "t"])
 }
 
 pub(super) fn says(source: &str) -> Expression {
@@ -72,13 +72,13 @@ pub(super) fn check(path: &str) -> InDoubt {
 /// A step of a definition.
 #[derive(Clone)]
 pub(super) struct StepOf {
-    id: &'static str,
+    pub(super) id: &'static str,
     after: Option<Vec<&'static str>>,
     group: Option<usize>,
-    when: Option<&'static str>,
+    pub(super) when: Option<&'static str>,
     set: Option<Value>,
-    position: Position,
-    on_failure: OnFailure,
+    pub(super) position: Position,
+    pub(super) on_failure: OnFailure,
     pub(super) call: CallStep,
 }
 
@@ -114,6 +114,16 @@ pub(super) fn step(id: &'static str) -> StepOf {
 }
 
 impl StepOf {
+    pub(super) fn action(&self) -> Action {
+        match &self.set {
+            None => Action::Call(Box::new(self.call.clone())),
+            Some(Value::Object(values)) => {
+                Action::Set(values.iter().map(|(name, template)| (name.parse().unwrap(), value(template.clone()))).collect())
+            }
+            Some(_) => panic!("a map of values"),
+        }
+    }
+
     pub(super) fn after(mut self, steps: &[&'static str]) -> Self {
         self.after = Some(steps.to_vec());
         self
@@ -237,16 +247,15 @@ pub(super) fn saga(steps: Vec<StepOf>) -> Saga {
         in_loop: None,
         frame: None,
         when: step.when.map(says),
-        action: match &step.set {
-            None => Action::Call(Box::new(step.call.clone())),
-            Some(Value::Object(values)) => {
-                Action::Set(values.iter().map(|(name, template)| (name.parse().unwrap(), value(template.clone()))).collect())
-            }
-            Some(_) => panic!("a map of values"),
-        },
+        action: step.action(),
         position: step.position,
         on_failure: step.on_failure,
     });
+    Saga { groups, ..definition(built.collect()) }
+}
+
+/// A saga of these steps, with nothing else to it.
+pub(super) fn definition(steps: Vec<Step>) -> Saga {
     Saga {
         name: "test".parse().unwrap(),
         version: 1,
@@ -255,8 +264,8 @@ pub(super) fn saga(steps: Vec<StepOf>) -> Saga {
         input: Vec::new(),
         sensitive: false,
         deadline: None,
-        steps: built.collect(),
-        groups,
+        steps,
+        groups: Vec::new(),
         loops: Vec::new(),
         frames: Vec::new(),
         secrets: Vec::new(),
@@ -276,7 +285,11 @@ pub(super) fn started(definition: &Saga) -> Started {
         version: definition.version,
         definition: definition.hash,
         incarnation: "000102030405060708090a0b0c0d0e0f".to_owned(),
-        input: Map::from_iter([("yes".to_owned(), json!(true)), ("no".to_owned(), json!(false))]),
+        input: Map::from_iter([
+            ("yes".to_owned(), json!(true)),
+            ("no".to_owned(), json!(false)),
+            ("two".to_owned(), json!([{"n": 0}, {"n": 1}])),
+        ]),
         deadline: definition.deadline.map(|deadline| BEGIN.plus(deadline)),
         callbacks: None,
         traceparent: None,

@@ -42,6 +42,8 @@ impl Hand {
         self.journal.extend(self.turn.entries.iter().cloned());
         let replayed = Machine::replay(ID, Arc::clone(&self.machine.definition), &self.journal).unwrap();
         assert_eq!(replayed.state, self.machine.state, "replay equals live");
+        let Machine { agenda, definition, state, .. } = &self.machine;
+        assert_eq!(*agenda, agenda.again(definition, state), "what can go on follows from the state");
         let is_fault = self.machine.reason().is_some_and(|reason| reason.contains("Refrain's own"));
         assert!(!is_fault, "a saga without a next step: {:#?}", self.journal);
         self
@@ -166,7 +168,7 @@ impl Hand {
             Some(id) => (Direction::Undo, id),
             None => (Direction::Forward, call),
         };
-        let i = self.machine.definition.step(id).unwrap().0;
+        let i = self.machine.state.instances.find(&self.machine.definition, &id.parse().unwrap()).unwrap();
         let generation = self.machine.state.steps[i].call_of(direction).generation;
         Which { step: id.parse().unwrap(), direction, generation }
     }

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use saga_config::saga::Saga;
+use saga_config::saga::{FrameIndex, LoopIndex, Saga};
 use serde_json::{Value, json};
 
 use super::{
@@ -246,7 +246,7 @@ impl<'c> World<'c> {
                         return End::Quarantined;
                     }
                     Then::Sleep { .. } | Then::Await { .. } if self.rules.meddles && self.meddles() => {
-                        let skip = Act::Skip { step: self.definition.steps.last().unwrap().id.clone() };
+                        let skip = Act::Skip { step: machine.view().last().unwrap().step.clone() };
                         let acts = [Act::Pause, Act::Compensate, Act::Retry { step: None, run_again: false }, Act::Resume, skip];
                         let act = acts[self.choices.choose(acts.len())].clone();
                         self.says(act)
@@ -317,6 +317,8 @@ impl<'c> World<'c> {
         self.journal.extend(turn.entries.iter().cloned());
         let replayed = Machine::replay(ID, Arc::clone(&self.definition), &self.journal).unwrap();
         assert_eq!(replayed.state, machine.state, "replay equals live: {}", self.story());
+        let Machine { agenda, definition, state, .. } = machine;
+        assert_eq!(*agenda, agenda.again(definition, state), "what can go on follows from the state: {}", self.story());
     }
 
     /// What holds of every turn.
@@ -334,10 +336,34 @@ impl<'c> World<'c> {
                 assert!(send.resolve, "after turning back a forward call only asks: {}", self.story());
             }
         }
+        self.check_room(machine);
         let last = self.journal.last().map_or(BEGIN, |entry| entry.at);
         assert!(turn.entries.first().is_none_or(|entry| entry.at >= last), "time goes back: {}", self.story());
         let fault = machine.reason().is_some_and(|reason| reason.contains("Refrain's own"));
         assert!(!fault, "a saga without a next step: {:?} {}", turn.entries, self.story());
+    }
+
+    /// No more is under way than there is room for, forward as well as back.
+    fn check_room(&self, machine: &Machine) {
+        let definition = &self.definition;
+        let out: Vec<usize> =
+            machine.under_way.iter().map(|of| machine.state.instances.find(definition, &of.step).unwrap()).collect();
+        assert!(out.len() <= definition.max_parallel, "{}", self.story());
+        let forward = machine.under_way.iter().all(|of| of.direction == Direction::Forward);
+        for (nth, of) in definition.loops.iter().enumerate().filter(|_| forward && machine.state.turned.is_none()) {
+            let open = out.iter().filter(|i| machine.state.instances.step(definition, **i).in_loop == Some(LoopIndex(nth)));
+            let items: BTreeSet<_> = open.map(|i| machine.state.instances[*i].place).collect();
+            assert!(items.len() <= of.max, "{items:?} {}", self.story());
+        }
+        for (nth, frame) in definition.frames.iter().enumerate() {
+            let own = out.iter().filter(|i| machine.state.instances.step(definition, **i).frame == Some(FrameIndex(nth)));
+            let mut per_item: BTreeMap<Option<u32>, usize> = BTreeMap::new();
+            for i in own {
+                let in_loop = definition[frame.enter].in_loop.is_some();
+                *per_item.entry(machine.state.instances[*i].place.filter(|_| in_loop)).or_default() += 1;
+            }
+            assert!(per_item.values().all(|calls| *calls <= frame.max_parallel), "{}", self.story());
+        }
     }
 
     /// What does not apply changes nothing.
@@ -345,10 +371,10 @@ impl<'c> World<'c> {
         if self.faults > 1 && !self.faults.is_multiple_of(4) {
             return;
         }
-        for step in &self.definition.steps {
+        for view in machine.view() {
             for direction in [Direction::Forward, Direction::Undo] {
                 for generation in [1, 2] {
-                    let of = Which { step: step.id.clone(), direction, generation };
+                    let of = Which { step: view.step.clone(), direction, generation };
                     if machine.is_under_way(&of) {
                         continue;
                     }
@@ -476,10 +502,6 @@ impl<'c> World<'c> {
 
 fn first_word(thing: &dyn std::fmt::Debug) -> String {
     format!("{thing:?}").split(|c: char| !c.is_alphanumeric()).next().unwrap().to_owned()
-}
-
-fn is_after(definition: &Saga, later: usize, earlier: usize) -> bool {
-    definition.steps[later].after.iter().any(|on| on.0 == earlier || is_after(definition, on.0, earlier))
 }
 
 pub(super) fn reply(status: u16, body: Value, only_send: bool) -> Reply {

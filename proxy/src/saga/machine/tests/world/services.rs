@@ -1,11 +1,14 @@
 //! Services, and the Refrains beside them.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use saga_config::saga::Effect as StepEffect;
 use serde_json::{Value, json};
 
-use super::{Fate, Kind, Record, World, is_after, replied, reply};
+use super::{
+    super::{super::Machine, build::ID},
+    Fate, Kind, Record, World, replied, reply,
+};
 use crate::saga::{
     entry::Direction,
     state::undo,
@@ -123,14 +126,33 @@ impl World<'_> {
         replied(status, reply, remembers && !again && self.rules.kind == Kind::Refrain)
     }
 
-    /// What came after a step is undone before it.
+    /// What came after a step is undone before it: what waited for it and, where a loop's items run one by one, later items.
     fn undo_in_order(&self, id: &str) {
-        let i = self.definition.step(id).unwrap();
-        for (j, later) in self.definition.steps.iter().enumerate().filter(|(_, step)| undo(step).is_some()) {
-            if is_after(&self.definition, j, i.0) {
-                let (done, undone) = self.net(later.id.as_str());
-                assert!(done <= undone, "{} is undone while {} stands: {}", id, later.id, self.story());
+        let machine = Machine::replay(ID, Arc::clone(&self.definition), &self.journal).unwrap();
+        let (definition, instances) = (&*self.definition, &machine.state.instances);
+        let i = instances.find(definition, &id.parse().unwrap()).unwrap();
+        let one_by_one = |i: usize| {
+            let in_loop = instances.step(definition, i).in_loop?;
+            (definition.loops[in_loop.0].max == 1).then_some((in_loop, instances[i].place))
+        };
+        let mut is_later: Vec<bool> =
+            (0..instances.len()).map(|j| one_by_one(i).is_some() && one_by_one(i) < one_by_one(j)).collect();
+        for (j, later) in is_later.iter_mut().enumerate() {
+            let same_loop = one_by_one(i).map(|(in_loop, _)| in_loop) == one_by_one(j).map(|(in_loop, _)| in_loop);
+            *later = *later && same_loop;
+        }
+        let mut next = vec![i];
+        while let Some(i) = next.pop() {
+            for after in &instances[i].after {
+                if !std::mem::replace(&mut is_later[*after], true) {
+                    next.push(*after);
+                }
             }
+        }
+        for j in (0..instances.len()).filter(|j| is_later[*j] && undo(instances.step(definition, *j)).is_some()) {
+            let later = instances.path(j);
+            let (done, undone) = self.net(later.as_str());
+            assert!(done <= undone, "{} is undone while {} stands: {}", id, later, self.story());
         }
     }
 
