@@ -84,6 +84,7 @@ mod scope;
 mod secrets;
 mod steps;
 mod sub_saga;
+pub mod test;
 mod trigger;
 mod types;
 mod unfold;

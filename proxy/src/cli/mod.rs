@@ -1,4 +1,4 @@
-//! The command line: `run`, `check`, `schema`, `diagram`, `records`, `sagas`.
+//! The command line: `run`, `check`, `simulate`, `schema`, `diagram`, `records`, `sagas`.
 
 mod ask;
 mod check;
@@ -6,6 +6,7 @@ mod diagram;
 mod records;
 mod run;
 mod sagas;
+mod simulate;
 
 use std::{
     ffi::OsString,
@@ -35,6 +36,7 @@ const EXAMPLES: &str = "Examples:
   refrain run --config refrain.yaml                 the same, and more, from a file
   refrain check --config refrain.yaml               say everything that is wrong with a file; opens no port
   refrain check sagas/*.yaml                        the same of sagas; with refrain.yaml beside them, against its upstreams
+  refrain simulate sagas/create-order.yaml          what comes of a saga, whatever goes wrong
   refrain schema config > refrain.schema.json       for editors that complete YAML
   refrain diagram saga.yaml --format svg            a picture of a saga
   refrain records list                              requests whose outcome nobody knows
@@ -54,6 +56,11 @@ enum Command {
     /// Without FILE, the configuration is checked, and the sagas that it names. A FILE with `saga:` at its top is a saga, another is a
     /// configuration. All mistakes of all files are told in one run.
     Check(check::CheckArgs),
+    /// A saga's failure table: what comes of it whatever goes wrong, without any network
+    ///
+    /// The saga's own machine decides, before services that are simulated: each call is done, refused, not sent, of unknown outcome, or
+    /// its driver is lost. Answers are made up, or those of the file's `test`. Exit code 2 if the file is wrong.
+    Simulate(simulate::SimulateArgs),
     /// Print a JSON Schema, so that editors complete and check
     Schema {
         /// Of which file
@@ -136,6 +143,7 @@ where
     match cli.command {
         Command::Run(args) => run::run(args.config.clone(), args.overrides(given)),
         Command::Check(args) => check::run(&args, given),
+        Command::Simulate(args) => simulate::run(&args),
         Command::Schema { of: SchemaOf::Config } => print(&format!("{:#}\n", crate::config::schema())),
         Command::Schema { of: SchemaOf::Saga } => print(&format!("{:#}\n", crate::config::saga_schema())),
         Command::Diagram(args) => diagram::run(&args),

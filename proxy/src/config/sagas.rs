@@ -93,7 +93,7 @@ fn definitions(
         findings.count_file();
         match loaded {
             Err(mistakes) => mistakes.into_iter().for_each(|mistake| findings.add(mistake)),
-            Ok(Loaded { saga, warnings }) => {
+            Ok(Loaded { saga, warnings, .. }) => {
                 warnings.into_iter().for_each(|warning| findings.add(warning));
                 let saga = Arc::new(saga);
                 together.check(&saga, source, findings);

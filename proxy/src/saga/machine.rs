@@ -78,6 +78,9 @@ pub struct Machine {
     state: State,
     /// The calls of this driver that have no answer yet. All else is in the journal.
     under_way: BTreeSet<Which>,
+    /// A rule that tests switch off, to see that simulations find it out: a refusal is trusted only of the only send.
+    #[cfg(test)]
+    trusts_any_refusal: bool,
     /// What follows from those.
     agenda: Agenda,
 }
@@ -137,7 +140,15 @@ impl Machine {
 
     fn with(id: SagaId, definition: Arc<Saga>, state: State) -> Self {
         let agenda = Agenda::new(&definition, &state);
-        Self { id, definition, state, under_way: BTreeSet::new(), agenda }
+        Self {
+            id,
+            definition,
+            state,
+            under_way: BTreeSet::new(),
+            agenda,
+            #[cfg(test)]
+            trusts_any_refusal: false,
+        }
     }
 
     /// What comes of an event. The turn's entries are folded in already: a driver whose append is refused drops the machine. An event
@@ -231,6 +242,13 @@ impl Machine {
     /// Why [`Machine::answer`] is the default and not the definition's own, if that could not be rendered. For the log.
     pub fn answer_fault(&self) -> Option<String> {
         self.rendered()?.fault
+    }
+
+    /// The same with a rule switched off: a refusal is trusted, whatever may have become of earlier sends.
+    #[cfg(test)]
+    pub(super) fn trusting_any_refusal(mut self) -> Self {
+        self.trusts_any_refusal = true;
+        self
     }
 
     fn rendered(&self) -> Option<render::Rendered> {

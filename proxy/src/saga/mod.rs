@@ -32,6 +32,7 @@ pub mod prefer;
 pub mod recovery;
 mod render;
 pub mod service;
+pub mod simulate;
 mod state;
 pub mod status;
 pub mod triggers;

@@ -6,8 +6,8 @@ use crate::{
 };
 
 /// What each module of the library may name of it, beside itself. The longest entry that fits counts. From the top to the ground.
-const MAY_USE: [(&str, &[&str]); 32] = [
-    ("cli", &["app", "config", "metrics", "reload", "telemetry", "time"]),
+const MAY_USE: [(&str, &[&str]); 33] = [
+    ("cli", &["app", "config", "metrics", "reload", "saga::simulate", "store::journal", "telemetry", "time"]),
     (
         "app",
         &[
@@ -68,6 +68,7 @@ const MAY_USE: [(&str, &[&str]); 32] = [
     ("saga::judge", &["saga::turn"]),
     ("saga::machine", &["ids", "saga", "store::journal", "time"]),
     ("saga::render", &["ids", "saga", "time"]),
+    ("saga::simulate", &["ids", "saga", "store::journal", "time"]),
     ("saga::state", &["saga::entry", "store::journal", "time"]),
     ("saga::turn", &["saga", "store::journal", "time"]),
     ("pass", &["body", "idempotency::exchange", "idempotency::marker", "metrics", "problem", "server", "upstream"]),
@@ -121,7 +122,7 @@ const HOMES: [(&str, &[&str]); 16] = [
 ];
 
 /// Pure: what they compute depends on their arguments alone.
-const PURE: [&str; 25] = [
+const PURE: [&str; 26] = [
     "headers",
     "router",
     "idempotency::canonical",
@@ -141,6 +142,7 @@ const PURE: [&str; 25] = [
     "saga::judge",
     "saga::machine",
     "saga::render",
+    "saga::simulate",
     "saga::state",
     "saga::turn",
     "store::journal::rules",

@@ -27,7 +27,7 @@ pub struct Segment {
 }
 
 /// What a [`Segment`] selects.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Key {
     /// A map's entry: `.name` or `['name']`.
     Field(String),

@@ -6,7 +6,7 @@ mod inline;
 
 use std::collections::BTreeSet;
 
-use super::{Saga, build::Built, findings::Findings, limits, raw::Raw, sub_saga::SubSaga};
+use super::{Saga, build::Built, findings::Findings, limits, raw::Raw, sub_saga::SubSaga, test::raw::RawTest};
 use crate::{
     diagnostic::{Diagnostic, Place, did_you_mean, quoted},
     names::{SagaName, VariableName},
@@ -22,6 +22,8 @@ pub(super) struct Unit {
     /// The sagas that it runs itself, as far as they are known.
     subs: Vec<SubSaga>,
     pub(super) findings: Findings,
+    /// What is said for simulating it.
+    pub(super) test: Option<RawTest>,
     /// With its sub-sagas in it. `None`: not yet, or reported.
     pub(super) linked: Option<Saga>,
     /// Every saga that it runs, and those that they run.
@@ -32,7 +34,7 @@ pub(super) struct Unit {
 
 impl Unit {
     pub(super) fn new(raw: Raw, built: Option<Built>, subs: Vec<SubSaga>, findings: Findings) -> Self {
-        Self { raw, built, subs, findings, linked: None, uses: BTreeSet::new(), depth: 0 }
+        Self { raw, built, subs, findings, test: None, linked: None, uses: BTreeSet::new(), depth: 0 }
     }
 
     fn name(&self) -> Option<&SagaName> {

@@ -9,6 +9,7 @@ use super::{
     findings::Findings,
     link::{self, Unit},
     raw::{Raw, formats},
+    test::{self, Test},
 };
 use crate::{
     diagnostic::{Diagnostic, Source, has_errors, sort},
@@ -50,6 +51,8 @@ pub struct UpstreamFact {
 pub struct Loaded {
     /// The saga.
     pub saga: Saga,
+    /// What its author says of services and endings, for simulating it.
+    pub test: Option<Test>,
     /// In the order of the file.
     pub warnings: Vec<Diagnostic>,
 }
@@ -157,13 +160,15 @@ impl Saga {
 
 type Read = Result<Unit, Vec<Diagnostic>>;
 
-fn unit(raw: Raw, upstreams: Option<&dyn UpstreamFacts>, mut findings: Findings) -> Unit {
+fn unit(mut raw: Raw, upstreams: Option<&dyn UpstreamFacts>, mut findings: Findings) -> Unit {
+    // It is no part of the definition.
+    let test = raw.test.take();
     let (built, subs) = build::saga(&raw, upstreams, &mut findings);
     let raw = match &built {
         Some(built) => canonical::filled(raw, built),
         None => raw,
     };
-    Unit::new(raw, built, subs, findings)
+    Unit { test, ..Unit::new(raw, built, subs, findings) }
 }
 
 /// All that could be read, with their sub-sagas in them.
@@ -199,10 +204,12 @@ fn with_forms(mut units: Vec<Unit>) -> Vec<Unit> {
 }
 
 fn finished(read: Vec<Read>) -> Vec<Result<Loaded, Vec<Diagnostic>>> {
-    let finish = |unit: Unit| {
+    let finish = |mut unit: Unit| {
+        let saga = unit.linked.as_ref();
+        let test = saga.and_then(|saga| test::test(unit.test.as_ref(), saga, &mut unit.findings));
         let found = unit.findings.into_sorted();
         match unit.linked {
-            Some(saga) if !has_errors(&found) => Ok(Loaded { saga, warnings: found }),
+            Some(saga) if !has_errors(&found) => Ok(Loaded { saga, test, warnings: found }),
             _ => {
                 debug_assert!(has_errors(&found), "what is not a saga has a mistake");
                 Err(found)

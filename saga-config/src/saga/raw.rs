@@ -40,7 +40,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
-use super::ordered::Ordered;
+use super::{ordered::Ordered, test::raw::RawTest};
 use crate::{
     names::SagaName,
     schema::{Format, STANDARD_FORMATS, parse_as},
@@ -96,6 +96,8 @@ part! {
         steps: Vec<Option<Step>>,
         /// What the caller gets.
         response: Responses,
+        /// What services answer, and what must hold of every ending: for `refrain simulate`.
+        test: RawTest,
     }
 }
 

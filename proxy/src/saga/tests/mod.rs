@@ -3,7 +3,7 @@
 
 mod calling_back;
 mod driving;
-mod recovering;
+pub(super) mod recovering;
 mod serving;
 mod watching;
 
@@ -82,12 +82,16 @@ enum Deed {
     Panic,
 }
 
+/// Answers in place of the deeds.
+pub(super) type Hook = Box<dyn Fn(SendEffect) -> futures_util::future::BoxFuture<'static, Answer> + Send + Sync>;
+
 /// A caller that does as it is told, and remembers what it was asked.
 #[derive(Clone, Default)]
-struct Script(Arc<Scripted>);
+pub(super) struct Script(Arc<Scripted>);
 
 #[derive(Default)]
 struct Scripted {
+    hook: Option<Hook>,
     /// By step and direction (`one`, `undo one`): in turn, the last for ever. Without any: a 200.
     deeds: Mutex<HashMap<String, Vec<Deed>>>,
     /// What was called: name, key.
@@ -96,6 +100,11 @@ struct Scripted {
 }
 
 impl Script {
+    /// One that answers as `hook` does.
+    pub(super) fn hooked(hook: Hook) -> Self {
+        Self(Arc::new(Scripted { hook: Some(hook), ..Scripted::default() }))
+    }
+
     fn on(self, name: &str, deeds: Vec<Deed>) -> Self {
         self.0.deeds.lock().unwrap().insert(name.to_owned(), deeds);
         self
@@ -124,6 +133,9 @@ impl Script {
 
 impl Caller for Script {
     async fn send(&self, _: &CallContext, effect: SendEffect) -> Answer {
+        if let Some(hook) = &self.0.hook {
+            return hook(effect).await;
+        }
         let undo = if effect.of.direction == Direction::Undo { "undo " } else { "" };
         let name = format!("{undo}{}", effect.of.step);
         let deed = {
@@ -181,18 +193,18 @@ impl Upstreams for NoUpstreams {
     }
 }
 
-type Store = Faulty<MemoryStore>;
+pub(super) type Store = Faulty<MemoryStore>;
 
 /// A process: an engine before a store that may be another's too.
-struct Process {
-    engine: Engine<Store, Script>,
-    store: Store,
+pub(super) struct Process {
+    pub(super) engine: Engine<Store, Script>,
+    pub(super) store: Store,
     script: Script,
 }
 
 const LEASE: Duration = Duration::from_secs(2);
 
-fn process(store: &Store, wakes: Wakes, script: Script, definitions: &[Arc<Saga>], lease: Duration) -> Process {
+pub(super) fn process(store: &Store, wakes: Wakes, script: Script, definitions: &[Arc<Saga>], lease: Duration) -> Process {
     let metrics = Metrics::new();
     let (backlog, owed) = Backlog::new(8);
     drop(owed);
@@ -244,11 +256,19 @@ fn alone(script: Script, text: &str) -> (Process, Arc<Saga>) {
 }
 
 impl Process {
-    async fn begin(&self, id: SagaId, saga: &Arc<Saga>) -> Result<Begun, NotBegun> {
+    pub(super) async fn begin(&self, id: SagaId, saga: &Arc<Saga>) -> Result<Begun, NotBegun> {
         let input: Map<String, Value> = [("n".to_owned(), json!(1))].into_iter().collect();
         let mark = Fingerprint::from_bytes([1; 32]);
         let saga = Arc::clone(saga);
         self.engine.begin(NewSaga { id, saga, input, fingerprint: mark, starter: mark, traceparent: None }).await
+    }
+
+    /// Begins a saga with this input.
+    pub(super) async fn begin_with(&self, id: SagaId, saga: &Arc<Saga>, input: Map<String, Value>) {
+        let mark = Fingerprint::from_bytes([1; 32]);
+        let saga = Arc::clone(saga);
+        let new = NewSaga { id, saga, input, fingerprint: mark, starter: mark, traceparent: None };
+        assert!(matches!(self.engine.begin(new).await, Ok(Begun::Here(_))));
     }
 
     /// Begins a saga and waits for its end.
@@ -265,7 +285,7 @@ impl Process {
         head
     }
 
-    async fn journal(&self, id: SagaId) -> Vec<Entry> {
+    pub(super) async fn journal(&self, id: SagaId) -> Vec<Entry> {
         let loaded = self.store.inner().load(id).await.unwrap().unwrap();
         self.engine.codec.read_journal(id, &loaded.entries).unwrap()
     }
@@ -276,7 +296,7 @@ impl Process {
         self.engine.shared.tasks.wait().await;
     }
 
-    async fn until_state(&self, id: SagaId, state: SagaState) {
+    pub(super) async fn until_state(&self, id: SagaId, state: SagaState) {
         let mut listener = self.engine.context.wakes.listen(id.as_record());
         loop {
             let mailbox = Some(self.engine.context.wakes.mailbox());

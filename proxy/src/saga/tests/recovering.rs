@@ -17,7 +17,7 @@ fn two(script: Script) -> (Process, Process, Arc<Saga>) {
     (first, process(&store, wakes, script, &[], short), saga)
 }
 
-fn recover(process: &Process) -> CancellationToken {
+pub(in crate::saga) fn recover(process: &Process) -> CancellationToken {
     let (hand, handed) = recovery::queue();
     let stop = CancellationToken::new();
     let engine = &process.engine;
