@@ -78,7 +78,8 @@ pub(super) fn sagas(
 /// Sagas without a configuration: nothing is said of upstreams, nor of whether the store encrypts.
 pub(super) fn alone(files: &[SagaFile], findings: &mut Findings) -> Vec<Arc<Saga>> {
     let sources: Vec<_> = files.iter().map(|file| Arc::clone(&file.source)).collect();
-    definitions(&sources, None, true, findings)
+    let together = Together { can_seal: true, is_reachable: true, seen: Vec::new() };
+    definitions(&sources, None, together, findings)
 }
 
 /// The sound ones of `sources`, held against `upstreams`, where those are known, and against each other.

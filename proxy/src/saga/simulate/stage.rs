@@ -119,7 +119,7 @@ impl Stage {
             input: self.input.clone(),
             deadline: definition.deadline.map(|deadline| now.plus(deadline)),
             callbacks: has_callbacks(definition).then(|| Callbacks {
-                public_url: "http://refrain.example".to_owned(),
+                base: "http://refrain.example/refrain/callbacks/".to_owned(),
                 secret: "5a".repeat(32),
             }),
             traceparent: None,
