@@ -3,26 +3,34 @@
 //! [`Machine::on`] takes an event and gives a [`Turn`]: entries to append, effects to perform once they are durable, and what comes
 //! then. What a machine knows is a fold of its journal and, besides, which calls of this driver are under way.
 //!
+//! A *step* below is a step as it runs: of a loop's steps there is one for each item (`mail.3`), and all that is said of a step holds of
+//! each of them. A sub-saga's steps (`stay/reserve`) are steps of this saga, with one journal for all.
+//!
 //! # Invariants
 //!
 //! Each is guarded by the test named with it, in `machine/tests`.
 //!
 //! 1. No call leaves before its intent is durable. `the_books_are_right_at_every_end_of_…`: their world checks it on every turn.
 //! 2. State is a fold of the journal: replay equals live. `replay_equals_live_at_every_length`
-//! 3. A call's key is saga id, incarnation, step, direction and generation, the same on every attempt and after every take-over; an
-//!    operator's "run again" bumps the generation. `the_key_of_a_call_never_changes_but_for_run_again`
-//! 4. Undo covers done *and* maybe-done steps, newest first, in reverse graph order. `undos_run_in_reverse_order`
+//! 3. A call's key is saga id, incarnation, path (sub-saga, step, place in a loop), direction and generation, the same on every attempt
+//!    and after every take-over; an operator's "run again" bumps the generation. `the_key_of_a_call_never_changes_but_for_run_again`
+//! 4. Undo covers done *and* maybe-done steps, newest first, in reverse graph order; items of a loop that run one by one are undone one
+//!    by one, the last first, and others at once, within `max_parallel`. `undos_run_in_reverse_order`,
+//!    `with_one_at_once_items_run_in_order_and_are_undone_the_newest_first`,
+//!    `several_at_once_are_begun_in_order_and_undone_at_once_within_the_sagas_bound`
 //! 5. An undo's request is rendered and frozen: with the intent where it uses nothing of the step's own answer, else with the step's
 //!    success. `an_undo_is_frozen_before_it_can_be_needed`
 //! 6. An undo never overtakes its forward call. `an_undo_never_overtakes_its_forward_call`
-//! 7. `completed` means every step done, `compensated` that nothing known or possibly applied remains, otherwise `quarantined`.
-//!    `the_books_are_right_at_every_end_of_…`
+//! 7. `completed` means every step done or not needed (its condition, its switch or its loop says so), `compensated` that nothing known
+//!    or possibly applied remains, otherwise `quarantined`. `the_books_are_right_at_every_end_of_…`
 //! 8. Two drivers cannot both append: the store's part; a machine whose append was lost is dropped.
 //!    `a_driver_that_lost_its_append_changes_nothing`
 //! 9. The budget is spent on journalled starts. `a_step_that_crashes_its_driver_is_not_retried_for_ever`
-//! 10. At the deadline, and when a budget is spent in doubt, nothing new starts; doubt is resolved on the compensation's budget, then
-//!     undone. `after_turning_back_a_forward_call_only_asks`
-//! 11. A decision taken is journalled and never taken again. `decisions_are_taken_once`
+//! 10. At the deadline, that of a sub-saga included, and when a budget is spent in doubt, nothing new starts; doubt is resolved on the
+//!     compensation's budget, then undone. `after_turning_back_a_forward_call_only_asks`,
+//!     `the_deadline_of_a_sub_saga_counts_from_its_beginning_and_turns_everything_back`
+//! 11. A decision taken (a condition, a switch's arm, a loop's list, a timer's end, what a sub-saga is given and gives) is journalled
+//!     and never taken again. `decisions_are_taken_once`, and at every end of the worlds
 //! 12. Open sagas never expire: the store's part. Here: every saga goes on to an end, to quarantine or to a timer.
 //!     `the_books_are_right_at_every_end_of_…`: their world checks it on every turn.
 //! 13. The definition is pinned by content hash. `a_journal_is_not_replayed_with_another_definition`
