@@ -3,7 +3,7 @@
 //! [`State::apply`] is the only door to it, for a journal that is read and for an entry that is being written, so that replay equals
 //! live by construction. An entry that cannot follow those before it is refused: a journal that was damaged says so.
 
-use saga_config::saga::{Action, CallStep, InDoubt, OnFailure, Position, Saga, Step, Undo},
+use saga_config::saga::{Action, CallStep, InDoubt, OnFailure, Position, Saga, Step, Undo};
 use serde_json::{Map, Value};
 
 use super::entry::{By, Direction, Entry, FrozenRequest, SkipReason, Started, Turning, What, Which};
