@@ -158,7 +158,9 @@ impl Work<'_> {
     fn undo_refused(&mut self, leg: Leg, reply: &Reply, reason: String, by_status: bool) {
         let is_gone = by_status && matches!(reply.status, 404 | 410);
         let checks = self.rules(leg).is_some_and(|rules| rules.check().is_some());
-        if is_gone && self.state(leg.step).forward == Forward::GivenUp {
+        // Of what was accepted and did not come to its end, nobody knows either.
+        let is_known = !matches!(self.state(leg.step).forward, Forward::GivenUp | Forward::Done { by: By::Rule, fault: Some(_) });
+        if is_gone && !is_known {
             self.undone(leg.step, By::Answer);
         } else if checks && self.call(leg).dirty && !reply.only_send {
             self.doubt(leg, format!("{reason}, but an earlier send may have been carried out"), None);
