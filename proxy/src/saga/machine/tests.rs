@@ -16,4 +16,5 @@ mod nest;
 mod operators;
 mod random;
 mod scenarios;
+mod secrets;
 mod world;
