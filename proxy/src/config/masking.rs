@@ -43,15 +43,15 @@ fn collect(document: &Document, node: &Node, at: &Pointer, spans: &mut Vec<Span>
         }
         Data::Null => {}
         Data::Bool(_) | Data::Number(_) | Data::String(_) => match tokens[..] {
+            ["secrets", _, "file"] => {}
+            ["secrets", _, "env"] if is_variable(node) => {}
+            ["secrets", ..] => spans.push(inside_quotes(document, node)),
             ["store", "encryption", "keys", _, "key"]
             | ["saga_peers", "key"]
-            | ["secrets"]
-            | ["secrets", _]
             | ["upstreams", _, "auth"]
             | ["upstreams", _, "auth", "bearer"] => spans.push(inside_quotes(document, node)),
             ["store", "encryption", "keys", _, "key", "env"]
             | ["saga_peers", "key", "env"]
-            | ["secrets", _, "env"]
             | ["upstreams", _, "auth", "bearer", "env"]
                 if !is_variable(node) =>
             {

@@ -3,6 +3,7 @@
 //! The probe's `when` is decided and its path is rendered when the step is claimed. Of the request only what `done` and `response`
 //! name is kept, and never its credentials. A step whose note would be too large leaves none, and cannot be asked for by an undo.
 
+use http::{HeaderMap, HeaderValue};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -46,12 +47,14 @@ pub enum NoteError {
 }
 
 /// The note of a step that would be asked for so; `None`: it is too large.
-pub fn write(probe: &Probe, question: &Question) -> Option<Vec<u8>> {
+///
+/// `headers`: those of the request itself. What is marked as sensitive there is a secret, and is not kept.
+pub fn write(probe: &Probe, question: &Question, headers: &HeaderMap) -> Option<Vec<u8>> {
     let note = Note {
         version: VERSION,
         probe: ProbeId::of(probe),
         target: question.target.to_string(),
-        request: needed(probe, &question.request),
+        request: needed(probe, &question.request, headers),
     };
     let bytes = serde_json::to_vec(&note).ok()?;
     (bytes.len() <= MAX_BYTES).then_some(bytes)
@@ -79,7 +82,7 @@ impl Note {
 }
 
 /// The part of a request that the judgement of the answer needs.
-fn needed(probe: &Probe, request: &Value) -> Value {
+fn needed(probe: &Probe, request: &Value, sent: &HeaderMap) -> Value {
     let Value::Object(request) = request else { return Value::Null };
     let is_needed = |member: &str| expressions_of_answer(probe).any(|expression| expression.touches(&["request", member]));
     let mut kept: serde_json::Map<String, Value> = MEMBERS
@@ -88,7 +91,8 @@ fn needed(probe: &Probe, request: &Value) -> Value {
         .filter_map(|member| Some((member.to_owned(), request.get(member)?.clone())))
         .collect();
     if let Some(Value::Object(headers)) = kept.get_mut("headers") {
-        headers.retain(|name, _| !CREDENTIALS.contains(&name.as_str()));
+        let is_secret = |name: &str| sent.get_all(name).iter().any(HeaderValue::is_sensitive);
+        headers.retain(|name, _| !CREDENTIALS.contains(&name.as_str()) && !is_secret(name));
     }
     Value::Object(kept)
 }
@@ -132,7 +136,7 @@ mod tests {
             ("response.body.tenant == request.headers['x-tenant']", json!({"headers": {"x-tenant": "a"}})),
         ] {
             let probe = probe(done);
-            let note = read(&write(&probe, &question(&json!({"total": 7}))).unwrap()).unwrap();
+            let note = read(&write(&probe, &question(&json!({"total": 7})), &HeaderMap::new()).unwrap()).unwrap();
             assert_eq!(note.probe, ProbeId::of(&probe));
             assert_eq!(note.request, kept, "{done}");
             let again = note.question("k").unwrap();
@@ -141,12 +145,22 @@ mod tests {
     }
 
     #[test]
+    fn a_note_keeps_no_header_that_was_marked_as_a_secret() {
+        let mut tenant = HeaderValue::from_static("a");
+        tenant.set_sensitive(true);
+        let sent = HeaderMap::from_iter([(http::HeaderName::from_static("x-tenant"), tenant)]);
+        let probe = probe("response.body.tenant == request.headers['x-tenant']");
+        let note = read(&write(&probe, &question(&Value::Null), &sent).unwrap()).unwrap();
+        assert_eq!(note.request, json!({"headers": {}}));
+    }
+
+    #[test]
     fn a_note_that_would_be_large_is_not_left_and_what_is_none_is_told() {
         let large = question(&json!("x".repeat(MAX_BYTES)));
-        assert!(write(&probe("request.body == response.body"), &large).is_none());
-        assert!(write(&probe("size(response.body) > 0"), &large).is_some(), "the body is not needed");
+        assert!(write(&probe("request.body == response.body"), &large, &HeaderMap::new()).is_none());
+        assert!(write(&probe("size(response.body) > 0"), &large, &HeaderMap::new()).is_some(), "the body is not needed");
         assert!(matches!(read(b"{}"), Err(NoteError::Malformed(_))));
-        let text = String::from_utf8(write(&probe("true"), &question(&Value::Null)).unwrap()).unwrap();
+        let text = String::from_utf8(write(&probe("true"), &question(&Value::Null), &HeaderMap::new()).unwrap()).unwrap();
         let newer = text.replace("\"version\":1", "\"version\":2");
         assert!(matches!(read(newer.as_bytes()), Err(NoteError::Version(2))));
         let wrong = read(text.replace("/orders/?", "no path ").as_bytes()).unwrap();

@@ -237,7 +237,6 @@ fn routes_are_told_apart() {
 #[test]
 fn what_is_not_supported_yet_is_refused_by_name() {
     for (written, name) in [
-        ("secrets: {}", "secrets"),
         ("sagas: {durability: decisions}", "sagas.durability: decisions"),
         ("sagas: {durability: all}", "sagas.durability: all"),
         ("authentication: {}", "authentication"),

@@ -129,6 +129,32 @@ fn a_saga_with_secrets_needs_a_store_that_seals() {
 }
 
 #[test]
+fn secrets_that_sagas_name_are_there_and_those_that_none_names_are_warned_about() {
+    let saga =
+        saga("one", "POST /one/").replace("    compensate", "    headers: {x-key: \"${secret('visa_tokn')}\"}\n    compensate");
+    let files = |secrets: &str| Files::new(&format!("{}secrets: {secrets}\n", with("{files: [a.yaml]}")), &[("a.yaml", &saga)]);
+    insta::assert_snapshot!(
+        [
+            files("{visa_token: {env: TOKEN}}").told(),
+            files("{}").told(),
+            files("{visa_tokn: {env: TOKEN}, unused: {env: TOKEN}}").told(),
+        ]
+        .join("\n")
+    );
+}
+
+#[test]
+fn sagas_of_a_configuration_find_the_sagas_that_they_run() {
+    let child = saga("child", "POST /child/");
+    let parent = "saga: parent\nversion: 1\ntrigger: {route: POST /parent/}\nsteps: [{id: sub, saga: {name: child}}]\n";
+    let files = Files::new(&with("{files: [sagas/*.yaml]}"), &[("sagas/b.yaml", &child), ("sagas/a.yaml", parent)]);
+    let config = files.load().unwrap().config;
+    let parent = config.sagas.definitions.iter().find(|saga| saga.name.as_str() == "parent").unwrap();
+    let paths: Vec<&str> = parent.steps.iter().map(|step| step.id.as_str()).collect();
+    assert_eq!(paths, ["sub/(input)", "sub/pay", "sub"]);
+}
+
+#[test]
 fn a_mistake_in_an_upstream_does_not_make_sagas_wrong() {
     let text = with("{files: [a.yaml]}").replace("http://127.0.0.1:8102", "ftp://127.0.0.1");
     let files = Files::new(&text, &[("a.yaml", &saga("one", "POST /one/"))]);

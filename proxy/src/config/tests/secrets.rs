@@ -24,6 +24,11 @@ fn no_secret_of_a_file_is_ever_shown() {
         "store: {encryption: {keys: [{id: a, key: hunter2}]}}",
         "store: {encryption: {keys: [{id: a, key: \"hunter2\"}]}}",
         "store: {encryption: {keys: [{id: a, key: {env: hunter2-is-the-key}}]}}",
+        "secrets: hunter2",
+        "secrets: {visa_token: hunter2}",
+        "secrets: {visa_token: [hunter2]}",
+        "secrets: {visa_token: {env: hunter2-is-the-token}}",
+        "secrets: {visa_token: {env: TOKEN, value: hunter2}}",
         "saga_peers: {key: hunter2}",
         "saga_peers: {key: hunter2}\nworkers: none",
         "saga_peers: {key: |\n  hunter2\n  }",
@@ -92,4 +97,21 @@ fn a_short_shared_key_is_refused() {
     let text = format!("{LOCAL}saga_peers: {{key: {{env: SHORT}}}}\n");
     let found = from_source(Some(&Source::new("f", text)), &Overrides::default(), around).unwrap_err();
     assert_eq!(found.iter().filter(|found| found.code() == "weak-key").count(), 1);
+}
+
+#[test]
+fn secrets_are_read_from_where_the_file_says_that_they_are_and_only_their_names_are_shown() {
+    let config = config(&format!("{LOCAL}secrets: {{visa_token: {{env: TOKEN}}}}\n"));
+    assert_eq!(config.secrets.get("visa_token").map(crate::config::Secret::expose), Some("a-bearer-token"));
+    assert!(config.secrets.get("other").is_none());
+    let shown = format!("{config:?}");
+    assert!(shown.contains("visa_token") && !shown.contains("a-bearer-token"), "{shown}");
+    one_mistake(
+        &format!("{LOCAL}secrets: {{visa_token: {{env: NOWHERE}}}}\n"),
+        "2:29: error: the environment variable `NOWHERE` is not set (name a file or an environment variable that holds the secret)",
+    );
+    one_mistake(
+        &format!("{LOCAL}secrets: {{Visa: {{env: TOKEN}}}}\n"),
+        "2:11: error: `Visa` is not a secret's name: `V` is not a lowercase letter (write a name such as `visa_token`)",
+    );
 }

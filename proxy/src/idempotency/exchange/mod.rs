@@ -176,7 +176,7 @@ fn note_of(step: Option<&OfStep>, policy: &Policy, call: &Call, body: &Bytes, ke
         return None;
     };
     let request = RequestView::new(&call.request, body).value();
-    note::write(probe, &probe::question(probe, request, key.as_str()).ok()?)
+    note::write(probe, &probe::question(probe, request, key.as_str()).ok()?, call.request.headers())
 }
 
 struct Exchange<S: Store, U> {

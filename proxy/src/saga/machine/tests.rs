@@ -21,4 +21,5 @@ mod operators;
 mod random;
 mod random_constructs;
 mod scenarios;
+mod secrets;
 mod world;
