@@ -26,7 +26,9 @@ fn definition(number: usize) -> Arc<Source> {
         let before = if step == 0 { "input.user".to_owned() } else { format!("steps.s{}.id", (step - 1) / 4 * 4) };
         // Writing to a string does not fail.
         let _ = match step % 4 {
-            3 => writeln!(text, "  - {{id: s{step}, set: {{id: \"${{{before} + {step}}}\", count: \"${{size(input.items)}}\"}}}}"),
+            3 => {
+                writeln!(text, "  - {{id: s{step}, set: {{id: \"${{{before} + {step}}}\", count: \"${{size(input.items)}}\"}}}}")
+            }
             _ => writeln!(
                 text,
                 "  - id: s{step}\n    \

@@ -53,7 +53,10 @@ pub(super) fn clash_of_use(kind: &Type, wanted: Use) -> Option<(String, Option<S
             return Some(("this may be absent, and has to be a value".to_owned(), help("end it with `.orValue(…)`")));
         }
         Type::Bytes => {
-            return Some(("these are bytes, which is not JSON".to_owned(), help("write base64url(…), or string(…) if they are text")));
+            return Some((
+                "these are bytes, which is not JSON".to_owned(),
+                help("write base64url(…), or string(…) if they are text"),
+            ));
         }
         Type::Type => return Some(("this is a type, which is not JSON".to_owned(), help("compare it: type(…) == string"))),
         _ => {}

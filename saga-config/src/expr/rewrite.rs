@@ -269,7 +269,13 @@ impl<'n> Rewriter<'n> {
     }
 
     /// Refuses a function that does not exist, or a number of arguments that it does not take.
-    fn known(&self, id: u64, form: Form, namespace: Option<&str>, call: &CallExpr) -> Result<Option<&'static Function>, ExprError> {
+    fn known(
+        &self,
+        id: u64,
+        form: Form,
+        namespace: Option<&str>,
+        call: &CallExpr,
+    ) -> Result<Option<&'static Function>, ExprError> {
         let name = namespace.map_or_else(|| call.func_name.clone(), |namespace| format!("{namespace}.{}", call.func_name));
         let what = if form == Form::Method { "method" } else { "function" };
         let error = |message: String| {

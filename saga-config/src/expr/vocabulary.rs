@@ -106,10 +106,7 @@ pub(super) static FUNCTIONS: [Function; 41] = [
     own(method("substring", overloads![(String, Int) -> String, (String, Int, Int) -> String]), functions::text::substring),
     own(method("charAt", overloads![(String, Int) -> String]), functions::text::char_at),
     own(method("indexOf", overloads![(String, String) -> Int, (String, String, Int) -> Int]), functions::text::index_of),
-    own(
-        method("lastIndexOf", overloads![(String, String) -> Int, (String, String, Int) -> Int]),
-        functions::text::last_index_of,
-    ),
+    own(method("lastIndexOf", overloads![(String, String) -> Int, (String, String, Int) -> Int]), functions::text::last_index_of),
     // Encodings.
     own(function("json", overloads![(Json) -> String]), functions::encoding::json),
     own(function("fromJson", overloads![(String) -> Any]), functions::encoding::from_json),

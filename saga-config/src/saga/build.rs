@@ -15,9 +15,7 @@ use super::{
     types::Types,
     unfold::{self, Plan},
 };
-use crate::{
-    diagnostic::Diagnostic, expr::Type, names::SecretName, template::ValueTemplate, units::DurationText, yaml::Pointer,
-};
+use crate::{diagnostic::Diagnostic, expr::Type, names::SecretName, template::ValueTemplate, units::DurationText, yaml::Pointer};
 
 /// How many steps run at once, where nothing is written.
 const MAX_PARALLEL: usize = 16;

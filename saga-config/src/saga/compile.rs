@@ -235,7 +235,12 @@ impl Builder<'_, '_> {
     /// Whether every expression uses only what there is; `offset` is where the template begins in the text at `at`. What the values are
     /// wanted for goes for a template that is one expression: what has text around it has to be text.
     fn check(&mut self, template: &Template, wanted: Use, at: &Pointer, offset: usize, scope: &Scope) -> bool {
-        let wanted = if template.whole().is_some() { wanted } else { Use::Text };
+        let wanted = match (template.whole(), wanted) {
+            (Some(_), wanted) => Some(wanted),
+            (None, Use::Text | Use::Value) => Some(Use::Text),
+            // It has to be one expression, which is said elsewhere.
+            (None, Use::Condition | Use::List | Use::Status) => None,
+        };
         let mut sound = true;
         for (expression, span) in template.expressions() {
             // After the `${`.
@@ -262,8 +267,8 @@ impl Builder<'_, '_> {
     }
 
     /// Reports what an expression, whose source begins at `start` in the text at `at`, does with values it cannot be done with.
-    fn check_types(&mut self, expression: &Expression, wanted: Use, at: &Pointer, start: usize) {
-        for clash in expression.clashes().iter().cloned().chain(expression.clash_as(wanted)) {
+    fn check_types(&mut self, expression: &Expression, wanted: Option<Use>, at: &Pointer, start: usize) {
+        for clash in expression.clashes().iter().cloned().chain(wanted.and_then(|wanted| expression.clash_as(wanted))) {
             let place = self.findings.place_within(at, start + clash.span.start..start + clash.span.end);
             let diagnostic = Diagnostic::error("type-clash", place, clash.message);
             self.findings.prove(match clash.help {

@@ -20,7 +20,8 @@ impl Checker<'_> {
         };
         let args: Vec<(&IdedExpr, Type)> = target.into_iter().chain(&call.args).map(|arg| (arg, self.infer(arg))).collect();
         // Helpers, and what is refused elsewhere.
-        let Some(function) = function.filter(|_| target.is_some() || namespace.is_some() || !self.names.has_function(&call.func_name))
+        let Some(function) =
+            function.filter(|_| target.is_some() || namespace.is_some() || !self.names.has_function(&call.func_name))
         else {
             return Type::Dyn;
         };
@@ -47,7 +48,8 @@ impl Checker<'_> {
     fn unfit(&mut self, expr: &IdedExpr, function: &Function, args: &[(&IdedExpr, Type)]) {
         let of_length: Vec<_> = function.overloads.iter().filter(|overload| overload.takes.len() == args.len()).collect();
         // The first argument that does not fit, whatever the others are.
-        let wrong = args.iter().enumerate().find(|(at, (_, given))| of_length.iter().all(|other| !other.takes[*at].may_be(given)));
+        let wrong =
+            args.iter().enumerate().find(|(at, (_, given))| of_length.iter().all(|other| !other.takes[*at].may_be(given)));
         let Some((at, (arg, given))) = wrong else {
             if !of_length.is_empty() {
                 self.clash(expr, format!("`{}` does not apply to these values together", function.name), None);

@@ -145,9 +145,8 @@ impl Checker<'_> {
                 (Type::Bytes, Type::Bytes) => Some(Type::Bytes),
                 (Type::List(one), Type::List(other)) => Some(Type::list(one.as_ref().clone().or(other.as_ref().clone()))),
                 (known, unknown) | (unknown, known) if unknown.is_dyn() => {
-                    let may_be_added = known.is_dyn()
-                        || known.is_number()
-                        || matches!(known, Type::String | Type::Bytes | Type::List(_));
+                    let may_be_added =
+                        known.is_dyn() || known.is_number() || matches!(known, Type::String | Type::Bytes | Type::List(_));
                     may_be_added.then(|| if known.is_number() { Type::Dyn } else { known.clone() })
                 }
                 (one, other) => sum(one, other),
@@ -177,9 +176,8 @@ impl Checker<'_> {
 
     fn compare(&mut self, expr: &IdedExpr, operator: &str, left: &IdedExpr, right: &IdedExpr) -> Type {
         let (left_kind, right_kind) = (self.infer(left), self.infer(right));
-        let has_order = |kind: &Type| {
-            kind.is_dyn() || kind.is_number() || matches!(kind, Type::String | Type::Bool | Type::Bytes)
-        };
+        let has_order =
+            |kind: &Type| kind.is_dyn() || kind.is_number() || matches!(kind, Type::String | Type::Bool | Type::Bytes);
         if !has_order(&left_kind) || !has_order(&right_kind) || left_kind.excludes(&right_kind) {
             let symbol = symbol(operator);
             let message = format!("`{symbol}` does not apply to {} and {}", left_kind.a(), right_kind.a());
@@ -211,11 +209,7 @@ fn sum(one: &Type, other: &Type) -> Option<Type> {
 }
 
 /// What makes two values comparable: equal or not, or `by_order`.
-fn to_compare(
-    (left, left_kind): (&IdedExpr, &Type),
-    (right, right_kind): (&IdedExpr, &Type),
-    by_order: bool,
-) -> Option<String> {
+fn to_compare((left, left_kind): (&IdedExpr, &Type), (right, right_kind): (&IdedExpr, &Type), by_order: bool) -> Option<String> {
     if matches!(left_kind, Type::Optional(_)) || matches!(right_kind, Type::Optional(_)) {
         return Some("end it with `.orValue(…)`, or ask with `.hasValue()`".to_owned());
     }

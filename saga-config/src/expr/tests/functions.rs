@@ -24,7 +24,10 @@ fn functions_for_texts_do_what_their_names_say() {
             ("'häh!'.substring(1) + 'häh!'.substring(1, 3) + 'ä'.substring(1) + 'a'.substring(0, 0)", json!("äh!äh")),
             ("'hä'.charAt(1) + 'hä'.charAt(2)", json!("ä")),
             ("['häh'.indexOf('h'), 'häh'.indexOf('h', 1), 'häh'.indexOf('x'), 'häh'.indexOf('')]", json!([0, 2, -1, 0])),
-            ("['häh'.lastIndexOf('h'), 'häh'.lastIndexOf('h', 1), 'häh'.lastIndexOf('x'), 'häh'.lastIndexOf('')]", json!([2, 0, -1, 3])),
+            (
+                "['häh'.lastIndexOf('h'), 'häh'.lastIndexOf('h', 1), 'häh'.lastIndexOf('x'), 'häh'.lastIndexOf('')]",
+                json!([2, 0, -1, 3]),
+            ),
         ],
     );
 }

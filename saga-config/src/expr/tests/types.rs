@@ -29,29 +29,79 @@ fn clashes(source: &str) -> Vec<(String, String, Option<String>)> {
 fn what_clashes_is_told_with_the_part_that_does() {
     for (source, part, message, help) in [
         ("'a' + 1", "'a' + 1", "`+` does not apply to a string and a whole number", "write string(…) around the number"),
-        ("1 + ('ü' + 10.5e-3)", "'ü' + 10.5e-3", "`+` does not apply to a string and a number with a fraction", "write string(…) around the number"),
+        (
+            "1 + ('ü' + 10.5e-3)",
+            "'ü' + 10.5e-3",
+            "`+` does not apply to a string and a number with a fraction",
+            "write string(…) around the number",
+        ),
         ("input.items + 1", "input.items + 1", "`+` does not apply to a list and a whole number", ""),
         ("body.x - input.name", "body.x - input.name", "`-` does not apply to a value and a string", ""),
         ("input.trip + body", "input.trip + body", "`+` does not apply to a map and a value", ""),
-        ("1 + 2u", "1 + 2u", "`+` does not apply to a whole number and a whole number without a sign", "write int(…) around what has no sign"),
+        (
+            "1 + 2u",
+            "1 + 2u",
+            "`+` does not apply to a whole number and a whole number without a sign",
+            "write int(…) around what has no sign",
+        ),
         ("1.5 % 2", "1.5 % 2", "`%` does not apply to a number with a fraction and a whole number", ""),
         ("-input.name", "-input.name", "`-` does not apply to a string", ""),
         ("size(3)", "3", "this is a whole number, which `size` does not take", "it takes a string or bytes or a list or a map"),
-        ("1 == 2 || size( (input.count) ) > 0", "input.count", "this is a whole number, which `size` does not take", "it takes a string or bytes or a list or a map"),
-        ("response.status == '402'", "response.status == '402'", "a whole number and a string are never equal", "write 402, without quotes"),
+        (
+            "1 == 2 || size( (input.count) ) > 0",
+            "input.count",
+            "this is a whole number, which `size` does not take",
+            "it takes a string or bytes or a list or a map",
+        ),
+        (
+            "response.status == '402'",
+            "response.status == '402'",
+            "a whole number and a string are never equal",
+            "write 402, without quotes",
+        ),
         ("input.name != 402", "input.name != 402", "a string and a whole number are never equal", "write the number in quotes"),
-        ("response.?status == 402", "response.?status == 402", "a value that may be absent and a whole number are never equal", "end it with `.orValue(…)`, or ask with `.hasValue()`"),
-        ("body.?id == null", "body.?id == null", "a value that may be absent and null are never equal", "end it with `.orValue(…)`, or ask with `.hasValue()`"),
-        ("response.status in ['402', '409']", "response.status in ['402', '409']", "a whole number is never in a list of which each item is a string", ""),
+        (
+            "response.?status == 402",
+            "response.?status == 402",
+            "a value that may be absent and a whole number are never equal",
+            "end it with `.orValue(…)`, or ask with `.hasValue()`",
+        ),
+        (
+            "body.?id == null",
+            "body.?id == null",
+            "a value that may be absent and null are never equal",
+            "end it with `.orValue(…)`, or ask with `.hasValue()`",
+        ),
+        (
+            "response.status in ['402', '409']",
+            "response.status in ['402', '409']",
+            "a whole number is never in a list of which each item is a string",
+            "",
+        ),
         ("'a' in input.name", "input.name", "this is a string; `in` looks into lists and maps", "write text.contains(part)"),
         ("1 in 2", "2", "this is a whole number; `in` looks into lists and maps", ""),
         ("[] in input.trip", "[]", "this is a list, and no map has such a key", ""),
         ("saga.id > 3", "saga.id > 3", "`>` does not apply to a string and a whole number", "write int(…) around the string"),
         ("input.items < 3", "input.items < 3", "`<` does not apply to a list and a whole number", ""),
-        ("input.count ? 1 : 2", "input.count", "this is a whole number, and has to be true or false", "compare it with something"),
-        ("input.insured && input.items", "input.items", "this is a list, and has to be true or false", "compare its size: `size(…) > 0`"),
+        (
+            "input.count ? 1 : 2",
+            "input.count",
+            "this is a whole number, and has to be true or false",
+            "compare it with something",
+        ),
+        (
+            "input.insured && input.items",
+            "input.items",
+            "this is a list, and has to be true or false",
+            "compare its size: `size(…) > 0`",
+        ),
         ("!input.name", "input.name", "this is a string, and has to be true or false", "compare it: `… == 'yes'`"),
-        ("input.name[0]", "input.name", "this is a string, and only lists and maps have items", "write text.charAt(0), or text.substring(0, 2)"),
+        (
+            "input.name[0]",
+            "input.name",
+            "this is a string, and only lists and maps have items",
+            "write text.charAt(0), or text.substring(0, 2)",
+        ),
         ("input.items['a']", "'a'", "this is a string, and the items of a list have numbers", ""),
         ("input.items.sku", "input.items", "this is a list; it has no field `sku`", "write [0].sku, or .map(item, item.sku)"),
         ("input.name.first", "input.name", "this is a string; it has no field `first`", ""),
@@ -60,19 +110,64 @@ fn what_clashes_is_told_with_the_part_that_does() {
         ("{'a': 1}.b", "{'a': 1}.b", "there is no field `b`", "there are a"),
         ("{'a': 1}['b']", "'b'", "there is no field `b`", ""),
         ("{1.5: 2}", "1.5", "this is a number with a fraction, and a key has to be a string", ""),
-        ("input.name.all(x, true)", "input.name", "this is a string, and only lists and maps have items to go over", "`.split('')` gives its characters"),
-        ("body.?items.exists(x, x)", "body.?items", "this is a value that may be absent, and only lists and maps have items to go over", "end it with `.orValue([])`"),
+        (
+            "input.name.all(x, true)",
+            "input.name",
+            "this is a string, and only lists and maps have items to go over",
+            "`.split('')` gives its characters",
+        ),
+        (
+            "body.?items.exists(x, x)",
+            "body.?items",
+            "this is a value that may be absent, and only lists and maps have items to go over",
+            "end it with `.orValue([])`",
+        ),
         ("input.items.all(x, 'a')", "'a'", "this is a string, and has to be true or false", "compare it: `… == 'yes'`"),
-        ("input.items.filter(x, size(x))", "size(x)", "this is a whole number, and has to be true or false", "compare it with something"),
-        ("[1, 2].map(x, x + 'a')", "x + 'a'", "`+` does not apply to a whole number and a string", "write string(…) around the number"),
-        ("input.items.map(x, x.y)[0].all(z, 1)", "1", "this is a whole number, and has to be true or false", "compare it with something"),
-        ("input.count.orValue(1)", "input.count", "this is a whole number, which has no method `orValue`", "a `?` makes it optional: `a.?b`"),
-        ("input.count.startsWith('a')", "input.count", "this is a whole number, which has no method `startsWith`", "it takes a string"),
+        (
+            "input.items.filter(x, size(x))",
+            "size(x)",
+            "this is a whole number, and has to be true or false",
+            "compare it with something",
+        ),
+        (
+            "[1, 2].map(x, x + 'a')",
+            "x + 'a'",
+            "`+` does not apply to a whole number and a string",
+            "write string(…) around the number",
+        ),
+        (
+            "input.items.map(x, x.y)[0].all(z, 1)",
+            "1",
+            "this is a whole number, and has to be true or false",
+            "compare it with something",
+        ),
+        (
+            "input.count.orValue(1)",
+            "input.count",
+            "this is a whole number, which has no method `orValue`",
+            "a `?` makes it optional: `a.?b`",
+        ),
+        (
+            "input.count.startsWith('a')",
+            "input.count",
+            "this is a whole number, which has no method `startsWith`",
+            "it takes a string",
+        ),
         ("input.name.startsWith(1)", "1", "this is a whole number, which `startsWith` does not take", "it takes a string"),
         ("input.count.matches('a')", "input.count", "this is a whole number, which has no method `matches`", "it takes a string"),
         ("[1].join(',')", "[1]", "this is a list, which has no method `join`", "it takes a list of strings"),
-        ("sha256(input.?name)", "input.?name", "this is a value that may be absent, which `sha256` does not take", "end it with `.orValue(…)`"),
-        ("body.?a.optMap(x, x + 1).orValue('')[true ? 1 : 0] + (input.insured - 1)", "input.insured - 1", "`-` does not apply to true or false and a whole number", ""),
+        (
+            "sha256(input.?name)",
+            "input.?name",
+            "this is a value that may be absent, which `sha256` does not take",
+            "end it with `.orValue(…)`",
+        ),
+        (
+            "body.?a.optMap(x, x + 1).orValue('')[true ? 1 : 0] + (input.insured - 1)",
+            "input.insured - 1",
+            "`-` does not apply to true or false and a whole number",
+            "",
+        ),
     ] {
         let help = (!help.is_empty()).then(|| help.to_owned());
         assert_eq!(clashes(source), [(part.to_owned(), message.to_owned(), help)], "{source}");
@@ -81,7 +176,8 @@ fn what_clashes_is_told_with_the_part_that_does() {
 
 #[test]
 fn all_that_clashes_is_told_at_once_in_order() {
-    let found: Vec<String> = clashes("-'a' == 'b' && input.count + 'c' == 'd' && size(1) > 0").into_iter().map(|(part, ..)| part).collect();
+    let found: Vec<String> =
+        clashes("-'a' == 'b' && input.count + 'c' == 'd' && size(1) > 0").into_iter().map(|(part, ..)| part).collect();
     assert_eq!(found, ["-'a'", "input.count + 'c'", "1"]);
 }
 
