@@ -16,6 +16,10 @@ const PORTS: f64 = 26.0;
 /// The least between two layers; more where lines run far to the side.
 const BELOW: f64 = 46.0;
 const MOST_BELOW: f64 = 120.0;
+/// How far a way forward and a way back are bent away from each other.
+const BEND: f64 = 7.0;
+/// What is no farther aside than this is straight.
+const STRAIGHT: f64 = 3.0;
 
 /// A box to be placed.
 #[derive(Debug, Clone, Copy)]
@@ -47,6 +51,15 @@ pub(super) struct Route {
     /// It is the way back: its arrow is at its beginning.
     pub(super) is_back: bool,
     pub(super) points: Vec<Point>,
+}
+
+impl Route {
+    /// Where the handles of the curve from `from` to `to`, neighbours among the points, are. A way back is bent a little away from the way
+    /// forward to its left, for where both run far to the side they would else lie on each other.
+    pub(super) fn handles(&self, from: Point, to: Point) -> f64 {
+        let bend = if (to.x > from.x) == self.is_back { -BEND } else { BEND };
+        f64::midpoint(from.y, to.y) + bend.clamp((from.y - to.y) / 6.0, (to.y - from.y) / 6.0)
+    }
 }
 
 #[derive(Debug, Default)]
@@ -174,6 +187,11 @@ fn finish(sizes: &[Size], links: &[Link], grid: &Grid, centres: &[f64]) -> Layou
     let mut pieces = pieces(links, grid);
     ports(grid, centres, &mut pieces, true);
     ports(grid, centres, &mut pieces, false);
+    for piece in pieces.iter_mut().filter(|piece| !grid.spots[piece.lower].is_line) {
+        if (piece.top - piece.bottom).abs() <= STRAIGHT {
+            piece.bottom = piece.top;
+        }
+    }
     let bands = bands(sizes, grid, &pieces);
     let corner =
         |index: usize, size: &Size| Point { x: (centres[index] - size.width / 2.0).round(), y: bands[grid.spots[index].layer].0 };

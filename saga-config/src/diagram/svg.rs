@@ -196,8 +196,8 @@ fn draw_route(canvas: &mut Canvas, route: &Route, left: f64, top: f64) {
         let _written = match from.x == to.x {
             true => write!(shape, "V{y}"),
             false => {
-                let middle = top + f64::midpoint(from.y, to.y);
-                write!(shape, "C{} {middle} {} {middle} {} {y}", left + from.x, left + to.x, left + to.x)
+                let handles = top + route.handles(from, to);
+                write!(shape, "C{} {handles} {} {handles} {} {y}", left + from.x, left + to.x, left + to.x)
             }
         };
     }

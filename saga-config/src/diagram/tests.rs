@@ -5,7 +5,7 @@ use regex::Regex;
 use serde_json::{Value, json};
 
 use super::{
-    layered::Point,
+    layered::{Point, Route},
     svg::{
         paint::Area,
         picture::{Picture, Shape},
@@ -138,14 +138,14 @@ fn overlap(a: Area, b: Area) -> bool {
 }
 
 /// Points along a line, as it is drawn.
-fn along(points: &[Point]) -> Vec<Point> {
+fn along(route: &Route) -> Vec<Point> {
     let mut found = Vec::new();
-    for pair in points.windows(2) {
+    for pair in route.points.windows(2) {
+        let handles = route.handles(pair[0], pair[1]);
         for step in 0..=24 {
             let t = f64::from(step) / 24.0;
             let ease = t * t * (3.0 - 2.0 * t);
-            // A Bézier curve whose handles are at half the height.
-            let y = pair[0].y + (pair[1].y - pair[0].y) * (1.5 * t - 1.5 * t * t + t * t * t);
+            let y = pair[0].y * (1.0 - t).powi(3) + handles * 3.0 * t * (1.0 - t) + pair[1].y * t.powi(3);
             found.push(Point { x: pair[0].x + (pair[1].x - pair[0].x) * ease, y });
         }
     }
@@ -169,7 +169,7 @@ fn checked(picture: &Picture) -> usize {
         );
         assert!(picture.items.iter().any(|item| item.area.y == last.y && spans(item.area, last.x)), "{last:?} touches nothing");
         assert!(route.points.windows(2).all(|pair| pair[0].y <= pair[1].y), "a line runs down");
-        for point in along(&route.points) {
+        for point in along(route) {
             assert!(inside(point.x, point.y), "{point:?} is outside");
             let within = |area: Area| {
                 (area.x + 1.0..area.right() - 1.0).contains(&point.x) && (area.y + 1.0..area.bottom() - 1.0).contains(&point.y)
