@@ -45,22 +45,20 @@ impl Builder<'_, '_> {
     /// What a step's call is given, and what it does with it.
     fn forward(&mut self, node: &Node<'_>, step: &Step, call: &CallStep, deadline: Option<Duration>) {
         let (at, raw) = (&node.at, node.raw);
-        // A send for a callback says this elsewhere.
-        if raw.call.is_some() {
-            self.attempts(&call.call, raw.timeout.is_some(), raw.retry.as_ref(), at);
-            if matches!(call.call.target.method(), Method::Get | Method::Head) && raw.body.is_some() {
-                let message = format!(
-                    "a {} with a body means nothing to most services (RFC 9110, section 9.3.1)",
-                    call.call.target.method()
-                );
-                let help = "send it as a query, or with POST";
-                self.findings.warning("body-unread", &at.child("body"), message, help);
-            }
+        let (sent, own) = match raw.wait.as_ref().and_then(|wait| wait.callback.as_ref()) {
+            Some(send) => (at.child("wait").child("callback"), (send.timeout, send.retry.as_ref(), send.body.is_some())),
+            None => (at.clone(), (raw.timeout, raw.retry.as_ref(), raw.body.is_some())),
+        };
+        let (timeout, retry, has_body) = own;
+        self.attempts(&call.call, timeout.is_some(), retry, &sent);
+        let method = call.call.target.method();
+        if matches!(method, Method::Get | Method::Head) && has_body {
+            let message = format!("a {method} with a body means nothing to most services (RFC 9110, section 9.3.1)");
+            self.findings.warning("body-unread", &sent.child("body"), message, "send it as a query, or with POST");
         }
-        let own = raw.retry.as_ref();
         if step.position != Position::After {
-            let tried = own.and_then(|retry| retry.within).map(|within| within.get());
-            self.compare_span(tried, deadline, "this is tried", &at.child("retry").child("for"));
+            let tried = retry.and_then(|retry| retry.within).map(|within| within.get());
+            self.compare_span(tried, deadline, "this is tried", &sent.child("retry").child("for"));
             let (waits, waits_at) = match &call.later {
                 Some(Later::Poll(poll)) => (Some(poll.within), at.child("accept").child("poll").child("for")),
                 Some(Later::Callback(callback)) => (Some(callback.within), at.child("wait").child("for")),
@@ -68,24 +66,22 @@ impl Builder<'_, '_> {
             };
             self.compare_span(waits, deadline, "the end is waited for", &waits_at);
         }
-        if step.position == Position::After && step.on_failure == OnFailure::Compensate {
-            let tried = longest(&call.call.retry, Duration::ZERO);
-            if tried < SHORT {
-                let message = format!(
-                    "after the pivot nothing is undone: this is tried for about {}, and then the saga waits for an operator",
-                    shown(rounded(tried))
-                );
-                let place = if own.is_some() { at.child("retry") } else { at.child("id") };
-                self.findings.warning("short-budget", &place, message, "write `retry: {for: 24h}`, or `on_failure: continue`");
-            }
+        let tried = longest(&call.call.retry, Duration::ZERO);
+        if step.position == Position::After && step.on_failure == OnFailure::Compensate && tried < SHORT {
+            let message = format!(
+                "after the pivot nothing is undone: this is tried for about {}, and then the saga waits for an operator",
+                shown(rounded(tried))
+            );
+            let place = if retry.is_some() { sent.child("retry") } else { at.child("id") };
+            self.findings.warning("short-budget", &place, message, "write `retry: {for: 24h}`, or `on_failure: continue`");
         }
-        let is_single = own.is_some_and(|retry| retry.max == Some(1));
+        let is_single = retry.is_some_and(|retry| retry.max == Some(1));
         if is_single && call.effect != Effect::None && matches!(raw.in_doubt, Some(raw::InDoubt::Resend)) {
             let message = "with one start nothing is sent again to go on: one lost answer turns the saga back";
             let help = "write `max: 2` or more, or leave `in_doubt` out";
-            self.findings.warning("single-start", &at.child("retry").child("max"), message, help);
+            self.findings.warning("single-start", &sent.child("retry").child("max"), message, help);
         }
-        self.verdicts(&call.call, at);
+        self.verdicts(&call.call, &sent);
         if let InDoubt::Check(check) = &call.in_doubt {
             self.blind(&at.child("in_doubt").child("check").child("done"), &check.done, "response");
         }

@@ -265,31 +265,3 @@ fn the_sagas_of_the_documentation_load() {
         assert!(!loaded("docs/sagas.md", block).steps.is_empty());
     }
 }
-
-#[test]
-fn every_key_of_a_saga_is_in_the_reference() {
-    fn keys(schema: &serde_json::Value, found: &mut Vec<String>) {
-        match schema {
-            serde_json::Value::Object(keywords) => {
-                found.extend(
-                    keywords
-                        .get("properties")
-                        .and_then(|keys| keys.as_object())
-                        .into_iter()
-                        .flat_map(|keys| keys.keys().cloned()),
-                );
-                keywords.values().for_each(|value| keys(value, found));
-            }
-            serde_json::Value::Array(items) => items.iter().for_each(|value| keys(value, found)),
-            _ => {}
-        }
-    }
-    let mut found = Vec::new();
-    keys(&saga::schema().to_value(), &mut found);
-    assert!(found.len() > 50, "{found:?}");
-    let page = page("saga-reference.md");
-    found.retain(|key| {
-        !page.contains(&format!("`{key}`")) && !page.contains(&format!("`{key}:")) && !page.contains(&format!("{key}: "))
-    });
-    assert_eq!(found, [""; 0]);
-}
