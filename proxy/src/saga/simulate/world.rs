@@ -28,8 +28,6 @@ const ANSWERS: Duration = Duration::from_millis(20);
 const CALLS_BACK: Duration = Duration::from_secs(1);
 /// How long it takes to find out that nobody is there.
 const FAILS: Duration = Duration::from_millis(5);
-/// How long until a saga whose driver was lost is taken over: the default of a lease.
-const LEASE: Duration = Duration::from_secs(15);
 /// The most turns of one world.
 const MAX_TURNS: u32 = 20_000;
 /// The first tries of what lasts, which take no longer than they do.
@@ -64,7 +62,7 @@ struct Lasting {
 impl Lasting {
     /// How long a try takes at least: what is tried for long is tried ever more seldom, so that a day is no million of turns.
     fn at_least(self, now: Timestamp) -> Duration {
-        if self.tries > EAGER_TRIES { self.since.until(now) / 10 } else { Duration::ZERO }
+        if self.tries > EAGER_TRIES { self.since.until(now) / 30 } else { Duration::ZERO }
     }
 }
 
@@ -283,7 +281,7 @@ impl<'s> World<'s> {
         // What was not written is forgotten; what has ended needs no driver.
         let is_written = self.journal.last().is_some_and(|entry| matches!(entry.what, What::Ended { .. }));
         self.machine = None;
-        self.pass_until(self.now.plus(LEASE));
+        self.pass_until(self.now.plus(self.stage.lease));
         self.phase = Phase::Free;
         if !(has_ended && is_written) {
             self.tell("another driver takes the saga over");
