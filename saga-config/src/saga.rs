@@ -87,7 +87,7 @@ mod sub_saga;
 pub mod test;
 mod trigger;
 mod unfold;
-mod unsupported;
+mod waits;
 
 use std::{sync::Arc, time::Duration};
 

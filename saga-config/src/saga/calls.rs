@@ -8,11 +8,11 @@ use super::{
     defaults::{on_exhausted, retry, timeout},
     limits, raw,
     response::transposed,
-    scope::{Scope, Steps},
+    scope::{ACCEPTED, Scope, Steps},
     secrets::Secrets,
 };
 use crate::{
-    expr::{Expression, Key},
+    expr::{Expression, Key, Reference},
     template::{CallTarget, Method},
     yaml::Pointer,
 };
@@ -22,13 +22,50 @@ const AFTER: Duration = Duration::from_secs(5 * 60);
 
 /// What a call is made of, as the file has it.
 pub(super) struct Written<'r> {
-    pub(super) call: &'r str,
-    pub(super) body: Option<&'r serde_json::Value>,
-    pub(super) headers: Option<&'r super::ordered::Ordered<String>>,
-    pub(super) auth: Option<raw::Auth>,
-    pub(super) timeout: Option<crate::units::DurationText>,
-    pub(super) retry: Option<&'r raw::Retry>,
-    pub(super) outcome: Option<&'r raw::Outcome>,
+    /// The key of the target.
+    key: &'static str,
+    call: &'r str,
+    body: Option<&'r serde_json::Value>,
+    headers: Option<&'r super::ordered::Ordered<String>>,
+    auth: Option<raw::Auth>,
+    timeout: Option<crate::units::DurationText>,
+    retry: Option<&'r raw::Retry>,
+    outcome: Option<&'r raw::Outcome>,
+}
+
+/// The parts of something that is written as a call.
+macro_rules! written {
+    ($raw:ident, $key:ident) => {
+        Some(Written {
+            key: stringify!($key),
+            call: $raw.$key.as_deref()?,
+            body: $raw.body.as_ref(),
+            headers: $raw.headers.as_ref(),
+            auth: $raw.auth,
+            timeout: $raw.timeout,
+            retry: $raw.retry.as_ref(),
+            outcome: $raw.outcome.as_ref(),
+        })
+    };
+}
+
+impl<'r> Written<'r> {
+    /// Whether somebody is asked to call back.
+    fn asks_for_callback(&self) -> bool {
+        self.key == "send"
+    }
+
+    pub(super) fn of_step(raw: &'r raw::Step) -> Option<Self> {
+        written!(raw, call)
+    }
+
+    pub(super) fn of_send(raw: &'r raw::Send) -> Option<Self> {
+        written!(raw, send)
+    }
+
+    fn of_undo(raw: &'r raw::Undo) -> Option<Self> {
+        written!(raw, call)
+    }
 }
 
 impl Builder<'_, '_> {
@@ -36,19 +73,27 @@ impl Builder<'_, '_> {
     pub(super) fn call(&mut self, written: &Written<'_>, at: &Pointer, steps: Steps) -> Option<Call> {
         let is_undo = matches!(steps, Steps::BeforeAndOwn(_));
         let scope = self.request(steps);
+        let judged = match steps {
+            Steps::Before(step) if !written.asks_for_callback() && self.plan.nodes[step].is_accepted_first() => {
+                scope.clone().answer().with_accepted()
+            }
+            _ => scope.clone().answer(),
+        };
+        let scope = if written.asks_for_callback() { scope.asking_for_callback() } else { scope };
         let of_headers = if is_undo { scope.clone() } else { scope.clone().with_attempt() };
-        let target = self.target(written.call, &at.child("call"), &scope);
+        let at_target = at.child(written.key);
+        let target = self.target(written.call, &at_target, &scope);
         let headers = self.headers(written.headers, &at.child("headers"), &of_headers.with_secrets(Secrets::InHeader));
-        let of_body = scope.clone().with_secrets(Secrets::InBody);
+        let of_body = scope.with_secrets(Secrets::InBody);
         let body = written.body.map(|body| self.value(body, &at.child("body"), &of_body));
-        let outcome = self.outcome(written.outcome, &at.child("outcome"), &scope.answer());
+        let outcome = self.outcome(written.outcome, &at.child("outcome"), &judged);
         let retries = if is_undo { self.defaults.undo_retry } else { self.defaults.retry };
         let timeout = timeout(written.timeout, self.defaults.timeout, &at.child("timeout"), self.findings);
         let retry = retry(written.retry, retries, &at.child("retry"), self.findings);
         let auth = auth(written.auth);
         self.compare_with_credentials(headers.as_deref().unwrap_or_default(), auth, &at.child("auth"));
         let target = target?;
-        self.know_upstream(&target, &at.child("call"));
+        self.know_upstream(&target, &at_target);
         self.know_credentials(&target, auth, &at.child("auth"));
         Some(Call { target, headers: headers?, auth, body: transposed(body)?, timeout, retry, outcome: outcome? })
     }
@@ -104,15 +149,7 @@ impl Builder<'_, '_> {
 
     /// How a step is undone. `None`: reported.
     pub(super) fn undo(&mut self, written: &raw::Undo, at: &Pointer, step: usize) -> Option<Undo> {
-        let parts = Written {
-            call: written.call.as_deref()?,
-            body: written.body.as_ref(),
-            headers: written.headers.as_ref(),
-            auth: written.auth,
-            timeout: written.timeout,
-            retry: written.retry.as_ref(),
-            outcome: written.outcome.as_ref(),
-        };
+        let parts = Written::of_undo(written)?;
         let call = self.call(&parts, at, Steps::BeforeAndOwn(step));
         let in_doubt = match &written.in_doubt {
             None | Some(raw::UndoInDoubt::Resend) => Some(InDoubt::Resend),
@@ -129,23 +166,33 @@ impl Builder<'_, '_> {
         let in_doubt_is_own = written.in_doubt.is_some();
         let mut undo =
             Undo { call: call?, effect, in_doubt: in_doubt?, in_doubt_is_own, frozen: Frozen::WithIntent, on_exhausted };
-        let id = self.plan.nodes[step].id.as_ref()?;
-        if undo.expressions().any(|expression| reads(expression, id.as_str())) {
-            undo.frozen = Frozen::WithAnswer;
-        }
+        let node = &self.plan.nodes[step];
+        let id = node.id.as_ref()?.as_str();
+        let own: Vec<&Reference> = undo.expressions().flat_map(|expression| own_outputs(expression, id)).collect();
+        let is_acceptance = |reference: &&Reference| node.is_accepted_first() && is_of_acceptance(reference);
+        undo.frozen = match own.as_slice() {
+            [] => Frozen::WithIntent,
+            own if own.iter().all(is_acceptance) => Frozen::WithAcceptance,
+            _ => Frozen::WithAnswer,
+        };
         Some(undo)
     }
 }
 
-/// Whether an expression reads an output of the step.
-fn reads(expression: &Expression, id: &str) -> bool {
-    expression.references().iter().any(|reference| {
+/// What an expression reads of the outputs of the step, all of them included.
+fn own_outputs<'e>(expression: &'e Expression, id: &'e str) -> impl Iterator<Item = &'e Reference> {
+    expression.references().iter().filter(move |reference| {
         let first = reference.segments().first().map(|segment| &segment.key);
         reference.root() == "steps" && first.is_none_or(|key| matches!(key, Key::Field(name) if name == id))
     })
 }
 
-fn auth(written: Option<raw::Auth>) -> Auth {
+/// Whether a path into a step's outputs leads to the answer that accepted.
+fn is_of_acceptance(reference: &Reference) -> bool {
+    reference.segments().get(1).is_some_and(|segment| matches!(&segment.key, Key::Field(name) if name == ACCEPTED))
+}
+
+pub(super) fn auth(written: Option<raw::Auth>) -> Auth {
     match written {
         Some(raw::Auth::Service) => Auth::Service,
         Some(raw::Auth::None) | None => Auth::None,
@@ -160,13 +207,11 @@ impl Undo {
     /// Everything that is evaluated to make the call and to judge it.
     fn expressions(&self) -> impl Iterator<Item = &Expression> {
         let Outcome { failure, pending, success } = &self.call.outcome;
-        let headers = self.call.headers.iter().flat_map(|(_, header)| header.expressions().map(|(expression, _)| expression));
-        let body = self.call.body.iter().flat_map(|body| body.expressions());
         let check = match &self.in_doubt {
             InDoubt::Check(check) => check.expressions(),
             InDoubt::Resend | InDoubt::Compensate | InDoubt::Barrier | InDoubt::Manual => Vec::new(),
         };
-        of_target(&self.call.target).chain(headers).chain(body).chain(failure).chain(pending).chain(success).chain(check)
+        self.call.expressions().chain(failure).chain(pending).chain(success).chain(check)
     }
 }
 

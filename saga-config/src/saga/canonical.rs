@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    Action, CallStep, DefinitionHash, InDoubt as BuiltInDoubt, Saga,
+    Action, CallStep, DefinitionHash, InDoubt as BuiltInDoubt, Later, Saga,
     build::Built,
     findings::Findings,
     limits,
@@ -81,6 +81,12 @@ fn fill(raw: &mut raw::Step, saga: &Saga) {
 
 /// How long probes wait is the upstream's, where nothing is written.
 fn fill_call(raw: &mut raw::Step, call: &CallStep) {
+    if let (Some(written), Some(Later::Poll(poll))) = (&mut raw.accept, &call.later) {
+        written.status = Some(poll.status);
+        let written = written.poll.get_or_insert_default();
+        written.every = DurationText::new(poll.every);
+        written.max_every = DurationText::new(poll.max_every);
+    }
     if let (Some(InDoubt::Check(raw)), BuiltInDoubt::Check(check)) = (&mut raw.in_doubt, &call.in_doubt) {
         raw.after = DurationText::new(check.after);
     }

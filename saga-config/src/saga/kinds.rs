@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::{
     ordered::Ordered,
-    raw::{Arm, Foreach, Parallel, Step, SubSaga},
+    raw::{Arm, Foreach, Parallel, Send, Step, SubSaga, Wait},
 };
 
 /// What a step is.
@@ -13,13 +13,15 @@ pub(super) enum Kind<'r> {
     Group(&'r Parallel),
     Switch(&'r [Option<Arm>]),
     Loop(&'r Foreach),
-    Call(&'r str),
+    Timer(&'r Wait),
+    Callback(&'r Wait, &'r Send),
+    Call,
     Set(&'r Ordered<Value>),
     Sub(&'r SubSaga),
 }
 
 /// The keys that say what a step is, as messages list them.
-pub(super) const ONE_OF: &str = "one of `call`, `set`, `saga`, `parallel`, `switch` and `foreach`";
+pub(super) const ONE_OF: &str = "one of `call`, `set`, `saga`, `parallel`, `switch`, `foreach` and `wait`";
 
 /// What a step is, and which of its keys would make it something else.
 pub(super) fn kinds(raw: &Step) -> (Option<Kind<'_>>, Vec<&'static str>) {
@@ -27,7 +29,8 @@ pub(super) fn kinds(raw: &Step) -> (Option<Kind<'_>>, Vec<&'static str>) {
         ("parallel", raw.parallel.as_deref().map(Kind::Group)),
         ("switch", raw.switch.as_deref().map(Kind::Switch)),
         ("foreach", raw.foreach.as_ref().map(Kind::Loop)),
-        ("call", raw.call.as_deref().map(Kind::Call)),
+        ("wait", raw.wait.as_ref().map(Kind::of_wait)),
+        ("call", raw.call.as_ref().map(|_| Kind::Call)),
         ("set", raw.set.as_ref().map(Kind::Set)),
         ("saga", raw.saga.as_ref().map(Kind::Sub)),
     ];
@@ -36,7 +39,11 @@ pub(super) fn kinds(raw: &Step) -> (Option<Kind<'_>>, Vec<&'static str>) {
     (first, written.map(|(key, _)| key).collect())
 }
 
-impl Kind<'_> {
+impl<'r> Kind<'r> {
+    fn of_wait(wait: &'r Wait) -> Self {
+        wait.callback.as_deref().map_or(Self::Timer(wait), |send| Self::Callback(wait, send))
+    }
+
     /// The keys that are there and mean nothing at such a step.
     pub(super) fn meaningless(self, raw: &Step) -> impl Iterator<Item = &'static str> {
         let known = self.known();
@@ -47,14 +54,15 @@ impl Kind<'_> {
     fn known(self) -> &'static [&'static str] {
         match self {
             Self::Group(_) => &[],
-            Self::Switch(_) => &["when"],
+            Self::Switch(_) | Self::Timer(_) => &["when"],
             Self::Loop(_) => &["when", "steps"],
-            Self::Call(_) => &[
+            Self::Call => &[
                 "body",
                 "headers",
                 "auth",
                 "timeout",
                 "retry",
+                "accept",
                 "outcome",
                 "effect",
                 "in_doubt",
@@ -64,6 +72,7 @@ impl Kind<'_> {
                 "when",
                 "on_failure",
             ],
+            Self::Callback(..) => &["outcome", "effect", "in_doubt", "output", "compensate", "pivot", "when", "on_failure"],
             Self::Set(_) | Self::Sub(_) => &["when", "on_failure"],
         }
     }
@@ -74,7 +83,9 @@ impl Kind<'_> {
             Self::Group(_) => "at a group",
             Self::Switch(_) => "at a switch: it only chooses",
             Self::Loop(_) => "at a loop: its steps act",
-            Self::Call(_) => "at a step that calls",
+            Self::Timer(_) => "at a timer: it only lets time pass",
+            Self::Callback(..) => "at a step that waits for a callback",
+            Self::Call => "at a step that calls",
             Self::Set(_) => "at a step that computes: it calls nobody",
             Self::Sub(_) => "at a sub-saga: its own steps act",
         }
@@ -86,7 +97,10 @@ impl Kind<'_> {
             Self::Group(_) => "a group has no outputs of its own: read its steps",
             Self::Switch(_) => "a switch has no outputs of its own: read the steps of its arms",
             Self::Loop(_) => "a loop has no outputs of its own: read its steps, whose outputs are lists",
-            Self::Call(_) | Self::Set(_) | Self::Sub(_) => "it keeps nothing of its answer: add it to its `output`",
+            Self::Timer(_) => "a timer has no outputs",
+            Self::Call | Self::Callback(..) | Self::Set(_) | Self::Sub(_) => {
+                "it keeps nothing of its answer: add it to its `output`"
+            }
         }
     }
 
@@ -99,19 +113,21 @@ impl Kind<'_> {
             (Self::Switch(_), "steps") => "write them at its arms",
             (Self::Switch(_), _) => "write it at the steps of its arms",
             (Self::Loop(_), _) => "write it at its `steps`",
-            (Self::Call(_), "steps") => "write `foreach` beside them, or put them into the list itself",
+            (Self::Callback(..), "body" | "headers" | "auth" | "timeout" | "retry") => "write it inside of `callback`",
+            (Self::Callback(..), "accept") => "the callback is the end: leave it out",
+            (Self::Call, "steps") => "write `foreach` beside them, or put them into the list itself",
             (Self::Sub(_), "compensate") => "a sub-saga is undone by undoing its steps: say it at those",
             (Self::Sub(_), "output") => "a sub-saga gives its `status` and `body`: say in its `response.completed` what they are",
             (Self::Sub(_), "pivot") => "put the pivot after it: a sub-saga can be undone to its end",
             (Self::Sub(_), "steps") => "they are in the sub-saga's own file",
             (Self::Sub(_), _) => "say it at the sub-saga's steps",
-            (Self::Call(_) | Self::Set(_), _) => "leave it out",
+            (Self::Call | Self::Callback(..) | Self::Timer(_) | Self::Set(_), _) => "leave it out",
         }
     }
 }
 
 /// The keys that some kinds of steps have and others do not, and whether each is there.
-fn details(raw: &Step) -> [(&'static str, bool); 14] {
+fn details(raw: &Step) -> [(&'static str, bool); 15] {
     [
         ("steps", raw.steps.is_some()),
         ("body", raw.body.is_some()),
@@ -119,6 +135,7 @@ fn details(raw: &Step) -> [(&'static str, bool); 14] {
         ("auth", raw.auth.is_some()),
         ("timeout", raw.timeout.is_some()),
         ("retry", raw.retry.is_some()),
+        ("accept", raw.accept.is_some()),
         ("outcome", raw.outcome.is_some()),
         ("effect", raw.effect.is_some()),
         ("in_doubt", raw.in_doubt.is_some()),

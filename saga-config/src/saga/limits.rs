@@ -8,6 +8,8 @@ use crate::names::PATH_DEPTH;
 pub const STEPS: usize = 100;
 /// Most steps of one loop for all of its items.
 pub const INSTANCES: usize = 10_000;
+/// Most times that a service which accepted one request is asked whether it is done.
+pub const POLLS: u64 = 10_000;
 /// How deep sub-sagas stand in each other.
 pub const SUB_SAGAS: usize = PATH_DEPTH - 1;
 /// Longest path of a step, in bytes: it is a part of the key of the step's calls, and a key has at most 255 bytes.

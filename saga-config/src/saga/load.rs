@@ -10,12 +10,11 @@ use super::{
     link::{self, Unit},
     raw::{Raw, formats},
     test::{self, Test},
-    unsupported,
 };
 use crate::{
     diagnostic::{Diagnostic, Source, has_errors, sort},
     names::{SagaName, UpstreamName},
-    schema::{blamed, check_with, read_partly},
+    schema::{check_with, read_partly},
     yaml::Document,
 };
 
@@ -216,18 +215,13 @@ fn finished(read: Vec<Read>) -> Vec<Result<Loaded, Vec<Diagnostic>>> {
 fn read(source: &Arc<Source>) -> Result<(Raw, Findings), Vec<Diagnostic>> {
     let (document, mut found) = Document::recover(source);
     let Some(document) = document else { return Err(found) };
-    let left_out = unsupported::find(&document, &mut found);
     let schema = schemars::schema_for!(Raw);
-    let is_left_out = |mistake: &Diagnostic| {
-        let at = blamed(&document, mistake);
-        at.is_some_and(|at| left_out.iter().any(|left_out| at.is_within(left_out)))
-    };
     let mut mistakes = check_with(&document, &schema, &formats());
-    // What is wrong as YAML, or known and not supported, would only be reported again.
-    mistakes.retain(|mistake| found.iter().all(|known| known.place() != mistake.place()) && !is_left_out(mistake));
+    // What is wrong as YAML would only be reported again.
+    mistakes.retain(|mistake| found.iter().all(|known| known.place() != mistake.place()));
     found.extend(mistakes);
     sort(&mut found);
-    let partly = read_partly::<Raw>(&document, left_out, found)?;
+    let partly = read_partly::<Raw>(&document, Vec::new(), found)?;
     Ok((partly.value, Findings::of_file(document, partly.left_out, partly.found)))
 }
 

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    Action, Auth, Call, CallStep, Effect, Frozen, InDoubt, Position, Step, Within, build::Builder, load::UpstreamFact, raw,
-    unfold::Node,
+    Action, Auth, Call, CallStep, Effect, Frozen, InDoubt, Later, Position, Step, Within, build::Builder, load::UpstreamFact,
+    raw, unfold::Node,
 };
 use crate::{
     diagnostic::{Diagnostic, did_you_mean, quoted},
@@ -13,8 +13,18 @@ use crate::{
     yaml::Pointer,
 };
 
-fn shown(time: Duration) -> String {
+pub(super) fn shown(time: Duration) -> String {
     DurationText::new(time).map_or_else(|| format!("{time:?}"), |time| time.to_string())
+}
+
+/// Where a call is written.
+struct Sent<'a> {
+    at: &'a Pointer,
+    /// The key of its target.
+    key: &'static str,
+    /// Whether it says itself how long it is tried.
+    has_own_budget: bool,
+    is_undo: bool,
 }
 
 impl Builder<'_, '_> {
@@ -85,17 +95,29 @@ impl Builder<'_, '_> {
         }
         self.prove_compensation(index, node, step);
         self.prove_doubt(node, step);
-        self.prove_resending(node, &step.call, step.effect, &step.in_doubt, &node.at);
+        let is_callback = matches!(step.later, Some(Later::Callback(_)));
+        let asked = node.raw.wait.as_ref().and_then(|wait| wait.callback.as_ref());
+        let (at, key) = if is_callback { (node.at.child("wait").child("callback"), "send") } else { (node.at.clone(), "call") };
+        let retry = if is_callback { asked.and_then(|send| send.retry.as_ref()) } else { node.raw.retry.as_ref() };
+        let has_own_budget = retry.is_some_and(|retry| retry.within.is_some());
+        self.prove_resending(&step.call, step.effect, &step.in_doubt, &Sent { at: &at, key, has_own_budget, is_undo: false });
         if let Some(undo) = &step.compensate {
             let at = node.at.child("compensate");
-            self.prove_resending(node, &undo.call, undo.effect, &undo.in_doubt, &at);
+            let has_own_budget = matches!(&node.raw.compensate, Some(raw::Compensate::Call(undo)) if undo.retry.as_ref().is_some_and(|retry| retry.within.is_some()));
+            self.prove_resending(
+                &undo.call,
+                undo.effect,
+                &undo.in_doubt,
+                &Sent { at: &at, key: "call", has_own_budget, is_undo: true },
+            );
             if matches!(undo.call.target.method(), Method::Get | Method::Head | Method::Options) {
                 let message = format!("an undo acts, and a {} only reads", undo.call.target.method());
                 self.findings.warning("undo-reads", &at.child("call"), message, "write the call that undoes the step");
             }
         }
         let method = step.call.target.method();
-        if step.effect == Effect::None && !matches!(method, Method::Get | Method::Head | Method::Options) {
+        // Asking somebody for a callback does nothing that is undone, whatever the method.
+        if step.effect == Effect::None && !is_callback && !matches!(method, Method::Get | Method::Head | Method::Options) {
             let message =
                 format!("a {method} seldom only reads: without a key and an undo, an effect it has is made twice, and stays");
             let help = "if it does read, all is well; else leave `effect` out, and say how it is undone";
@@ -109,11 +131,17 @@ impl Builder<'_, '_> {
         let name = node.id.as_ref().map_or_else(|| "this step".to_owned(), |id| quoted(id.as_str()));
         if self.must_be_undone(index, step.effect) && position_is_known && node.raw.compensate.is_none() {
             let help = match step.call.target.method() {
+                _ if self.position(index) == Position::Pivot => {
+                    "the pivot is not undone: write `compensate: none` if it may stay, or let another step be the pivot"
+                }
                 Method::Get | Method::Head | Method::Options => "if it only reads, write `effect: none`",
                 _ => "write the call that undoes it, or `compensate: none` if nothing has to be undone",
             };
             let place = self.findings.place(&node.at.child("id"));
-            let message = format!("{name} has an effect, and nothing says how it is undone");
+            let message = match self.position(index) {
+                Position::Pivot => format!("{name} may fail after it was carried out, and nothing says how it is undone"),
+                Position::Before | Position::After => format!("{name} has an effect, and nothing says how it is undone"),
+            };
             self.findings.prove(Diagnostic::error("missing-compensate", place, message).with_help(help));
         }
         if step.compensate.is_none() {
@@ -153,7 +181,7 @@ impl Builder<'_, '_> {
                 let message = format!("`in_doubt: {word}`{inherited} undoes the step, and there is no undo");
                 self.findings.refuse("blind-undo", &at, message, "write `compensate`, or `in_doubt: resend`");
             }
-            Some(undo) if undo.frozen == Frozen::WithAnswer => {
+            Some(undo) if undo.frozen != Frozen::WithIntent => {
                 let message =
                     format!("`in_doubt: {word}`{inherited} undoes the step without its answer, and the undo uses that answer");
                 let undo = self.findings.key_place(&node.at.child("compensate"));
@@ -197,16 +225,16 @@ impl Builder<'_, '_> {
     }
 
     /// Whether a call can be sent again without a second effect.
-    fn prove_resending(&mut self, node: &Node<'_>, call: &Call, effect: Effect, in_doubt: &InDoubt, at: &Pointer) {
+    fn prove_resending(&mut self, call: &Call, effect: Effect, in_doubt: &InDoubt, sent: &Sent<'_>) {
         let Some(upstream) = self.upstreams.and_then(|upstreams| upstreams.find(call.target.upstream())) else { return };
         if effect != Effect::Once || !matches!(in_doubt, InDoubt::Resend) {
             return;
         }
-        let is_undo = *at != node.at;
+        let at = sent.at.child(sent.key);
         let Some(window) = upstream.idempotency_window else {
             if !upstream.has_refrain {
                 let message = "in doubt this is sent again, and nothing says that the service knows the key: it could act twice";
-                let help = match is_undo {
+                let help = match sent.is_undo {
                     true => {
                         "write `idempotency_window` at the upstream if it knows keys, `effect: idempotent`, or `in_doubt: {check: …}`"
                     }
@@ -214,7 +242,7 @@ impl Builder<'_, '_> {
                         "write `idempotency_window` at the upstream if it knows keys, `effect: idempotent`, or another `in_doubt`"
                     }
                 };
-                self.findings.refuse("resend", &at.child("call"), message, help);
+                self.findings.refuse("resend", &at, message, help);
             }
             return;
         };
@@ -224,19 +252,9 @@ impl Builder<'_, '_> {
                 shown(within),
                 shown(window)
             );
-            let written = at.child("retry").child("for");
-            let place = if self.has_own_budget(node, is_undo) { written } else { at.child("call") };
+            let place = if sent.has_own_budget { sent.at.child("retry").child("for") } else { at };
             self.findings.warning("window", &place, message, format!("write `retry: {{for: {}}}` or less", shown(window)));
         }
-    }
-
-    fn has_own_budget(&self, node: &Node<'_>, is_undo: bool) -> bool {
-        let retry = match (&node.raw.compensate, is_undo) {
-            (Some(raw::Compensate::Call(undo)), true) => undo.retry.as_ref(),
-            (_, true) => None,
-            (_, false) => node.raw.retry.as_ref(),
-        };
-        retry.is_some_and(|retry| retry.within.is_some())
     }
 
     /// What must hold of the pivot, and of every other step with regard to it.
@@ -244,7 +262,7 @@ impl Builder<'_, '_> {
         self.prove_groups();
         let Some(pivot) = self.plan.pivot() else { return };
         let (node, at) = (&self.plan.nodes[pivot], self.plan.nodes[pivot].at.child("pivot"));
-        for other in self.plan.nodes.iter().skip(pivot + 1).filter(|node| node.raw.pivot == Some(true)) {
+        for other in self.plan.nodes.iter().skip(pivot + 1).filter(|node| node.is_pivot()) {
             let place = self.findings.key_place(&other.at.child("pivot"));
             let diagnostic = Diagnostic::error("two-pivots", place, "a saga has one pivot: the last step that may fail");
             let first = self.findings.key_place(&at);
@@ -293,16 +311,53 @@ impl Builder<'_, '_> {
         }
     }
 
-    /// An attempt that may take longer than the saga has.
+    /// What may take longer than the saga has.
     pub(super) fn compare_with_deadline(&mut self, deadline: Option<Duration>, steps: &[Option<Step>]) {
         let Some(deadline) = deadline else { return };
         for (node, step) in self.plan.nodes.iter().zip(steps) {
-            let Some(Step { action: Action::Call(call), position, .. }) = step else { continue };
-            if call.call.timeout > deadline && *position != Position::After && node.raw.timeout.is_some() {
-                let message = format!("one attempt may take {}, longer than the saga's deadline", shown(call.call.timeout));
-                let help = format!("write less than {}, or a later `deadline`", shown(deadline));
-                self.findings.warning("timeout", &node.at.child("timeout"), message, help);
+            let Some(Step { action, position, .. }) = step else { continue };
+            // After the pivot the deadline is void.
+            if *position == Position::After {
+                continue;
             }
+            match action {
+                Action::Call(call) => self.compare_call_with_deadline(deadline, node, call),
+                Action::Wait(time) if *time >= deadline => {
+                    let message = format!("this waits {}, and the saga turns back after {}", shown(*time), shown(deadline));
+                    let help = format!("write less than {}, or a later `deadline`", shown(deadline));
+                    self.findings.refuse("timer", &node.at.child("wait").child("for"), message, help);
+                }
+                Action::Wait(_)
+                | Action::Set(_)
+                | Action::Switch(_)
+                | Action::Foreach(_)
+                | Action::Enter(_)
+                | Action::Leave(_) => {}
+            }
+        }
+    }
+
+    fn compare_call_with_deadline(&mut self, deadline: Duration, node: &Node<'_>, step: &CallStep) {
+        let help = format!("write less than {}, or a later `deadline`", shown(deadline));
+        let (at, is_written) = match &node.raw.wait {
+            Some(wait) => {
+                let is_written = wait.callback.as_ref().is_some_and(|send| send.timeout.is_some());
+                (node.at.child("wait").child("callback").child("timeout"), is_written)
+            }
+            None => (node.at.child("timeout"), node.raw.timeout.is_some()),
+        };
+        if step.call.timeout > deadline && is_written {
+            let message = format!("one attempt may take {}, longer than the saga's deadline", shown(step.call.timeout));
+            self.findings.warning("timeout", &at, message, help.clone());
+        }
+        let (within, at) = match &step.later {
+            Some(Later::Poll(poll)) => (poll.within, node.at.child("accept").child("poll").child("for")),
+            Some(Later::Callback(callback)) => (callback.within, node.at.child("wait").child("for")),
+            None => return,
+        };
+        if within > deadline {
+            let message = format!("this may wait {}, longer than the saga's deadline: that comes first", shown(within));
+            self.findings.warning("timeout", &at, message, help);
         }
     }
 }

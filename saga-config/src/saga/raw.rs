@@ -34,6 +34,7 @@ mod response;
 mod steps;
 mod sub_saga;
 mod undo;
+mod waits;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -53,6 +54,7 @@ pub(super) use response::{Pending, Reply, Responses};
 pub(super) use steps::{GroupOnFailure, OnFailure, Parallel, Step};
 pub(super) use sub_saga::SubSaga;
 pub(super) use undo::{Compensate, NotAtAll, Undo, UndoEffect, UndoInDoubt};
+pub(super) use waits::{Accept, Poll, Send, Wait};
 
 const SAGA_FORMAT: &str = "refrain-saga";
 

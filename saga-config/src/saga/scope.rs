@@ -25,9 +25,16 @@ pub(super) struct Scope {
     pub(super) steps: Steps,
     /// Whether `step.attempt` is there: what says it differs from one attempt to the next.
     pub(super) has_attempt: bool,
+    /// Whether the step's own `accepted` is there: the answer to its request, before it came to its end.
+    has_accepted: bool,
+    /// What `callback` has, where it is there.
+    callback: &'static [&'static str],
     /// Whether `secret()` is there.
     pub(super) secrets: Secrets,
 }
+
+/// The answer to the request of a step that did not end with it: of its own outputs.
+pub(super) const ACCEPTED: &str = "accepted";
 
 /// Which steps can be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,7 +72,7 @@ pub(super) const FAILED: Scope = Scope::new(&["input", "steps", "saga", "failure
 
 impl Scope {
     const fn new(roots: &'static [&'static str], steps: Steps) -> Self {
-        Self { roots, item: None, steps, has_attempt: false, secrets: Secrets::Refused }
+        Self { roots, item: None, steps, has_attempt: false, has_accepted: false, callback: &[], secrets: Secrets::Refused }
     }
 
     /// The headers of a request that is rendered for each attempt.
@@ -81,6 +88,21 @@ impl Scope {
     /// What judges the answer to a request.
     pub(super) fn answer(self) -> Self {
         Self { roots: &["input", "steps", "saga", "step", "response"], ..self }
+    }
+
+    /// A request that asks for a callback.
+    pub(super) fn asking_for_callback(self) -> Self {
+        Self { roots: &["input", "steps", "saga", "step", "callback"], callback: &["url"], ..self }
+    }
+
+    /// What judges a callback, and is kept of it.
+    pub(super) fn called_back(self) -> Self {
+        Self { callback: &["body"], has_accepted: true, ..self.asking_for_callback() }
+    }
+
+    /// Where the answer that accepted is there.
+    pub(super) fn with_accepted(self) -> Self {
+        Self { has_accepted: true, ..self }
     }
 
     pub(super) fn names(&self) -> Names {
@@ -105,7 +127,10 @@ pub(super) const EVERYWHERE: [(&str, &str); 10] = [
     ("step", "`step` is there in the calls of steps"),
     ("response", "`response` is there in `output`, `outcome` and `done`: keep what is needed later as an output"),
     ("failure", "`failure` is there in `response.compensated` and `response.quarantined`"),
-    ("callback", "waiting for a callback is not supported yet"),
+    (
+        "callback",
+        "`callback` is there at a step that waits for one: `url` in what it sends, `body` in its `outcome` and its `output`",
+    ),
     ("self", "`self` is there in an input's `check`"),
 ];
 
@@ -137,7 +162,11 @@ impl Builder<'_, '_> {
 
     /// A request.
     pub(super) fn request(&self, steps: Steps) -> Scope {
-        self.at_step(&["input", "steps", "saga", "step"], steps)
+        let scope = self.at_step(&["input", "steps", "saga", "step"], steps);
+        match steps {
+            Steps::BeforeAndOwn(step) if self.plan.nodes[step].is_accepted_first() => scope.with_accepted(),
+            _ => scope,
+        }
     }
 
     fn at_step(&self, roots: &'static [&'static str], steps: Steps) -> Scope {
@@ -173,6 +202,12 @@ impl Builder<'_, '_> {
         let (id, is_optional) = first;
         let Some(index) = self.plan.find(id) else { return self.no_such_step(id) };
         let node = &self.plan.nodes[index];
+        if node.is_accepted_first()
+            && let Some((Segment { key: Key::Field(name), .. }, rest)) = rest.split_first()
+            && name == ACCEPTED
+        {
+            return accepted(id, rest, scope.has_accepted && scope.steps.reader() == Some(index));
+        }
         if let Some(wrong) = self.out_of_reach(index, id, scope) {
             return Some(wrong);
         }
@@ -277,6 +312,17 @@ impl Builder<'_, '_> {
         let arm = between.iter().find(|held| matches!(held.within, Within::Arm { .. }));
         let why = match (scope.steps, arm) {
             (Steps::Whatever, _) => format!("{} may not have run when this is answered", quoted(id)),
+            (Steps::BeforeAndOwn(reader), _) if reader == index && self.plan.nodes[index].is_accepted_first() => {
+                return mistake(
+                    "may-be-absent",
+                    format!("{} is undone without its outputs if it runs out of time", quoted(id)),
+                    format!(
+                        "read `{0}.{ACCEPTED}`, or say what stands for it: `{0}.?{1}.orValue(null)`",
+                        spelled(id),
+                        output_name(rest)
+                    ),
+                );
+            }
             // An undo runs only if its step did.
             (Steps::BeforeAndOwn(reader), _) if reader == index => return None,
             (_, Some(held)) => format!("{} is skipped where {} chooses another arm", quoted(id), self.name_of(held.by)),
@@ -346,26 +392,51 @@ fn presence_of_a_step(reference: &Reference, rest: &[Segment], id: &str) -> Opti
     None
 }
 
+/// What is wrong with reading a field of the answer that accepted; `is_there`: whether it can be read at all.
+fn accepted(id: &str, rest: &[Segment], is_there: bool) -> Option<Mistake> {
+    let path = format!("{}.{ACCEPTED}", spelled(id));
+    if !is_there {
+        let message = format!("`{path}` is there in the `outcome`, the `output` and the `compensate` of {} itself", quoted(id));
+        return mistake("accepted", message, "keep what is needed later as an output");
+    }
+    let (_, known) = FIELDS[1];
+    field_of(&path, known, rest)
+}
+
 fn fields(root: &str, reference: &Reference, scope: &Scope) -> Option<Mistake> {
+    let segments = reference.segments();
+    if root == "callback" {
+        return field_of(root, scope.callback, segments);
+    }
     let (_, known) = FIELDS.iter().find(|(name, _)| *name == root)?;
-    let mut segments = reference.segments().iter().map(|segment| &segment.key);
-    let attempts =
-        "it differs from one attempt to the next, and what is sent again must be the same: only headers of a step may say it";
-    let Some(first) = segments.next() else {
-        let help = "write step.id or step.key";
-        return if root == "step" && !scope.has_attempt { mistake("attempt", "`step` holds the attempt", help) } else { None };
-    };
-    let Key::Field(field) = first else {
-        return mistake("unknown-field", format!("`{root}` is not a list"), format!("there are {}", known.join(", ")));
+    if root == "step" && !scope.has_attempt {
+        let attempts =
+            "it differs from one attempt to the next, and what is sent again must be the same: only headers of a step may say it";
+        match segments.first().map(|segment| &segment.key) {
+            None => return mistake("attempt", "`step` holds the attempt", "write step.id or step.key"),
+            Some(Key::Field(field)) if field == "attempt" => {
+                return mistake("attempt", "`step.attempt` is not there", attempts);
+            }
+            Some(_) => {}
+        }
+    }
+    field_of(root, known, segments)
+}
+
+/// What is wrong with reading a field of `path`, which has those `known`.
+fn field_of(path: &str, known: &[&str], segments: &[Segment]) -> Option<Mistake> {
+    let Key::Field(field) = &segments.first()?.key else {
+        return mistake("unknown-field", format!("`{path}` is not a list"), format!("there are {}", known.join(", ")));
     };
     if !known.contains(&field.as_str()) {
-        let help = there_are(field, known.iter().copied(), "");
-        return mistake("unknown-field", format!("`{root}` has no {}", quoted(field)), help);
+        let help = match (path, field.as_str()) {
+            ("callback", "url") => "`callback.url` is there in what `send` sends".to_owned(),
+            ("callback", "body") => "`callback.body` is there in the `outcome` and the `output` of the step".to_owned(),
+            _ => there_are(field, known.iter().copied(), ""),
+        };
+        return mistake("unknown-field", format!("`{path}` has no {}", quoted(field)), help);
     }
-    if root == "step" && field == "attempt" && !scope.has_attempt {
-        return mistake("attempt", "`step.attempt` is not there", attempts);
-    }
-    match segments.next() {
+    match segments.get(1).map(|segment| &segment.key) {
         Some(Key::Field(name)) if field == "headers" && name.contains(|c: char| c.is_ascii_uppercase()) => {
             let message = format!("headers are named in lower case here, {} is never there", quoted(name));
             mistake("header-case", message, format!("write headers['{}']", name.to_ascii_lowercase()))

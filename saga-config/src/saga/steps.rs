@@ -6,6 +6,7 @@ use super::{
     calls::Written,
     kinds::{Kind, ONE_OF, kinds},
     raw::{self, Compensate, DefaultInDoubt},
+    response::transposed,
     scope::Steps,
     unfold::Node,
 };
@@ -44,7 +45,8 @@ impl Builder<'_, '_> {
             return None;
         };
         match kind {
-            Kind::Call(call) => self.call_step(index, node, call).map(|call| Action::Call(Box::new(call))),
+            Kind::Call | Kind::Callback(..) => self.call_step(index, node, kind).map(|call| Action::Call(Box::new(call))),
+            Kind::Timer(wait) => self.waiting_time(wait.within, &at.child("wait")).map(Action::Wait),
             Kind::Set(set) => {
                 if set.0.is_empty() && self.findings.is_whole(&at.child("set")) {
                     self.findings.error("no-values", &at.child("set"), "this computes nothing", "write `set: {total: \"${…}\"}`");
@@ -77,38 +79,58 @@ impl Builder<'_, '_> {
         Some(kind)
     }
 
-    fn call_step(&mut self, index: usize, node: &Node<'_>, call: &str) -> Option<CallStep> {
+    /// A step that calls, at once or to be called back.
+    fn call_step(&mut self, index: usize, node: &Node<'_>, kind: Kind<'_>) -> Option<CallStep> {
         let (raw, at) = (node.raw, &node.at);
-        let parts = Written {
-            call,
-            body: raw.body.as_ref(),
-            headers: raw.headers.as_ref(),
-            auth: raw.auth,
-            timeout: raw.timeout,
-            retry: raw.retry.as_ref(),
-            outcome: raw.outcome.as_ref(),
+        let request = self.request(Steps::Before(index));
+        let (call, later, scope) = match kind {
+            Kind::Callback(wait, send) => {
+                let at = at.child("wait").child("callback");
+                let call = Written::of_send(send).and_then(|parts| self.call(&parts, &at, Steps::Before(index)));
+                if let Some(call) = call.as_ref().filter(|_| node.is_whole) {
+                    self.prove_that_it_says_where(call, &at);
+                }
+                (call, self.callback(index, wait, raw.outcome.as_ref()).map(Some), request.called_back())
+            }
+            _ => {
+                let call = Written::of_step(raw).and_then(|parts| self.call(&parts, at, Steps::Before(index)));
+                let later = raw.accept.as_ref().map(|accept| self.accept(index, accept, raw.outcome.as_ref()));
+                let scope = request.answer();
+                (call, transposed(later), if raw.accept.is_some() { scope.with_accepted() } else { scope })
+            }
         };
-        let call = self.call(&parts, at, Steps::Before(index));
         let effect = match raw.effect {
             Some(raw::Effect::None) => Effect::None,
             Some(raw::Effect::Idempotent) => Effect::Idempotent,
             Some(raw::Effect::Once) | None => Effect::Once,
         };
         let in_doubt = self.in_doubt(raw.in_doubt.as_ref(), effect, &at.child("in_doubt"), index);
-        let scope = self.request(Steps::Before(index)).answer();
         let output = self.named(raw.output.as_ref(), &at.child("output"), &scope);
+        if node.is_accepted_first() {
+            self.keep_accepted_free(raw, &at.child("output"));
+        }
         let compensate = self.compensate(raw, &at.child("compensate"), index);
         let step = CallStep {
             call: call?,
             effect,
             in_doubt: in_doubt?,
             in_doubt_is_own: raw.in_doubt.is_some(),
-            later: None,
+            later: later?,
             output: output?,
             compensate: compensate?,
         };
         self.prove_step(index, &step);
         Some(step)
+    }
+
+    /// `steps.ID.accepted` is the answer that accepted.
+    fn keep_accepted_free(&mut self, raw: &raw::Step, at: &Pointer) {
+        if raw.output.iter().flat_map(|output| &output.0).any(|(name, _)| name == "accepted") {
+            let place = self.findings.key_place(&at.child("accepted"));
+            let message = "`accepted` is the answer to the request of this step";
+            let diagnostic = Diagnostic::error("reserved-name", place, message);
+            self.findings.add(diagnostic.with_help("choose another name for the output"));
+        }
     }
 
     fn in_doubt(&mut self, written: Option<&raw::InDoubt>, effect: Effect, at: &Pointer, index: usize) -> Option<InDoubt> {
@@ -141,8 +163,13 @@ impl Builder<'_, '_> {
         }
     }
 
-    /// Whether a step must say what undoes it.
+    /// Whether a step must say what undoes it: one that can fail after it was carried out, the pivot included, or after which another can.
     pub(super) fn must_be_undone(&self, index: usize, effect: Effect) -> bool {
-        effect != Effect::None && self.position(index) == Position::Before
+        effect != Effect::None
+            && match self.position(index) {
+                Position::Before => true,
+                Position::Pivot => self.plan.nodes[index].is_accepted_first(),
+                Position::After => false,
+            }
     }
 }

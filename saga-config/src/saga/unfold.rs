@@ -7,6 +7,7 @@ mod read;
 use super::{
     StepIndex, Within,
     findings::Findings,
+    kinds::{Kind, kinds},
     raw::{self, Raw},
 };
 use crate::{
@@ -97,7 +98,7 @@ impl Plan<'_> {
 
     /// The step that says `pivot: true`, the first of them.
     pub(super) fn pivot(&self) -> Option<usize> {
-        self.nodes.iter().position(|node| node.raw.pivot == Some(true))
+        self.nodes.iter().position(Node::is_pivot)
     }
 
     /// Whether two steps are ordered, one way or the other.
@@ -126,6 +127,20 @@ impl Node<'_> {
     /// Whether the step at `index` is surely settled before this starts.
     pub(super) fn is_after(&self, index: usize) -> bool {
         self.before.get(index).copied().unwrap_or(false)
+    }
+
+    /// Whether it says `pivot: true`, and is a step that can be the pivot.
+    pub(super) fn is_pivot(&self) -> bool {
+        self.raw.pivot == Some(true) && matches!(kinds(self.raw).0, Some(Kind::Call | Kind::Callback(..)))
+    }
+
+    /// Whether something comes between its call's answer and its end.
+    pub(super) fn is_accepted_first(&self) -> bool {
+        match kinds(self.raw).0 {
+            Some(Kind::Callback(..)) => true,
+            Some(Kind::Call) => self.raw.accept.is_some(),
+            _ => false,
+        }
     }
 
     /// Direct predecessors, as the saga has them.

@@ -57,7 +57,10 @@ fn known_codes() -> BTreeSet<String> {
 fn shown_codes() -> BTreeSet<String> {
     let title = Regex::new(r"(?m)^(?:error|warning)\[([a-z0-9-]+)\]: ").expect("it is a pattern");
     let goldens = below("tests", ".snap");
-    goldens.iter().flat_map(|path| title.captures_iter(&read(path)).map(|found| found[1].to_owned()).collect::<Vec<_>>()).collect()
+    goldens
+        .iter()
+        .flat_map(|path| title.captures_iter(&read(path)).map(|found| found[1].to_owned()).collect::<Vec<_>>())
+        .collect()
 }
 
 #[test]
@@ -91,7 +94,10 @@ fn create_order_without_one_compensate_is_refused_at_that_step() {
 
 #[test]
 fn create_order_with_a_reference_moved_ahead_is_refused_at_that_reference() {
-    let found = with_slip("account_id: \"${steps.get_account.id}\", type: payment,", "account_id: \"${steps.complete_order.order}\", type: payment,");
+    let found = with_slip(
+        "account_id: \"${steps.get_account.id}\", type: payment,",
+        "account_id: \"${steps.complete_order.order}\", type: payment,",
+    );
     assert_eq!(found.iter().map(Diagnostic::code).collect::<Vec<_>>(), ["not-before"]);
     insta::assert_snapshot!("slip-reference-ahead", render(&found, Colour::Never));
 }

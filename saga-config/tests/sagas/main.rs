@@ -15,7 +15,7 @@ use std::{
 use saga_config::{
     diagnostic::{Colour, Diagnostic, Source, render},
     names::UpstreamName,
-    saga::{self, Action, Call, Loaded, Loop, Retry, Saga, Step, UpstreamFact, UpstreamFacts, Within},
+    saga::{self, Action, Call, Later, Loaded, Loop, Poll, Retry, Saga, Step, UpstreamFact, UpstreamFacts, Within},
 };
 
 /// Services as a small shop has them.
@@ -126,7 +126,15 @@ fn order(saga: &Saga) -> String {
         let does = match &step.action {
             Action::Call(call) => {
                 let undo = call.compensate.as_ref().map(|undo| format!(", undo {:?} {}", undo.frozen, budget(&undo.call)));
-                format!("{}{}", budget(&call.call), undo.unwrap_or_default())
+                let later = match &call.later {
+                    Some(Later::Poll(poll)) => {
+                        let Poll { status, every, max_every, within, .. } = &**poll;
+                        format!(", {status} accepts, asked each {every:?} to {max_every:?} for {within:?}")
+                    }
+                    Some(Later::Callback(callback)) => format!(", called back within {:?}", callback.within),
+                    None => String::new(),
+                };
+                format!("{}{later}{}", budget(&call.call), undo.unwrap_or_default())
             }
             Action::Set(_) => "computes".to_owned(),
             Action::Switch(arms) => format!("chooses one of {}", arms.len()),

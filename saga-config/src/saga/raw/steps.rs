@@ -4,11 +4,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Arm, Auth, Compensate, Effect, Foreach, InDoubt, Ordered, Outcome, Retry, SubSaga, present};
+use super::{Accept, Arm, Auth, Compensate, Effect, Foreach, InDoubt, Ordered, Outcome, Retry, SubSaga, Wait, present};
 use crate::units::DurationText;
 
 part! {
-    /// A step: it has one of `call`, `set`, `parallel`, `switch` and `foreach`.
+    /// A step: it has one of `call`, `set`, `parallel`, `switch`, `foreach` and `wait`.
     Step {
         /// Its name, by which expressions read its outputs: `steps.ID.OUTPUT`.
         #[schemars(required)]
@@ -27,6 +27,8 @@ part! {
         /// The steps of `foreach`, with the item's name in their `${…}`.
         #[schemars(with = "Option<Vec<Step>>", length(min = 1, max = 100))]
         steps: Vec<Option<Step>>,
+        /// It lets time pass, or waits until somebody calls back.
+        wait: Wait,
         /// The JSON body, with `${…}` over `input`, `steps`, `saga` and `step`.
         #[serde(default, deserialize_with = "present")]
         body: Value,
@@ -39,14 +41,17 @@ part! {
         timeout: DurationText,
         /// How often it is tried, and how that is spaced. Default: that of `defaults`.
         retry: Retry,
-        /// Which answers mean what.
+        /// That the service accepts the request now and carries it out later: how it is asked until it is done.
+        accept: Accept,
+        /// Which answers mean what. Of a step that waits for a callback, `failure` alone: whether what came is a no.
         outcome: Outcome,
         /// What the call does to the service.
         #[schemars(extend("default" = "once"))]
         effect: Effect,
         /// What is done when nobody knows whether it was carried out. Default: that of `defaults`.
         in_doubt: InDoubt,
-        /// What is kept of the answer, with `${…}` over `response` and the names of the call. Nothing else is journalled.
+        /// What is kept of the answer, with `${…}` over `response` (of a step that waits for a callback, `callback.body`) and the names
+        /// of the call. Nothing else is journalled.
         output: Ordered<Value>,
         /// How it is undone; `none`: not at all, which must be said of a step with an effect before the pivot.
         compensate: Compensate,

@@ -153,7 +153,7 @@ impl<'f> Reader<'f> {
                 let body = self.list(entry.raw.steps.as_deref(), &at, Around { is_in_loop: true, ..around });
                 Inner::Body(foreach, item, body)
             }
-            Some(Kind::Call(_) | Kind::Set(_) | Kind::Sub(_)) | None => Inner::Nothing,
+            Some(Kind::Call | Kind::Callback(..) | Kind::Timer(_) | Kind::Set(_) | Kind::Sub(_)) | None => Inner::Nothing,
         }
     }
 
