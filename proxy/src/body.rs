@@ -17,7 +17,7 @@ use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
-use tokio::time::Instant;
+use tokio::{sync::mpsc, time::Instant};
 
 use crate::upstream::PooledBody;
 
@@ -36,6 +36,7 @@ enum Kind {
     Full(Bytes, Option<HeaderMap>),
     Client(Incoming),
     Upstream(PooledBody),
+    Queue(mpsc::Receiver<Bytes>),
     Resumed {
         front: VecDeque<Bytes>,
         rest: Box<Body>,
@@ -67,6 +68,11 @@ impl Body {
         Self { kind: Kind::Full(bytes, trailers), guard: None, share: None }
     }
 
+    /// What is put into a queue, as it comes, until its other end is dropped.
+    pub const fn queue(pieces: mpsc::Receiver<Bytes>) -> Self {
+        Self { kind: Kind::Queue(pieces), guard: None, share: None }
+    }
+
     /// `front` first, then `rest`: a body that was read in part.
     pub fn resumed(front: VecDeque<Bytes>, rest: Self) -> Self {
         Self { kind: Kind::Resumed { front, rest: Box::new(rest) }, guard: None, share: None }
@@ -96,6 +102,7 @@ impl Body {
             }),
             Kind::Client(incoming) => Pin::new(incoming).poll_frame(cx),
             Kind::Upstream(pooled) => Pin::new(pooled).poll_frame(cx),
+            Kind::Queue(pieces) => pieces.poll_recv(cx).map(|piece| piece.map(|piece| Ok(Frame::data(piece)))),
             Kind::Resumed { front, rest } => match front.pop_front() {
                 Some(chunk) => Poll::Ready(Some(Ok(Frame::data(chunk)))),
                 None => Pin::new(rest.as_mut()).poll_frame(cx),
@@ -143,6 +150,7 @@ impl HttpBody for Body {
             Kind::Full(bytes, trailers) => bytes.is_empty() && trailers.is_none(),
             Kind::Client(incoming) => incoming.is_end_stream(),
             Kind::Upstream(pooled) => pooled.is_end_stream(),
+            Kind::Queue(_) => false,
             Kind::Resumed { front, rest } => front.is_empty() && rest.is_end_stream(),
         }
     }
@@ -159,6 +167,7 @@ impl HttpBody for Body {
             }
             Kind::Client(incoming) => incoming.size_hint(),
             Kind::Upstream(pooled) => pooled.size_hint(),
+            Kind::Queue(_) => SizeHint::default(),
             Kind::Resumed { front, rest } => {
                 let held = front.iter().map(|chunk| chunk.len() as u64).sum::<u64>();
                 let rest = rest.size_hint();

@@ -1,6 +1,6 @@
 //! What answers a client's request: the stack, in request order.
 //!
-//! in-flight bound → route → access → whose saga call it is → a saga's status or trigger → what the way here adds and takes from the
+//! in-flight bound → a saga's callback → route → access → whose saga call it is → a saga's status or trigger → what the way here adds and takes from the
 //! headers → idempotency, or pass-through → the same on the way back → counted, logged, and done when the answer's last byte is gone.
 
 use std::{
@@ -33,7 +33,10 @@ use crate::{
     peers::{Peers, StepCall, Trust},
     problem::{Problem, ProblemName},
     router::{Route, Router},
-    saga::{call::http_caller::HttpCaller, engine::Engine, plan::Plan, service::Starting, status::asked_for},
+    saga::{
+        call::http_caller::HttpCaller, callback::without_token, callbacks::called, engine::Engine, plan::Plan, service::Starting,
+        status::asked_for,
+    },
     server::{Busy, Handler, Peer, Shared},
     store::{Store, journal::Journal},
     upstream::{Call, Send as SendCall},
@@ -114,6 +117,10 @@ impl<S: Store + Journal> Gateway<S> {
         mut request: Request<Body>,
         peer: Peer,
     ) -> Response<Body> {
+        // Whoever has the URL may call back: no route says otherwise.
+        if let Some(called) = called(&table.sagas, request.uri().path()) {
+            return self.sagas.called_back(called, request).await;
+        }
         let access = route.map_or(Access::Public, |route| route.config.access);
         let call_of = match self.admit(table, access, &mut request, peer) {
             Ok(call_of) => call_of,
@@ -226,8 +233,7 @@ impl<S: Store + Journal> Handler for Gateway<S> {
         let request = request.map(Body::from);
         let version = request.version();
         let route = table.router.find(request.method(), request.uri(), host_of(&request)).cloned();
-        let line =
-            table.access_log.then(|| Line { method: request.method().clone(), path: request.uri().path().to_owned(), peer });
+        let line = table.access_log.then(|| Line::of(&request, peer));
         let response = if !has_one_host(&request) {
             answer(Problem::new(ProblemName::Malformed, "there must be one Host (RFC 9112, section 3.2)"))
         } else if place.number > self.shared.limits.in_flight {
@@ -303,11 +309,17 @@ struct Seen {
     _busy: Busy,
 }
 
-/// What the access log says of a request. No query, no header, no body: they may hold secrets.
+/// What the access log says of a request. No query, no header, no body, no token of a callback: they are or may hold secrets.
 struct Line {
     method: http::Method,
     path: String,
     peer: Peer,
+}
+
+impl Line {
+    fn of<B>(request: &Request<B>, peer: Peer) -> Self {
+        Self { method: request.method().clone(), path: without_token(request.uri().path()).into_owned(), peer }
+    }
 }
 
 impl std::fmt::Debug for Seen {

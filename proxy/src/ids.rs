@@ -117,6 +117,13 @@ impl SagaId {
         bytes[..Self::LEN].copy_from_slice(&self.0);
         RecordName(bytes)
     }
+
+    /// Under which name those are woken who want to know of every change. Within one process only.
+    pub fn as_changes(&self) -> RecordName {
+        let mut bytes = [u8::MAX; RecordName::LEN];
+        bytes[..Self::LEN].copy_from_slice(&self.0);
+        RecordName(bytes)
+    }
 }
 
 impl RecordName {

@@ -16,7 +16,7 @@ use prometheus_client::{
 
 use crate::idempotency::marker::Status as IdempotencyStatus;
 
-pub use self::sagas::{CallDirection, CallOutcome, Sagas};
+pub use self::sagas::{CallDirection, CallOutcome, CallbackOutcome, Sagas};
 
 /// Label values as they are shown: lower case, words apart by `_`.
 macro_rules! label_values {
@@ -142,6 +142,7 @@ pub enum Limit {
     InFlight,
     Buffered,
     Upstream,
+    Streams,
 }
 
 /// The state of a connection to an upstream.
@@ -223,6 +224,7 @@ label_values!(Limit {
     InFlight => "in_flight",
     Buffered => "buffered",
     Upstream => "upstream",
+    Streams => "streams",
 });
 label_values!(ConnectionState {
     Busy => "busy",

@@ -72,6 +72,14 @@ pub enum ProblemName {
     UpstreamFailed,
     /// An unprotected request was sent, and its answer took too long.
     UpstreamTimeout,
+    /// It is not asked for so.
+    MethodNotAllowed,
+    /// Nobody waits for this callback.
+    CallbackUnknown,
+    /// The callback came before, and was another.
+    CallbackUsed,
+    /// The callback came too late.
+    CallbackOver,
     /// A fault of Refrain's own.
     Internal,
 }
@@ -104,7 +112,7 @@ struct Meaning {
 
 impl ProblemName {
     /// All of them.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 28] = [
         Self::KeyMissing,
         Self::KeyInvalid,
         Self::KeyReused,
@@ -128,6 +136,10 @@ impl ProblemName {
         Self::BodyIncomplete,
         Self::UpstreamFailed,
         Self::UpstreamTimeout,
+        Self::MethodNotAllowed,
+        Self::CallbackUnknown,
+        Self::CallbackUsed,
+        Self::CallbackOver,
         Self::Internal,
     ];
 
@@ -211,6 +223,14 @@ impl ProblemName {
             Self::UpstreamTimeout => {
                 refused("upstream-timeout", Code::GATEWAY_TIMEOUT, "The service took too long to answer", Retry::Never)
             }
+            Self::MethodNotAllowed => {
+                refused("method-not-allowed", Code::METHOD_NOT_ALLOWED, "The path is not used with this method", Retry::Never)
+            }
+            Self::CallbackUnknown => refused("callback-unknown", Code::NOT_FOUND, "Nobody waits for this callback", Retry::Never),
+            Self::CallbackUsed => {
+                refused("callback-used", Code::CONFLICT, "The callback was made before, with something else", Retry::Never)
+            }
+            Self::CallbackOver => refused("callback-over", Code::GONE, "The callback is not waited for any more", Retry::Never),
             Self::Internal => refused("internal", Code::INTERNAL_SERVER_ERROR, "Refrain itself failed", Retry::Never),
         }
     }

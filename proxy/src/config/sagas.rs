@@ -5,8 +5,8 @@ use std::{collections::HashSet, path::PathBuf, sync::Arc, time::Duration};
 use saga_config::{
     diagnostic::{Diagnostic, Place, Source, quoted},
     names::UpstreamName,
-    saga::{Loaded, Saga, UpstreamFact, UpstreamFacts},
-    yaml::{Document, Pointer, read_file},
+    saga::{Action, Later, Loaded, Saga, Step, UpstreamFact, UpstreamFacts},
+    yaml::{Document, Node, Pointer, read_file},
 };
 
 use super::{
@@ -60,7 +60,7 @@ pub(super) fn sagas(
     let facts = Facts { upstreams, secrets: &secrets };
     // Where an upstream has a mistake, nothing is said of the services that sagas name: it would be wrong.
     let facts = upstreams.are_sound().then_some(&facts as &dyn UpstreamFacts);
-    let definitions = definitions(&sources, facts, can_seal, findings);
+    let definitions = definitions(&sources, facts, can_seal, raw.public_url.is_some(), findings);
     // A saga that could not be read may be the one that names it.
     if definitions.len() == sources.len() {
         find_unused(&secrets, &definitions, findings);
@@ -77,7 +77,7 @@ pub(super) fn sagas(
 /// Sagas without a configuration: nothing is said of upstreams, nor of whether the store encrypts.
 pub(super) fn alone(files: &[SagaFile], findings: &mut Findings) -> Vec<Arc<Saga>> {
     let sources: Vec<_> = files.iter().map(|file| Arc::clone(&file.source)).collect();
-    definitions(&sources, None, true, findings)
+    definitions(&sources, None, true, true, findings)
 }
 
 /// The sound ones of `sources`, held against `upstreams`, where those are known, and against each other.
@@ -85,9 +85,10 @@ fn definitions(
     sources: &[Arc<Source>],
     upstreams: Option<&dyn UpstreamFacts>,
     can_seal: bool,
+    is_reachable: bool,
     findings: &mut Findings,
 ) -> Vec<Arc<Saga>> {
-    let mut together = Together { can_seal, seen: Vec::new() };
+    let mut together = Together { can_seal, is_reachable, seen: Vec::new() };
     let mut definitions = Vec::new();
     for (source, loaded) in sources.iter().zip(Saga::load_all(sources, upstreams)) {
         findings.count_file();
@@ -173,6 +174,8 @@ fn read(patterns: &[(Pointer, FilePattern)], also: &[SagaFile], findings: &mut F
 struct Together {
     /// Whether the store seals what is stored.
     can_seal: bool,
+    /// Whether it is said how this Refrain is reached (`public_url`).
+    is_reachable: bool,
     seen: Vec<Seen>,
 }
 
@@ -199,6 +202,16 @@ impl Together {
             let message = "this saga holds secrets, and the store does not seal what is stored";
             let help = "give the configuration a key: `store: {encryption: {keys: [{id: 2026-01, key: {env: STORE_KEY}}]}}`";
             findings.add(Diagnostic::error("not-sealed", place(&["sensitive"]), message).with_help(help));
+        }
+        if !self.is_reachable {
+            for step in saga.steps.iter().filter(|step| is_called_back(step)) {
+                let at = document.as_ref().and_then(|document| wait_of(document, step.id.id()));
+                let at = at.unwrap_or_else(|| place(&["steps"]));
+                let message =
+                    format!("`{}` waits for a callback, and nothing says at which address this Refrain is reached", step.id);
+                let help = "write it in the configuration: `public_url: https://shop.example`";
+                findings.add(Diagnostic::error("no-public-url", at, message).with_help(help));
+            }
         }
         for input in &saga.input {
             if input.from.expressions().iter().any(|expression| expression.touches(&["claims"])) {
@@ -228,6 +241,22 @@ impl Together {
         }
         self.seen.push(Seen { name, trigger });
     }
+}
+
+fn is_called_back(step: &Step) -> bool {
+    matches!(&step.action, Action::Call(call) if matches!(call.later, Some(Later::Callback(_))))
+}
+
+/// Where a step says that it waits. It may stand in a group, in a switch or in a loop: that is as deep as a file is.
+fn wait_of(document: &Document, id: &str) -> Option<Place> {
+    fn find<'d>(node: &'d Node, id: &str) -> Option<&'d Node> {
+        let is_it = node.child("id").and_then(Node::as_str) == Some(id);
+        let own = node.child("wait").filter(|_| is_it);
+        let within =
+            || node.items().iter().chain(node.entries().iter().map(|entry| &entry.value)).find_map(|node| find(node, id));
+        own.or_else(within)
+    }
+    find(document.root(), id).map(|node| document.at(node.span()))
 }
 
 fn matcher(saga: &Saga) -> Option<RouteMatch> {

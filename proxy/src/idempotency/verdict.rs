@@ -101,6 +101,10 @@ fn judge_problem(name: ProblemName) -> Option<Verdict> {
         | Name::BodyIncomplete
         | Name::UpstreamFailed
         | Name::UpstreamTimeout
+        | Name::MethodNotAllowed
+        | Name::CallbackUnknown
+        | Name::CallbackUsed
+        | Name::CallbackOver
         | Name::Internal => None,
     }
 }

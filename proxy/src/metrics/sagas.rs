@@ -22,6 +22,25 @@ pub struct Sagas {
     states: Family<StateLabel, Counter>,
     calls: Family<CallLabels, Counter>,
     stored: Family<StateLabel, Gauge>,
+    callbacks: Family<CallbackLabel, Counter>,
+    /// Streams of events that are open.
+    pub streams: Gauge,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CallbackLabel {
+    outcome: CallbackOutcome,
+}
+
+/// How a callback was answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CallbackOutcome {
+    /// It was taken.
+    Taken,
+    /// It had come before, with the same body.
+    Repeated,
+    /// It was refused.
+    Refused,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -78,6 +97,11 @@ label_values!(CallOutcome {
     NotSent => "not_sent",
     Waiting => "waiting",
 });
+label_values!(CallbackOutcome {
+    Taken => "taken",
+    Repeated => "repeated",
+    Refused => "refused",
+});
 impl EncodeLabelValue for StateName {
     fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), std::fmt::Error> {
         EncodeLabelValue::encode(&self.0.as_str(), encoder)
@@ -91,6 +115,8 @@ impl Sagas {
         at.register("sagas_unreadable", "Sagas that could not be read when they were taken over", self.unreadable.clone());
         at.register("saga_transitions", "States that sagas driven here came to", self.states.clone());
         at.register("saga_calls", "Calls of sagas driven here, by what was journalled of them", self.calls.clone());
+        at.register("saga_callbacks", "Callbacks, by how they were answered", self.callbacks.clone());
+        at.register("saga_streams", "Streams of sagas' events that are open", self.streams.clone());
         at.register("sagas_driven", "Sagas driven here now", self.driven.clone());
         at.register("sagas_stored", "Sagas in the store, by state", self.stored.clone());
     }
@@ -103,6 +129,11 @@ impl Sagas {
     /// Counts what was journalled of a saga's call.
     pub fn called(&self, direction: CallDirection, outcome: CallOutcome) {
         self.calls.get_or_create(&CallLabels { direction, outcome }).inc();
+    }
+
+    /// Counts a callback.
+    pub fn called_back(&self, outcome: CallbackOutcome) {
+        self.callbacks.get_or_create(&CallbackLabel { outcome }).inc();
     }
 
     /// Shows how many sagas the store has in each state.

@@ -11,7 +11,9 @@ use http::{
     HeaderMap, HeaderName, HeaderValue, StatusCode,
     header::{CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING},
 };
+use saga_config::names::StepPath;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::{
     entry::{Act, Entry},
@@ -37,16 +39,29 @@ pub struct Codec {
     sealer: Arc<Sealer>,
 }
 
-/// What an operator asks of a saga's driver.
+/// What waits in the store for a saga's driver.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Command {
-    /// What is to happen.
-    #[serde(flatten)]
-    pub act: Act,
-    /// Why, in the operator's words.
-    pub reason: String,
-    /// Tells its own repeat.
-    pub nonce: String,
+#[serde(untagged)]
+pub enum Command {
+    /// Somebody called back.
+    CalledBack {
+        /// The step that waits for it.
+        called_back: StepPath,
+        /// What was sent.
+        body: Value,
+        /// Tells its own repeat.
+        nonce: String,
+    },
+    /// An operator spoke.
+    Operator {
+        /// What is to happen.
+        #[serde(flatten)]
+        act: Act,
+        /// Why, in the operator's words.
+        reason: String,
+        /// Tells its own repeat.
+        nonce: String,
+    },
 }
 
 /// More than the store takes.
@@ -227,6 +242,26 @@ mod tests {
         assert_eq!(read.headers["content-type"], "application/json");
         assert!(codec.read_answer(id, 5, &stored).is_err());
         assert!(codec.read_entry(id, 4, &stored).is_err());
+    }
+
+    #[test]
+    fn commands_of_operators_and_callbacks_are_told_apart_and_those_that_waited_before_an_upgrade_are_read() {
+        let (codec, id) = (codec(), SagaId::random());
+        let nonce = || "n".to_owned();
+        let body = serde_json::json!({"act": "pause", "reason": "mine"});
+        for command in [
+            Command::CalledBack { called_back: "confirm.3".parse().unwrap(), body, nonce: nonce() },
+            Command::Operator { act: Act::Pause, reason: "why".to_owned(), nonce: nonce() },
+            Command::Operator { act: Act::Skip { step: "pay".parse().unwrap() }, reason: "why".to_owned(), nonce: nonce() },
+        ] {
+            let stored = codec.command(id, &command).unwrap();
+            assert_eq!(codec.read_command(id, &stored), Ok(command));
+        }
+        let plain = Codec::new(Arc::new(Sealer::new(&[]).unwrap()));
+        let before = r#"{"act":"retry","step":"pay","run_again":true,"reason":"why","nonce":"n"}"#;
+        let before = plain.sealer.seal(&id.as_record(), COMMANDS, |out| out.extend_from_slice(before.as_bytes()));
+        let act = Act::Retry { step: Some("pay".parse().unwrap()), run_again: true };
+        assert_eq!(plain.read_command(id, &before), Ok(Command::Operator { act, reason: "why".to_owned(), nonce: nonce() }));
     }
 
     #[test]

@@ -72,6 +72,8 @@ enum Happened {
     Nothing,
 }
 
+/// When it is asked again for commands that must be read first.
+const COMMANDS_AGAIN: Duration = Duration::from_secs(1);
 /// The faults of the machine itself: never a caller's, never the definition's.
 const FAULT: &str = "a fault of Refrain's own: this saga's state could not be computed";
 
@@ -84,8 +86,8 @@ impl<S: Store + Journal, C: Caller> Driver<S, C> {
                     let events = self.calls.ready(event);
                     self.turn(events, 0).await
                 }
-                Happened::Tick => self.turn(vec![Event::Tick], 0).await,
-                Happened::Commands => self.take_commands().await,
+                Happened::Tick => self.tick().await,
+                Happened::Commands => self.take_commands(None).await,
                 Happened::Drain => self.drain().await,
                 Happened::Lost => Going::Gone,
                 Happened::Nothing => self.quarantine(FAULT, 0).await,
@@ -115,30 +117,24 @@ impl<S: Store + Journal, C: Caller> Driver<S, C> {
 
     /// Puts events into the machine, writes what comes of all of them, and performs it.
     pub(super) async fn turn(&mut self, events: Vec<Event>, commands_taken: usize) -> Going {
-        let plan = self.engine.plan.load_full();
-        let mut merged: Option<Turn> = None;
-        for event in events {
-            let now = self.appender.time.now();
-            let (machine, upstreams) = (&mut self.machine, &*plan.upstreams);
-            let turned = std::panic::catch_unwind(AssertUnwindSafe(|| machine.on(event, now, upstreams)));
-            let Ok(turn) = turned else { return self.quarantine(FAULT, commands_taken).await };
-            merged = Some(match merged {
-                None => turn,
-                Some(before) => and_then(before, turn),
-            });
+        if events.is_empty() && commands_taken == 0 {
+            return Going::On;
         }
-        match merged {
-            Some(turn) => self.perform(turn, commands_taken).await,
-            None if commands_taken == 0 => Going::On,
+        if events.is_empty() {
             // Commands that could not be read are taken, so that they do not come again.
-            None => {
-                let (state, paused, next) = (self.appender.state, self.appender.paused, self.appender.run());
-                let turned = Turned { entries: Vec::new(), state, paused, commands_taken, next };
-                match self.appender.write(turned).await {
-                    Write::Kept | Write::Full => Going::On,
-                    Write::Gone => Going::Gone,
-                }
-            }
+            let (state, paused, next) = (self.appender.state, self.appender.paused, self.appender.run());
+            let turned = Turned { entries: Vec::new(), state, paused, commands_taken, next };
+            return match self.appender.write(turned).await {
+                Write::Kept | Write::Full => Going::On,
+                Write::Gone => Going::Gone,
+            };
+        }
+        let (plan, now) = (self.engine.plan.load_full(), self.appender.time.now());
+        let (machine, upstreams) = (&mut self.machine, &*plan.upstreams);
+        let turned = std::panic::catch_unwind(AssertUnwindSafe(|| machine.on_all(events, now, upstreams)));
+        match turned {
+            Ok(turn) => self.perform(turn, commands_taken).await,
+            Err(_panic) => self.quarantine(FAULT, commands_taken).await,
         }
     }
 
@@ -166,6 +162,9 @@ impl<S: Store + Journal, C: Caller> Driver<S, C> {
         if gives_up || commands_taken > 0 || !entries.is_empty() || needs_lease {
             let (state, paused) = (turn.state, turn.paused);
             match self.appender.write(Turned { entries, state, paused, commands_taken, next }).await {
+                Write::Kept if self.engine.common.streams.is_any() => {
+                    self.engine.context.wakes.wake(self.appender.id().as_changes());
+                }
                 Write::Kept => {}
                 Write::Gone => return Going::Gone,
                 Write::Full => {
@@ -270,12 +269,27 @@ impl<S: Store + Journal, C: Caller> Driver<S, C> {
         Going::Gone
     }
 
-    async fn take_commands(&mut self) -> Going {
+    /// Its time has come. A callback that was taken before that comes before it: who made it was told that it counts.
+    async fn tick(&mut self) -> Going {
+        let now = self.appender.time.now();
+        match self.machine.is_callback_due(now) {
+            true => self.take_commands(Some(Event::Tick)).await,
+            false => self.turn(vec![Event::Tick], 0).await,
+        }
+    }
+
+    /// Takes up what waits, and then `last`. Where the store does not say what waits, nothing is taken up.
+    async fn take_commands(&mut self, last: Option<Event>) -> Going {
         match self.appender.store.commands(self.appender.id()).await {
             Ok(stored) => {
                 let taken = stored.len();
-                let events = stored.iter().filter_map(|stored| read_command(&self.appender, stored)).map(as_event).collect();
-                self.turn(events, taken).await
+                let events = stored.iter().filter_map(|stored| read_command(&self.appender, stored)).map(as_event);
+                self.turn(events.chain(last).collect(), taken).await
+            }
+            Err(error) if last.is_some() => {
+                tracing::warn!(saga = %self.appender.id(), %error, "a saga's commands could not be read; its time is over a little later");
+                self.tick = Some(Instant::now() + COMMANDS_AGAIN);
+                Going::On
             }
             Err(error) => {
                 // The next renewal says again that commands wait.
@@ -300,12 +314,14 @@ impl<S: Store + Journal, C: Caller> Driver<S, C> {
 /// A command, unless it cannot be read: then it is logged and gone.
 pub(super) fn read_command<S: Journal>(appender: &Appender<S>, stored: &bytes::Bytes) -> Option<Command> {
     let read = appender.codec.read_command(appender.id(), stored);
-    read.inspect_err(|error| tracing::error!(saga = %appender.id(), %error, "an operator's command cannot be read")).ok()
+    read.inspect_err(|error| tracing::error!(saga = %appender.id(), %error, "a command cannot be read")).ok()
 }
 
 pub(super) fn as_event(command: Command) -> Event {
-    let Command { act, reason, nonce } = command;
-    Event::Command { act, reason, nonce }
+    match command {
+        Command::Operator { act, reason, nonce } => Event::Command { act, reason, nonce },
+        Command::CalledBack { called_back: step, body, nonce } => Event::CalledBack { step, body, nonce },
+    }
 }
 
 /// What an entry says of a call.
@@ -344,14 +360,6 @@ fn counted(what: &What) -> Option<(CallDirection, CallOutcome)> {
         | What::Ended { .. }
         | What::Operator { .. } => None,
     }
-}
-
-/// Two turns as one: what the second says of the saga counts, and what both do is done.
-fn and_then(first: Turn, second: Turn) -> Turn {
-    let (mut entries, mut effects) = (first.entries, first.effects);
-    entries.extend(second.entries);
-    effects.extend(second.effects);
-    Turn { entries, effects, ..second }
 }
 
 fn is_stuck(state: &str, undo: &str) -> bool {

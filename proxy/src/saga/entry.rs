@@ -285,13 +285,20 @@ pub struct Started {
 }
 
 /// Where callbacks come in.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub struct Callbacks {
     /// The beginning of their URLs, up to and without the saga's id. As it was when the saga began: a request that is rendered again is
     /// the same request.
     pub base: String,
     /// What their tokens are computed from, with nothing else that is secret: 64 hexadecimal digits.
     pub secret: String,
+}
+
+impl std::fmt::Debug for Callbacks {
+    /// Without the secret.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Callbacks").field("base", &self.base).finish_non_exhaustive()
+    }
 }
 
 /// A call of a step, or of its undo.

@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use super::plan::Plan;
 use crate::{
     idempotency::term::Term,
+    ids::SagaId,
     metrics::{Metrics, StoreOperation},
     store::journal::{Journal, SagaHeld, SagaRenewal, SagaToken},
     upstream::Gate,
@@ -80,6 +81,11 @@ impl SagaLeases {
     /// Whether it drives none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// A command waits for a saga: its driver hears of it at once, if it is driven here.
+    pub fn spoken_to(&self, id: SagaId) {
+        self.lock().values().filter(|state| state.token.id == id).for_each(|state| state.hear());
     }
 
     /// What is due for renewal before `by`.
@@ -225,7 +231,7 @@ async fn beat<S: Journal>(store: &S, leases: &SagaLeases, every: Duration, metri
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::ids::{Fence, Owner, SagaId};
+    use crate::ids::{Fence, Owner};
 
     const LENGTH: Duration = Duration::from_secs(3);
 

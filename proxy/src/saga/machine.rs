@@ -52,6 +52,7 @@ mod back;
 mod begin;
 mod doubt;
 mod forward;
+mod later;
 mod legs;
 mod operators;
 mod rooms;
@@ -60,6 +61,8 @@ mod start;
 mod tests;
 mod view;
 mod work;
+
+pub use later::Callback;
 
 use agenda::Agenda;
 use work::Work;
@@ -151,9 +154,27 @@ impl Machine {
     /// What comes of an event. The turn's entries are folded in already: a driver whose append is refused drops the machine. An event
     /// that does not apply (an answer to what is not under way, a command that was taken up) changes nothing.
     pub fn on(&mut self, event: Event, now: Timestamp, upstreams: &dyn Upstreams) -> Turn {
+        self.on_all(vec![event], now, upstreams)
+    }
+
+    /// What comes of several events that are there at once. Callbacks come first, before time is looked at: what was sent in time
+    /// counts, also if nobody drove the saga then.
+    pub fn on_all(&mut self, events: Vec<Event>, now: Timestamp, upstreams: &dyn Upstreams) -> Turn {
         let mut work = Work::new(self, now, upstreams);
+        let (callbacks, others): (Vec<_>, Vec<_>) =
+            events.into_iter().partition(|event| matches!(event, Event::CalledBack { .. }));
+        for event in callbacks {
+            if work.machine.state.ended.is_none() {
+                work.take_up(event);
+            }
+        }
+        for event in others {
+            if work.machine.state.ended.is_none() {
+                work.take_up(event);
+                work.advance();
+            }
+        }
         if work.machine.state.ended.is_none() {
-            work.take_up(event);
             work.advance();
         }
         work.turn()

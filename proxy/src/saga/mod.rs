@@ -13,12 +13,15 @@
 mod appender;
 mod backoff;
 pub mod call;
+pub mod callback;
+pub mod callbacks;
 pub mod clock;
 pub mod codec;
 pub mod definitions;
 mod driver;
 pub mod engine;
 pub mod entry;
+pub mod events;
 pub mod input;
 mod judge;
 pub mod leases;

@@ -31,7 +31,20 @@ use crate::{
 };
 
 /// What an entry has that is not shown.
-const HIDDEN: [&str; 7] = ["incarnation", "input", "output", "values", "undo", "traceparent", "nonce"];
+const HIDDEN: [&str; 12] = [
+    "incarnation",
+    "callbacks",
+    "input",
+    "output",
+    "values",
+    "items",
+    "answer",
+    "body",
+    "request",
+    "undo",
+    "traceparent",
+    "nonce",
+];
 
 /// Shows sagas, and speaks to them.
 #[derive(Clone, Debug)]
@@ -259,7 +272,7 @@ impl<S: Journal> Operations<S> {
 
     async fn command(&self, id: SagaId, act: Act, reason: &str) -> Result<Commanded, Refused> {
         let nonce = Owner::random();
-        let command = Command { act, reason: reason.to_owned(), nonce: nonce.to_string() };
+        let command = Command::Operator { act, reason: reason.to_owned(), nonce: nonce.to_string() };
         let command = self.codec.command(id, &command).map_err(|error| Refused::Invalid(format!("the command has {error}")))?;
         let first = self.store.command(id, nonce, command.clone()).await;
         match first {

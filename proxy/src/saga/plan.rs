@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use http::Uri;
 use saga_config::saga::{DefinitionHash, Saga};
 
-use super::{triggers::Triggers, turn::Upstreams};
+use super::{callback::CALLBACK_PATH, triggers::Triggers, turn::Upstreams};
 use crate::{
     config::{SagasConfig, trigger_path},
     ids::SagaId,
@@ -73,6 +73,12 @@ impl Plan {
     /// The definition in force of this name.
     pub fn named(&self, name: &str) -> Option<&Arc<Saga>> {
         self.definitions.iter().find(|saga| saga.name.as_str() == name)
+    }
+
+    /// The beginning of the URLs at which callbacks come in: all but the saga's id and the token. `None`: nobody said how this Refrain
+    /// is reached, and then no definition waits for callbacks.
+    pub fn callbacks(&self) -> Option<String> {
+        self.public_url.as_deref().map(|url| format!("{url}{CALLBACK_PATH}"))
     }
 
     /// Where a saga's status is.

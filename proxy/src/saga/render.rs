@@ -5,14 +5,14 @@ use std::fmt::Write as _;
 
 use saga_config::{
     expr::Bindings,
-    saga::{Call, Check, Saga},
+    saga::{Call, Check, Later, Poll, Saga},
     template::{CallTarget, Template, ValueTemplate},
 };
 use serde_json::{Map, Value, json};
 
 use super::{
     entry::{Direction, FrozenRequest, HeaderPart},
-    state::State,
+    state::{State, call_step},
     turn::Upstreams,
 };
 use crate::{ids::SagaId, time::Timestamp};
@@ -74,7 +74,19 @@ impl<'a> Scope<'a> {
             None => json!({"id": step, "key": name.key}),
             Some(attempt) => json!({"id": step, "key": name.key, "attempt": attempt}),
         };
-        self.known(reach).with_lazy("step", move || step.clone())
+        let known = self.known(reach).with_lazy("step", move || step.clone());
+        match reach.instance().and_then(|i| self.callback_url(i)) {
+            None => known,
+            Some(url) => known.with_lazy("callback", move || json!({"url": url})),
+        }
+    }
+
+    /// Where a step is called back, if it is.
+    fn callback_url(self, i: usize) -> Option<String> {
+        let call = call_step(self.state.instances.step(self.definition, i))?;
+        let Some(Later::Callback(_)) = call.later else { return None };
+        let callbacks = self.state.started.callbacks.as_ref()?;
+        Some(callbacks.url(self.id, self.state.instances.path(i).as_str(), self.state.steps[i].call.generation))
     }
 
     /// A request. `attempt` is there for headers only.
@@ -92,6 +104,21 @@ impl<'a> Scope<'a> {
         let Headers { plain, secret } = headers(&call.headers, &with_attempt)?;
         let body = call.body.as_ref().map(|body| secrets::body(body, known, upstreams)).transpose()?;
         Ok(FrozenRequest { upstream, method, target, headers: plain, secret_headers: secret, body })
+    }
+
+    /// A poll's request. `accepted`: the answer that accepted the step.
+    pub(super) fn poll(
+        self,
+        poll: &Poll,
+        reach: Reach,
+        key: &str,
+        accepted: &Value,
+        upstreams: &dyn Upstreams,
+    ) -> Result<FrozenRequest, Fault> {
+        let known = self.calling(reach, &StepName { key, attempt: None }).with("response", accepted);
+        let (upstream, method, target) = target(&poll.target, &known, upstreams)?;
+        let Headers { plain, secret } = headers(&poll.headers, &known)?;
+        Ok(FrozenRequest { upstream, method, target, headers: plain, secret_headers: secret, body: None })
     }
 
     /// A probe's request.

@@ -20,7 +20,7 @@ use super::{
     driver::Settled,
     engine::{Begun, Engine, NewSaga, NotBegun},
     input,
-    prefer::{PREFERENCE_APPLIED, Patience},
+    prefer::{Kind, Patience},
 };
 use crate::{
     body::{Body, Share},
@@ -275,9 +275,7 @@ impl<S: Store + Journal, C: Caller> Engine<S, C> {
         if let Ok(location) = HeaderValue::try_from(location) {
             headers.insert(LOCATION, location);
         }
-        if let Some(applied) = &asking.patience.applied {
-            headers.insert(PREFERENCE_APPLIED, applied.clone());
-        }
+        asking.patience.tell(Kind::Pending, headers);
         marker::mark(headers, Status::Pending);
         response
     }
@@ -310,9 +308,7 @@ impl Asking {
         // Of the only run: what it says is what became of it.
         headers.insert(IDEMPOTENCY_ATTEMPT, HeaderValue::from(1_u32));
         headers.insert(IDEMPOTENCY_EXPIRES, http_date(expires));
-        if let Some(applied) = &self.patience.applied {
-            headers.insert(PREFERENCE_APPLIED, applied.clone());
-        }
+        self.patience.tell(Kind::Own, headers);
         response
     }
 
@@ -320,6 +316,7 @@ impl Asking {
     fn preliminary(&self, answer: Answer) -> Response<Body> {
         let mut response = response(answer);
         marker::mark(response.headers_mut(), Status::Pending);
+        self.patience.tell(Kind::Own, response.headers_mut());
         response.headers_mut().append(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         response
     }

@@ -14,11 +14,13 @@ use crate::{store::journal::SagaState, time::Timestamp};
 
 mod call;
 mod instances;
+mod later;
 mod operator;
 mod within;
 
 pub(super) use call::{CallState, Standing};
 pub(super) use instances::{Instances, waits_for};
+pub(super) use later::CalledBack;
 pub(super) use within::MAX_INSTANCES;
 
 /// What a saga remembers.
@@ -64,6 +66,9 @@ pub(super) struct StepState {
     pub(super) timed: Option<Timestamp>,
     /// The last reason.
     pub(super) reason: Option<String>,
+    /// The answer that accepted it, as expressions see it.
+    pub(super) accepted: Option<Value>,
+    pub(super) called_back: Option<CalledBack>,
 }
 
 /// Where a step stands.
@@ -246,9 +251,11 @@ impl State {
                 step.undo_call.failed(*status);
                 step.reason = Some(reason.clone());
             }
-            What::Accepted { .. } | What::Polled { .. } | What::CalledBack { .. } => {
-                return Err(Unfit("its definition has no such step".to_owned()));
+            What::Accepted { step, answer, undo, until, again_at } => {
+                self.accepted(definition, step, answer, undo.as_ref(), (at, *until, *again_at))?;
             }
+            What::Polled { step, reason, again_at } => self.polled(definition, step, reason, *again_at)?,
+            What::CalledBack { step, body, nonce } => self.called_back(definition, step, body, nonce)?,
             What::Compensating { because } => self.turn(definition, because, at)?,
             What::Quarantined { reason } => self.quarantined = Some(reason.clone()),
             What::Ended { completed } => self.ended = Some(*completed),
@@ -354,7 +361,7 @@ impl State {
                 call_step(&definition.steps[instance.step]).is_some_and(|call| matches!(call.in_doubt, InDoubt::Manual));
             if state.forward == Forward::Open && state.call.is_unresolved() {
                 let again_at = match state.call.standing {
-                    Standing::Left | Standing::Stuck if !is_manual => Some(at),
+                    Standing::Left | Standing::Stuck if !is_manual || state.call.accepted.is_some() => Some(at),
                     _ => None,
                 };
                 state.call.fresh_budget(at, again_at);
@@ -453,6 +460,8 @@ impl Default for StepState {
             set_at: None,
             timed: None,
             reason: None,
+            accepted: None,
+            called_back: None,
         }
     }
 }
@@ -485,15 +494,18 @@ impl StepState {
 
     /// Whether it has begun, is not settled, and goes on by itself.
     pub(super) fn is_active(&self) -> bool {
-        self.calls() || self.forward == Forward::Open && self.timed.is_some()
+        let is_called_back = matches!(self.call.standing, Standing::Accepted { again_at: None });
+        self.calls() || self.forward == Forward::Open && (self.timed.is_some() || is_called_back)
     }
 
-    /// Whether its call has begun, is not settled, and goes on by itself.
+    /// Whether its call has begun, is not settled, and goes on by itself. Who is called back has nothing to do but wait.
     pub(super) fn calls(&self) -> bool {
-        use Standing::{Delayed, Doubted, Idle, Left, Sending, Stuck, Waiting};
+        use Standing::{Accepted, Delayed, Doubted, Idle, Left, Sending, Stuck, Waiting};
         match self.call.standing {
-            Sending { .. } | Delayed { .. } | Waiting { .. } | Doubted { .. } => self.forward == Forward::Open,
-            Idle | Left | Stuck => false,
+            Sending { .. } | Delayed { .. } | Waiting { .. } | Doubted { .. } | Accepted { again_at: Some(_) } => {
+                self.forward == Forward::Open
+            }
+            Accepted { again_at: None } | Idle | Left | Stuck => false,
         }
     }
 

@@ -1,21 +1,21 @@
 //! Where a saga stands, for who started it: state, steps, and its answer once it has ended.
 //!
 //! Any replica answers. Whoever is not the starter, by the same scope that names its sagas, learns nothing: not even that there is
-//! such a saga. Outputs and reasons are not shown: they may tell what the services say to each other.
+//! such a saga. Who asks for `text/event-stream` is told of every change ([`events`]). Outputs and reasons are not shown: they may tell what the services say to each other.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Method, Request, Response, Uri,
-    header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER},
+    header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, VARY},
 };
 use serde_json::{Value, json};
 
 use super::{
     call::Caller,
     engine::Engine,
-    operate,
+    events, operate,
     plan::{Plan, STATUS_PATH},
     turn::StepView,
 };
@@ -46,37 +46,55 @@ impl<S: Store + Journal, C: Caller> Engine<S, C> {
         request: &Request<Body>,
         policy_of: impl FnOnce(&str) -> Arc<Policy>,
     ) -> Response<Body> {
-        match self.look(id, request, policy_of).await {
+        let found = match self.look(id, request, policy_of).await {
+            Ok(loaded) if events::are_wanted(request.headers()) && request.method() == Method::GET => {
+                self.stream(id, request.headers(), loaded)
+            }
+            Ok(loaded) => Ok(self.as_it_stands(id, &loaded).await),
+            Err(problem) => Err(problem),
+        };
+        match found {
             Ok(response) => response,
             Err(problem) => problem.into_response(crate::idempotency::marker::Dialect::Ietf).map(Body::full),
         }
     }
 
+    /// The saga, for its starter.
     async fn look(
         &self,
         id: SagaId,
         request: &Request<Body>,
         policy_of: impl FnOnce(&str) -> Arc<Policy>,
-    ) -> Result<Response<Body>, Problem> {
+    ) -> Result<Loaded, Problem> {
         let lost = |error| {
             tracing::warn!(saga = %id, %error, "the store did not say how a saga stands");
             Problem::new(ProblemName::StoreLost, "the store of sagas cannot be reached")
         };
         let absent = || Problem::new(ProblemName::NotFound, "there is no such saga, or it is not yours");
         let hash_key = self.context.store.hash_key().await.map_err(lost)?;
-        let Loaded { head, entries, .. } = self.context.store.load(id).await.map_err(lost)?.ok_or_else(absent)?;
-        let policy = policy_of(&head.birth.name);
+        let loaded = self.context.store.load(id).await.map_err(lost)?.ok_or_else(absent)?;
+        let policy = policy_of(&loaded.head.birth.name);
         let empty = Bytes::new();
         let scope = intake::scope(request.headers(), &policy, CallKind::Client, &view::RequestView::new(request, &empty));
         let starter = scope.map(|scope| name::saga_starter(&hash_key, &scope)).map_err(|_| absent())?;
-        if starter != head.birth.starter {
-            return Err(absent());
-        }
-        let steps = self.steps(id, &head, &entries).await;
-        Ok(self.shown(id, &head, steps))
+        if starter == loaded.head.birth.starter { Ok(loaded) } else { Err(absent()) }
     }
 
-    fn shown(&self, id: SagaId, head: &Head, steps: Option<Vec<Value>>) -> Response<Body> {
+    async fn as_it_stands(&self, id: SagaId, loaded: &Loaded) -> Response<Body> {
+        let shown = self.shown(id, &loaded.head, &loaded.entries).await;
+        let mut response = Response::new(Body::full(Bytes::from(shown.to_string())));
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.insert(VARY, HeaderValue::from_static("accept"));
+        if !loaded.head.state.is_end() {
+            headers.insert(RETRY_AFTER, HeaderValue::from(1_u32));
+        }
+        response
+    }
+
+    /// Where a saga stands, as its starter sees it.
+    pub(super) async fn shown(&self, id: SagaId, head: &Head, entries: &[Bytes]) -> Value {
         let mut shown = json!({
             "saga": head.birth.name,
             "version": head.birth.version,
@@ -85,7 +103,7 @@ impl<S: Store + Journal, C: Caller> Engine<S, C> {
             "started_unix_ms": head.birth.created_at.as_unix_ms(),
             "updated_unix_ms": head.updated_at.as_unix_ms(),
         });
-        if let Some(steps) = steps {
+        if let Some(steps) = self.steps(id, head, entries).await {
             shown["steps"] = Value::Array(steps);
         }
         if let Some(answer) = head.answer.as_ref().filter(|_| head.state.is_end()) {
@@ -94,14 +112,7 @@ impl<S: Store + Journal, C: Caller> Engine<S, C> {
                 Err(error) => tracing::error!(saga = %id, %error, "a saga's answer cannot be read"),
             }
         }
-        let mut response = Response::new(Body::full(Bytes::from(shown.to_string())));
-        let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if !head.state.is_end() {
-            headers.insert(RETRY_AFTER, HeaderValue::from(1_u32));
-        }
-        response
+        shown
     }
 
     /// The steps as the starter sees them; `None`: they cannot be had here.

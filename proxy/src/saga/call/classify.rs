@@ -143,8 +143,11 @@ fn of_problem(about: About, came: &Came) -> Answer {
             | Name::Denied
             | Name::InputInvalid
             | Name::NotFound
+            | Name::MethodNotAllowed
             | Name::Malformed,
         ) => wrong(said),
+        // A step that calls back another saga: that saga's own answer, and a definite no.
+        Ok(Name::CallbackUnknown | Name::CallbackUsed | Name::CallbackOver) => Answer::Replied(reply(about, came, Value::Null)),
         // A newer Refrain: what its status says.
         Err(_) if says_later(came) => not_yet(),
         Err(_) if came.status.is_server_error() => unknown(),

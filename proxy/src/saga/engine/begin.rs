@@ -3,7 +3,7 @@
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use saga_config::saga::Saga;
+use saga_config::saga::{Action, Later, Saga};
 use serde_json::{Map, Value};
 use tokio::{sync::oneshot, time::Instant};
 
@@ -15,7 +15,7 @@ use crate::{
         call::Caller,
         codec::TooLarge,
         driver::{Going, Settled},
-        entry::{Entry, Started},
+        entry::{Callbacks, Entry, Started},
         machine::Machine,
         plan::Plan,
         turn::{Event, Then, Turn},
@@ -94,6 +94,13 @@ impl<S: Store + Journal, C: Caller> Engine<S, C> {
             starter,
             created_at: now,
         };
+        let callbacks = match waits_for_callbacks(&saga) {
+            false => None,
+            true => Some(Callbacks {
+                base: plan.callbacks().ok_or(NotBegun::Fault)?,
+                secret: format!("{}{}", Owner::random(), Owner::random()),
+            }),
+        };
         let started = Started {
             format: 1,
             name: saga.name.clone(),
@@ -102,7 +109,7 @@ impl<S: Store + Journal, C: Caller> Engine<S, C> {
             incarnation: Owner::random().to_string(),
             input,
             deadline: saga.deadline.map(|deadline| now.plus(deadline)),
-            callbacks: None,
+            callbacks,
             traceparent,
         };
         let (machine, first, turn) = start(id, saga, started, now, &plan).ok_or(NotBegun::Fault)?;
@@ -181,6 +188,11 @@ impl<S: Store + Journal, C: Caller> Engine<S, C> {
         let (error, _) = lost.expect("the loop goes on only after an answer was lost");
         Err(error)
     }
+}
+
+/// Whether a step of it is called back.
+fn waits_for_callbacks(saga: &Saga) -> bool {
+    saga.steps.iter().any(|step| matches!(&step.action, Action::Call(call) if matches!(call.later, Some(Later::Callback(_)))))
 }
 
 /// The machine of a new saga, and its first turn; `None`: it met a fault.

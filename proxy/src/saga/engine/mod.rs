@@ -27,6 +27,7 @@ use super::{
     codec::Codec,
     definitions::Definitions,
     driver::{Calls, Driver},
+    events::Streams,
     leases::SagaLeases,
     machine::Machine,
     plan::Plan,
@@ -52,6 +53,8 @@ pub struct Common {
     pub heard: LastHeard,
     /// Definitions by their hash.
     pub definitions: Definitions,
+    /// The streams of events that are open.
+    pub streams: Streams,
     driven: Arc<AtomicUsize>,
 }
 

@@ -40,6 +40,12 @@ pub(super) struct Agenda {
     out: BTreeMap<usize, (bool, bool)>,
 }
 
+#[cfg(test)]
+thread_local! {
+    /// How many times a step was looked at.
+    pub(super) static LOOKS: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
+}
+
 /// What was counted of a step.
 #[derive(Clone, Debug, PartialEq)]
 struct Seen {
@@ -220,6 +226,8 @@ impl Agenda {
     fn look_at(&mut self, definition: &Saga, state: &State, i: usize) {
         let mut next = vec![i];
         while let Some(i) = next.pop() {
+            #[cfg(test)]
+            LOOKS.set(LOOKS.get() + 1);
             self.look_forward(definition, state, i, &mut next);
             if state.turned.is_some() {
                 self.look_back(definition, state, i, &mut next);

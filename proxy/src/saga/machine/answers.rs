@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use saga_config::saga::{Effect, Frozen};
+use saga_config::saga::{Effect, Frozen, Later};
 use serde_json::{Map, Value};
 
 use super::{
     super::{
         entry::{By, Direction, What},
         judge::{self, Verdict},
-        render::{MAX_KEPT_BYTES, Reach, StepName, size, values},
+        render::{MAX_KEPT_BYTES, StepName, size, values},
         state::{Forward, Standing, call_step, undo},
         turn::{Answer, Reply},
     },
@@ -23,6 +23,9 @@ const UNTRUSTED_AGAIN: Duration = Duration::from_secs(60);
 
 impl Work<'_> {
     pub(super) fn answered(&mut self, leg: Leg, answer: Answer) {
+        if self.was_called_back(leg) {
+            return self.answered_after_callback(leg, &answer);
+        }
         match answer {
             Answer::Replied(reply) => self.replied(leg, &reply),
             Answer::NotYet { reason, retry_after } => self.wait(leg, reason, retry_after, None),
@@ -42,17 +45,33 @@ impl Work<'_> {
         }
     }
 
+    /// A step was carried out, or accepted. `response`: the answer that says so.
+    pub(super) fn carried_out(&mut self, i: usize, response: &Value, by: By, retry_after: Option<Duration>) {
+        let status = response["status"].as_u64().and_then(|status| u16::try_from(status).ok()).unwrap_or_default();
+        match self.is_accepted_by(i, status) {
+            true => self.accept(i, response, retry_after),
+            false => self.done(i, response, by, None),
+        }
+    }
+
     /// A step was carried out: its outputs are kept, and its undo is frozen (invariant 5).
     pub(super) fn done(&mut self, i: usize, response: &Value, by: By, fault: Option<String>) {
         let definition = std::sync::Arc::clone(&self.machine.definition);
         let Some(call) = call_step(self.machine.state.instances.step(&definition, i)) else { return };
         let leg = Leg::forward(i);
         let key = self.key(leg);
-        let (output, missing) = {
-            let name = StepName { key: &key, attempt: None };
-            let known = self.machine.scope().calling(Reach::Before(i), &name).with("response", response);
-            values(call.output.iter().map(|(name, template)| (name.as_str(), template)), &known)
+        let is_undo_of_acceptance = call.compensate.as_ref().is_some_and(|undo| undo.frozen == Frozen::WithAcceptance);
+        // The answer that is the end at once accepts the step as well.
+        let unmade = match is_undo_of_acceptance && self.state(i).accepted.is_none() {
+            true => self.note_acceptance(i, response, self.now, Some(self.now)),
+            false => None,
         };
+        let fault = fault.or(unmade);
+        let (output, missing) = self.as_accepted(leg, response, |work| {
+            let name = StepName { key: &key, attempt: None };
+            let known = work.machine.scope().calling(work.own_reach(leg), &name).with("response", response);
+            values(call.output.iter().map(|(name, template)| (name.as_str(), template)), &known)
+        });
         self.done_with(i, output, by, fault.or(missing));
     }
 
@@ -79,8 +98,10 @@ impl Work<'_> {
         i: usize,
         output: &Map<String, Value>,
     ) -> Option<Result<super::super::entry::FrozenRequest, String>> {
-        if undo(self.step(i))?.frozen != Frozen::WithAnswer {
-            return None;
+        match undo(self.step(i))?.frozen {
+            Frozen::WithIntent => return None,
+            Frozen::WithAcceptance if self.state(i).frozen.is_some() || self.state(i).accepted.is_some() => return None,
+            Frozen::WithAcceptance | Frozen::WithAnswer => {}
         }
         let before = std::mem::replace(&mut self.machine.state.steps[i].output, output.clone());
         let rendered = self.render_undo(i);
@@ -91,14 +112,17 @@ impl Work<'_> {
     fn replied(&mut self, leg: Leg, reply: &Reply) {
         let Some(outcome) = self.rules(leg).map(|rules| rules.call.outcome.clone()) else { return };
         let key = self.key(leg);
-        let verdict = {
+        if leg.direction == Direction::Forward && self.is_polled_after(leg.step, reply.status) {
+            return self.accept(leg.step, &reply.response, reply.retry_after);
+        }
+        let verdict = self.as_accepted(leg, &reply.response, |work| {
             let name = StepName { key: &key, attempt: None };
-            let known = self.machine.scope().calling(leg.reach(), &name).with("response", &reply.response);
+            let known = work.machine.scope().calling(work.own_reach(leg), &name).with("response", &reply.response);
             judge::judge(&outcome, reply, &known)
-        };
+        });
         let remembered_until = reply.remembered_for.map(|remembered| self.now.plus(remembered));
         match (verdict, leg.direction) {
-            (Verdict::Done, Direction::Forward) => self.done(leg.step, &reply.response, By::Answer, None),
+            (Verdict::Done, Direction::Forward) => self.carried_out(leg.step, &reply.response, By::Answer, reply.retry_after),
             (Verdict::DoneButUnclear { fault }, Direction::Forward) => {
                 self.done(leg.step, &reply.response, By::Answer, Some(fault));
             }
@@ -194,10 +218,14 @@ impl Work<'_> {
         if leg.direction == Direction::Undo {
             return self.undone(leg.step, By::Barrier);
         }
+        if self.is_accepted_without_answer(leg.step) {
+            return self.resolve(leg.step, None);
+        }
         let turned = self.machine.state.turned.is_some();
         let step = self.step(leg.step);
-        let undo_needs = undo(step).is_some_and(|undo| undo.frozen == Frozen::WithAnswer);
-        let is_needed = undo_needs || !turned && call_step(step).is_some_and(|call| !call.output.is_empty());
+        let undo_needs = undo(step).is_some_and(|undo| undo.frozen != Frozen::WithIntent);
+        let is_polled = matches!(self.later(leg.step), Some(Later::Poll(_)));
+        let is_needed = undo_needs || is_polled || !turned && call_step(step).is_some_and(|call| !call.output.is_empty());
         let checks = self.rules(leg).is_some_and(|rules| rules.check().is_some());
         if !is_needed {
             self.done_with(leg.step, Map::new(), By::Barrier, None);

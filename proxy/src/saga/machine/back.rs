@@ -13,7 +13,7 @@ use crate::{store::journal::SagaState, time::Timestamp};
 impl Work<'_> {
     /// One step back.
     pub(super) fn back(&mut self) -> Progress {
-        if self.compensated() == Progress::Made {
+        if self.settle_accepted() == Progress::Made || self.compensated() == Progress::Made {
             return Progress::Made;
         }
         let mut last = usize::MAX;

@@ -43,6 +43,9 @@ impl Work<'_> {
     /// A call was under way with a driver that is no more.
     pub(super) fn lost(&mut self, leg: Leg) {
         const WHY: &str = "its driver was lost";
+        if self.was_called_back(leg) {
+            return self.resolve(leg.step, None);
+        }
         let Some(rules) = self.rules(leg) else { return };
         if !rules.resends() {
             return self.doubt(leg, WHY.to_owned(), None);
@@ -128,7 +131,7 @@ impl Work<'_> {
         match (found, leg.direction) {
             (Found::CannotTell(reason), _) => self.cannot_tell(leg, reason),
             (Found::NotDone, _) => self.found_not_done(leg, check.after),
-            (Found::Done { response }, Direction::Forward) => self.done(leg.step, &response, By::Check, None),
+            (Found::Done { response }, Direction::Forward) => self.carried_out(leg.step, &response, By::Check, None),
             (Found::Done { .. }, Direction::Undo) => {
                 let step = self.path(leg.step);
                 self.emit(What::Undone { step, by: By::Check });
@@ -137,6 +140,9 @@ impl Work<'_> {
     }
 
     fn found_not_done(&mut self, leg: Leg, after: Duration) {
+        if self.was_called_back(leg) {
+            return self.resolve(leg.step, None);
+        }
         let counts_from = self.call(leg).unanswered.map(|at| at.plus(after));
         match counts_from {
             Some(at) if self.now < at => {

@@ -169,6 +169,7 @@ impl Work<'_> {
             Standing::Idle | Standing::Left | Standing::Stuck => None,
             _ if self.is_settled(leg) || self.is_under_way(leg) => None,
             Standing::Delayed { again_at } | Standing::Waiting { again_at } | Standing::Doubted { again_at } => Some(again_at),
+            Standing::Accepted { again_at } => self.waiting_timer(leg.step, again_at),
             Standing::Sending { .. } => Some(self.now),
         }
     }
@@ -186,6 +187,7 @@ impl Work<'_> {
             },
             Standing::Waiting { .. } => self.ask_again(leg),
             Standing::Doubted { .. } => self.work_on_doubt(leg),
+            Standing::Accepted { .. } => self.go_on_waiting(leg),
             Standing::Idle | Standing::Left | Standing::Stuck => return Progress::None,
         }
         Progress::Made
@@ -230,18 +232,27 @@ impl Work<'_> {
 
     /// A step was definitely not carried out.
     pub(super) fn refuse(&mut self, i: usize, status: u16, reason: String, by: By) {
+        if self.was_called_back(Leg::forward(i)) {
+            return self.resolve(i, None);
+        }
         let step = self.path(i);
         self.emit(What::Refused { step, status, reason, by });
     }
 
     /// A step is left in doubt, and undone.
     pub(super) fn give_up(&mut self, i: usize, reason: String) {
+        if self.was_called_back(Leg::forward(i)) {
+            return self.resolve(i, None);
+        }
         let step = self.path(i);
         self.emit(What::GivenUp { step, reason });
     }
 
     /// A call is left in doubt.
     pub(super) fn leave(&mut self, leg: Leg, reason: String, needs_operator: bool) {
+        if self.was_called_back(leg) {
+            return self.resolve(leg.step, None);
+        }
         let of = self.which(leg);
         self.emit(What::Doubted { of, reason, again_at: None, needs_operator, remembered_until: None });
     }

@@ -104,7 +104,12 @@ fn can_compensate(state: &State, definition: &Saga) -> Result<(), String> {
 }
 
 fn waits(call: &super::super::state::CallState, forward: &Forward) -> bool {
-    let waits = matches!(call.standing, Standing::Delayed { .. } | Standing::Waiting { .. } | Standing::Doubted { .. });
+    let waits = match call.standing {
+        Standing::Delayed { .. } | Standing::Waiting { .. } | Standing::Doubted { .. } => true,
+        // Nothing is gained by hurrying who is to call back.
+        Standing::Accepted { again_at } => again_at.is_some(),
+        Standing::Idle | Standing::Sending { .. } | Standing::Left | Standing::Stuck => false,
+    };
     *forward == Forward::Open && waits
 }
 

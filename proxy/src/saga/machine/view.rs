@@ -37,7 +37,7 @@ fn forward(state: &State, step: &StepState) -> &'static str {
         (Forward::Skipped(_), _) => "skipped",
         (Forward::Open, Standing::Idle) => "pending",
         (Forward::Open, Standing::Sending { .. }) => "sending",
-        (Forward::Open, Standing::Delayed { .. } | Standing::Waiting { .. }) => "waiting",
+        (Forward::Open, Standing::Delayed { .. } | Standing::Waiting { .. } | Standing::Accepted { .. }) => "waiting",
         (Forward::Open, Standing::Doubted { .. } | Standing::Left | Standing::Stuck) => "maybe_done",
     }
 }
@@ -62,10 +62,11 @@ fn again_at(state: &State, step: &StepState) -> Option<Timestamp> {
         return step.timed.filter(|_| state.quarantined.is_none());
     }
     let call = if state.turned.is_some() && step.has_happened() { &step.undo_call } else { &step.call };
-    match call.standing {
-        Standing::Delayed { again_at } | Standing::Waiting { again_at } | Standing::Doubted { again_at } => {
-            (state.ended.is_none() && state.quarantined.is_none()).then_some(again_at)
-        }
+    let at = match call.standing {
+        Standing::Delayed { again_at } | Standing::Waiting { again_at } | Standing::Doubted { again_at } => Some(again_at),
+        // Until then somebody may call back.
+        Standing::Accepted { again_at } => again_at.or(call.accepted.map(|accepted| accepted.until)),
         Standing::Idle | Standing::Sending { .. } | Standing::Left | Standing::Stuck => None,
-    }
+    };
+    at.filter(|_| state.ended.is_none() && state.quarantined.is_none())
 }

@@ -51,12 +51,13 @@ impl<'a> Work<'a> {
                     self.doubt_what_was_lost();
                 }
             }
-            // Nothing waits for a callback yet: definitions that would are refused.
-            Event::Tick | Event::CalledBack { .. } => {}
+            Event::Tick => {}
+            Event::CalledBack { step, body, nonce } => self.called_back(step, body, nonce),
             Event::Answered { of, answer } => {
                 if let Some(leg) = self.arrived(&of) {
                     match self.call(leg).standing {
                         Standing::Sending { .. } => self.answered(leg, answer),
+                        _ if self.is_settled(leg) => {}
                         // A probe is under way: this answers nothing.
                         _ => self.keep_under_way(of),
                     }
@@ -65,7 +66,10 @@ impl<'a> Work<'a> {
             Event::Checked { of, finding } => {
                 if let Some(leg) = self.arrived(&of) {
                     match self.call(leg).standing {
+                        // A callback or the saga's turning back has settled it meanwhile.
+                        _ if self.is_settled(leg) => {}
                         Standing::Doubted { .. } => self.checked(leg, finding),
+                        Standing::Accepted { .. } => self.polled(leg, finding),
                         _ => self.keep_under_way(of),
                     }
                 }

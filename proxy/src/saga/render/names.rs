@@ -87,12 +87,24 @@ impl<'a> Scope<'a> {
             if is_visible {
                 let known = match step.in_loop {
                     Some(_) if step.in_loop != in_loop => lists(state, i, step),
-                    _ => of_item(self, i, stand.place).map(|i| state.steps[i].output.clone()).unwrap_or_default(),
+                    _ => of_item(self, i, stand.place).map(|i| self.output(i, reach)).unwrap_or_default(),
                 };
                 outputs.insert(step.id.id().to_owned(), Value::Object(known));
             }
         }
         Value::Object(outputs)
+    }
+}
+
+impl Scope<'_> {
+    /// What a step gave. To itself it gives the answer that accepted it as well.
+    fn output(self, i: usize, reach: Reach) -> Map<String, Value> {
+        let step = &self.state.steps[i];
+        let mut output = step.output.clone();
+        if let (true, Some(accepted)) = (reach == Reach::BeforeAndOwn(i), &step.accepted) {
+            output.insert("accepted".to_owned(), accepted.clone());
+        }
+        output
     }
 }
 

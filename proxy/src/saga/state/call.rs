@@ -1,6 +1,6 @@
 //! What a saga remembers of one generation of a call.
 
-use super::{super::entry::FrozenRequest, Applied, unfit};
+use super::{super::entry::FrozenRequest, Applied, later::Acceptance, unfit};
 use crate::time::Timestamp;
 
 /// One generation of a call.
@@ -31,6 +31,8 @@ pub(in super::super) struct CallState {
     pub(in super::super) unanswered: Option<Timestamp>,
     /// Whether a send before the present one has no answer, so that a refusal proves nothing.
     pub(in super::super) dirty: bool,
+    /// That it was accepted: from then on it is never sent again.
+    pub(in super::super) accepted: Option<Acceptance>,
     pub(in super::super) standing: Standing,
     /// The request, where its body was bound to secrets.
     pub(in super::super) request: Option<Box<FrozenRequest>>,
@@ -54,6 +56,8 @@ pub(in super::super) enum Standing {
     Waiting { again_at: Timestamp },
     /// In doubt: worked on at this time.
     Doubted { again_at: Timestamp },
+    /// Accepted, and not at its end: the service is polled at this time, or somebody calls back.
+    Accepted { again_at: Option<Timestamp> },
     /// In doubt, and left so: its budget is spent.
     Left,
     /// In doubt, and only an operator can work on it.
@@ -76,6 +80,7 @@ impl Default for CallState {
             remembered_until: None,
             unanswered: None,
             dirty: false,
+            accepted: None,
             standing: Standing::Idle,
             request: None,
         }
@@ -92,9 +97,12 @@ impl CallState {
     pub(in super::super) fn is_unresolved(&self) -> bool {
         match self.standing {
             Standing::Idle | Standing::Delayed { .. } => false,
-            Standing::Sending { .. } | Standing::Waiting { .. } | Standing::Doubted { .. } | Standing::Left | Standing::Stuck => {
-                true
-            }
+            Standing::Sending { .. }
+            | Standing::Waiting { .. }
+            | Standing::Doubted { .. }
+            | Standing::Accepted { .. }
+            | Standing::Left
+            | Standing::Stuck => true,
         }
     }
 
@@ -104,7 +112,10 @@ impl CallState {
                 self.unanswered = Some(at);
                 self.dirty = true;
             }
-            Standing::Waiting { .. } | Standing::Left | Standing::Stuck => return unfit("it waits for an answer"),
+            _ if self.accepted.is_some() => return unfit("it was accepted"),
+            Standing::Accepted { .. } | Standing::Waiting { .. } | Standing::Left | Standing::Stuck => {
+                return unfit("it waits for an answer");
+            }
             Standing::Idle | Standing::Delayed { .. } | Standing::Doubted { .. } => {}
         }
         self.standing = Standing::Sending { asking: false, first: self.first_sent.is_none() };
@@ -142,7 +153,10 @@ impl CallState {
             Standing::Idle | Standing::Delayed { .. } => return unfit("nothing was sent"),
             Standing::Sending { .. } => self.unanswered = Some(at),
             Standing::Doubted { .. } => self.checks = self.checks.saturating_add(1),
-            Standing::Waiting { .. } | Standing::Left | Standing::Stuck => {}
+            Standing::Waiting { .. } | Standing::Accepted { .. } | Standing::Left | Standing::Stuck => {}
+        }
+        if self.accepted.is_some() && matches!(standing, Standing::Doubted { .. }) {
+            return unfit("it was accepted");
         }
         self.dirty = true;
         self.tries = self.tries.saturating_add(1);
@@ -181,12 +195,13 @@ impl CallState {
     pub(super) fn fresh_budget(&mut self, at: Timestamp, again_at: Option<Timestamp>) {
         (self.spent, self.checks, self.tries) = (0, 0, 0);
         self.budget_from = Some(at);
+        self.wait_anew(at, again_at);
         if let Some(again_at) = again_at {
             self.standing = match self.standing {
                 Standing::Delayed { .. } => Standing::Delayed { again_at },
                 Standing::Waiting { .. } => Standing::Waiting { again_at },
                 Standing::Doubted { .. } | Standing::Left | Standing::Stuck => Standing::Doubted { again_at },
-                other @ (Standing::Idle | Standing::Sending { .. }) => other,
+                other @ (Standing::Idle | Standing::Sending { .. } | Standing::Accepted { .. }) => other,
             };
         }
     }

@@ -78,6 +78,7 @@ impl State {
         } else {
             let call: CallState = step.call.next_generation();
             (step.forward, step.call, step.frozen) = (Forward::Open, call, None);
+            (step.accepted, step.called_back) = (None, None);
             step.output.clear();
         }
         step.reason = None;

@@ -177,7 +177,7 @@ async fn a_drain_finishes_what_is_under_way_begins_nothing_and_hands_the_saga_ba
 
 async fn command(process: &Process, id: SagaId, act: Act) {
     let nonce = Owner::random();
-    let command = Command { act, reason: "a test".to_owned(), nonce: nonce.to_string() };
+    let command = Command::Operator { act, reason: "a test".to_owned(), nonce: nonce.to_string() };
     let command = process.engine.codec.command(id, &command).unwrap();
     assert_eq!(process.store.inner().command(id, nonce, command).await.unwrap(), Commanded::Queued);
 }

@@ -1,9 +1,11 @@
 //! Promises of what drives sagas: engine, driver, recovery, service and status, before a scripted caller.
 #![allow(clippy::unwrap_used)]
 
+mod calling_back;
 mod driving;
 pub(super) mod recovering;
 mod serving;
+mod watching;
 
 use std::{
     collections::HashMap,

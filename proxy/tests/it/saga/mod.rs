@@ -5,6 +5,7 @@ mod counts;
 mod doubt;
 mod fsyncs;
 mod kills;
+mod later;
 mod operators;
 mod order;
 mod outages;

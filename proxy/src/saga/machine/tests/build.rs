@@ -29,7 +29,7 @@ const UNDO_RETRY: Retry = Retry {
 };
 
 fn names() -> Names {
-    Names::new(&["input", "steps", "saga", "step", "response", "failure", "self", "t"])
+    Names::new(&["input", "steps", "saga", "step", "response", "failure", "callback", "self", "t"])
 }
 
 pub(super) fn says(source: &str) -> Expression {

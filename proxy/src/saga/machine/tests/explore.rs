@@ -49,7 +49,7 @@ impl Choices for Odometer {
 }
 
 /// Runs a saga through every world; says how often each end was reached.
-fn explore(definition: Saga, rules: &Rules, most_faults: usize) -> BTreeMap<End, usize> {
+pub(super) fn explore(definition: Saga, rules: &Rules, most_faults: usize) -> BTreeMap<End, usize> {
     let definition = shared(definition);
     let mut odometer = Odometer::new(most_faults);
     let mut ends = BTreeMap::new();
@@ -66,12 +66,12 @@ fn explore(definition: Saga, rules: &Rules, most_faults: usize) -> BTreeMap<End,
     }
 }
 
-fn rules(kind: Kind) -> Rules {
+pub(super) fn rules(kind: Kind) -> Rules {
     Rules { kind, crashes: true, undo_may_be_refused: false, odd: false, meddles: false, parks: true }
 }
 
 /// A saga whose services have Refrains, can be probed or seal keys ends by itself, whatever happens.
-fn ends_by_itself(ends: &BTreeMap<End, usize>) {
+pub(super) fn ends_by_itself(ends: &BTreeMap<End, usize>) {
     assert!(ends[&End::Completed] > 0 && ends[&End::Compensated] > 0, "{ends:?}");
     assert_eq!(ends.get(&End::Quarantined), None, "{ends:?}");
 }

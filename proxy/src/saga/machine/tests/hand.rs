@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     saga::{
-        entry::{Act, Direction, Entry, What, Which},
+        entry::{Act, Direction, Entry, Started, What, Which},
         turn::{Answer, Effect, Event, FinalAnswer, Finding, SendEffect, Then, Turn},
     },
     time::Timestamp,
@@ -31,7 +31,13 @@ impl Hand {
     /// A saga that was just created.
     pub(super) fn start(definition: Saga) -> Self {
         let definition = shared(definition);
-        let (mut machine, first) = Machine::start(ID, Arc::clone(&definition), started(&definition), BEGIN);
+        let started = started(&definition);
+        Self::begin(&definition, started)
+    }
+
+    /// The same, that began in its own way.
+    pub(super) fn begin(definition: &Arc<Saga>, started: Started) -> Self {
+        let (mut machine, first) = Machine::start(ID, Arc::clone(definition), started, BEGIN);
         let turn = machine.on(Event::Taken, BEGIN, &Facts);
         let journal = std::iter::once(first).chain(turn.entries.iter().cloned()).collect();
         Self { machine, now: BEGIN, journal, turn, nonce: 0 }

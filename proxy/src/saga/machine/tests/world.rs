@@ -25,6 +25,7 @@ use crate::{
 };
 
 mod audit;
+mod later;
 mod services;
 
 /// What the machine is told of upstreams.
@@ -228,6 +229,12 @@ impl<'c> World<'c> {
                     self.append(&machine, &turn);
                 }
                 out.append(&mut turn.effects);
+                let called = match &turn.then {
+                    Then::Sleep { .. } | Then::Await { .. } if command.is_none() => {
+                        self.calls_back(&machine, matches!(turn.then, Then::Sleep { .. }))
+                    }
+                    _ => None,
+                };
                 let event = match &turn.then {
                     Then::End { .. } => {
                         assert!(out.is_empty(), "nothing is under way at the end: {}", self.story());
@@ -251,6 +258,7 @@ impl<'c> World<'c> {
                         let act = acts[self.choices.choose(acts.len())].clone();
                         self.says(act)
                     }
+                    Then::Sleep { .. } | Then::Await { .. } if called.is_some() => called.unwrap(),
                     Then::Sleep { until } => {
                         assert!(out.is_empty() && *until > self.now, "a sleep has an end: {}", self.story());
                         self.pass_until(*until);
@@ -371,10 +379,10 @@ impl<'c> World<'c> {
         if self.faults > 1 && !self.faults.is_multiple_of(4) {
             return;
         }
-        for view in machine.view() {
+        for instance in machine.state.instances.iter() {
             for direction in [Direction::Forward, Direction::Undo] {
                 for generation in [1, 2] {
-                    let of = Which { step: view.step.clone(), direction, generation };
+                    let of = Which { step: instance.path.clone(), direction, generation };
                     if machine.is_under_way(&of) {
                         continue;
                     }

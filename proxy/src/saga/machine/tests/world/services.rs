@@ -7,7 +7,9 @@ use serde_json::{Value, json};
 
 use super::{
     super::{super::Machine, build::ID},
-    Fate, Kind, Record, World, replied, reply,
+    Fate, Kind, Record, World,
+    later::POLLED,
+    replied, reply,
 };
 use crate::saga::{
     entry::Direction,
@@ -158,6 +160,9 @@ impl World<'_> {
 
     pub(super) fn probe(&mut self, check: &CheckEffect) -> Finding {
         self.pass(Duration::from_millis(20));
+        if check.request.target.starts_with(POLLED) {
+            return self.poll(check);
+        }
         match self.fault(3) {
             0 => {
                 let (done, undone) = self.net(check.of.step.as_str());
