@@ -160,7 +160,9 @@ fn unit(mut raw: Raw, upstreams: Option<&dyn UpstreamFacts>, mut findings: Findi
         Some(built) => canonical::filled(raw, built),
         None => raw,
     };
-    Unit { test, ..Unit::new(raw, built, subs, findings) }
+    let mut unit = Unit::new(raw, built, subs, findings);
+    unit.test = test;
+    unit
 }
 
 /// All that could be read, with their sub-sagas in them.

@@ -32,7 +32,7 @@ use crate::{
     },
     store::{
         faults::{Fault, Faulty},
-            memory::MemoryStore,
+        memory::MemoryStore,
         wakes::Wakes,
     },
     time::Timestamp,
@@ -48,11 +48,10 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// The example, in a hurry: nothing in it depends on how long something takes.
 fn create_order() -> String {
     let text = super::CREATE_ORDER.replace("\ndeadline: 30s\n", "\n").replace("timeout: 5s", "timeout: 10ms");
-    let text = text.replace(
-        "retry: {max: 5, initial: 20ms, max_delay: 200ms}",
-        "retry: {max: 5, for: 8s, initial: 1ms, max_delay: 20ms}",
-    );
-    let text = text.replace("retry: {for: 24h, initial: 50ms, max_delay: 500ms}", "retry: {for: 8s, initial: 1ms, max_delay: 100ms}");
+    let text = text
+        .replace("retry: {max: 5, initial: 20ms, max_delay: 200ms}", "retry: {max: 5, for: 8s, initial: 1ms, max_delay: 20ms}");
+    let text =
+        text.replace("retry: {for: 24h, initial: 50ms, max_delay: 500ms}", "retry: {for: 8s, initial: 1ms, max_delay: 100ms}");
     assert!(text.contains("for: 8s, initial: 1ms, max_delay: 20ms") && text.contains("max_delay: 100ms"), "{text}");
     text
 }
