@@ -63,7 +63,9 @@ pub(super) fn run(args: &SimulateArgs) -> ExitCode {
         Ok(reports) => {
             let is_good = reports.iter().all(Report::is_good);
             let printed = match args.format {
-                Format::Human => print(&reports.iter().map(|report| shown::report(report, colour())).collect::<Vec<_>>().join("\n")),
+                Format::Human => {
+                    print(&reports.iter().map(|report| shown::report(report, colour())).collect::<Vec<_>>().join("\n"))
+                }
                 Format::Json => print(&reports.iter().map(json).collect::<String>()),
             };
             if args.check && !is_good { ExitCode::FAILURE } else { printed }
@@ -81,7 +83,8 @@ fn reports(args: &SimulateArgs) -> Result<Vec<Report>, Vec<Diagnostic>> {
     let mut reports = Vec::new();
     let mut mistakes = Vec::new();
     let facts = facts.as_ref().map(|facts| facts as &dyn UpstreamFacts);
-    let sources = args.files.iter().map(|file| read_file(file)).collect::<Result<Vec<_>, _>>().map_err(|mistake| vec![mistake])?;
+    let sources =
+        args.files.iter().map(|file| read_file(file)).collect::<Result<Vec<_>, _>>().map_err(|mistake| vec![mistake])?;
     // Together: one may run another.
     for (source, loaded) in sources.iter().zip(Saga::load_all(&sources, facts)) {
         match loaded.and_then(|loaded| report(source, loaded, facts, bounds)) {

@@ -129,7 +129,10 @@ fn step(rows: &[Row], lines: &mut Vec<Line>) {
         }
     }
     // A step of one line has a name of two.
-    lines.extend(names.map(|name| Line { cells: [name, String::new(), String::new(), String::new(), String::new(), String::new()], paint: "" }));
+    lines.extend(names.map(|name| Line {
+        cells: [name, String::new(), String::new(), String::new(), String::new(), String::new()],
+        paint: "",
+    }));
 }
 
 /// What goes well comes first.

@@ -37,7 +37,8 @@ fn the_table_of_create_order_is_as_it_was_and_the_documentation_shows_it() {
             "```" => shows = false,
             _ if shows => {
                 let line = squeezed(line);
-                let is_there = lines.iter().any(|known| *known == line || line.ends_with(known.as_str()) || known.ends_with(&line));
+                let is_there =
+                    lines.iter().any(|known| *known == line || line.ends_with(known.as_str()) || known.ends_with(&line));
                 assert!(is_there, "not printed: {line}");
             }
             _ => {}

@@ -35,9 +35,10 @@ pub(super) fn refusals(definition: &Saga, of: &Which, done: &Mock) -> Vec<Mock> 
     let statuses: Vec<u16> = named.chain(REFUSALS).collect();
     let bodies = bodies(&outcome, &done.body);
     let plain = statuses.iter().map(|status| Mock { status: *status, headers: Vec::new(), body: json!({}) });
-    let with_bodies = statuses.iter().chain([&done.status]).flat_map(|status| {
-        bodies.iter().map(|body| Mock { status: *status, headers: done.headers.clone(), body: body.clone() })
-    });
+    let with_bodies = statuses
+        .iter()
+        .chain([&done.status])
+        .flat_map(|status| bodies.iter().map(|body| Mock { status: *status, headers: done.headers.clone(), body: body.clone() }));
     plain.chain(with_bodies).take(MOST).collect()
 }
 

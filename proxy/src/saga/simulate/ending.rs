@@ -10,12 +10,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{
-    super::{
-        entry::What,
-        machine::Machine,
-        state::call_step,
-        turn::StepView,
-    },
+    super::{entry::What, machine::Machine, state::call_step, turn::StepView},
     fault::Fault,
     stage::BEGIN,
     world::World,
@@ -114,9 +109,7 @@ impl Ending {
 
     /// As invariants see it.
     pub(super) fn seen(&self, case: &str) -> Value {
-        let fault = |fault: &Fault| {
-            json!({"step": fault.step.name(), "undo": fault.undo, "outcome": fault.outcome.name()})
-        };
+        let fault = |fault: &Fault| json!({"step": fault.step.name(), "undo": fault.undo, "outcome": fault.outcome.name()});
         let effects: serde_json::Map<String, Value> =
             self.effects.iter().map(|(step, effect)| (step.as_str().to_owned(), effect.as_str().into())).collect();
         json!({

@@ -90,12 +90,7 @@ struct Fork<'s> {
 
 /// Goes through all runs with exactly so many faults, depth first, the last choice first. Each is played from where it parts from
 /// the one before.
-pub(super) fn explore(
-    stage: &Stage,
-    faults: usize,
-    most: u64,
-    see: &mut dyn FnMut(Ending) -> Go,
-) -> Explored {
+pub(super) fn explore(stage: &Stage, faults: usize, most: u64, see: &mut dyn FnMut(Ending) -> Go) -> Explored {
     let mut explored = Explored::default();
     let mut seen: HashSet<(u128, usize)> = HashSet::new();
     let mut forks: Vec<Fork<'_>> = Vec::new();
@@ -151,23 +146,16 @@ fn play_on<'s>(mut world: World<'s>, left: usize, forks: &mut Vec<Fork<'s>>) -> 
 /// What else can happen at a point. What never ends is in the table, and in no pair: it hides what comes after.
 fn tried(point: &Point, world: &World<'_>) -> Vec<Outcome> {
     use Outcome::{
-        CrashAfterRecord, CrashBeforeRecord, CrashBeforeSend, Declined, NeverSent, NoCallback, NotSent, ProbeLost, Refused, SilentApplied,
-        SilentNotApplied, UnknownApplied, UnknownLate, UnknownNotApplied,
+        CrashAfterRecord, CrashBeforeRecord, CrashBeforeSend, Declined, NeverSent, NoCallback, NotSent, ProbeLost, Refused,
+        SilentApplied, SilentNotApplied, UnknownApplied, UnknownLate, UnknownNotApplied,
     };
     let is_undo = point.of().direction == super::super::entry::Direction::Undo;
     let all: &[Outcome] = match point {
         Point::Send(_) if is_undo => &[Refused, NotSent, UnknownApplied, UnknownNotApplied, UnknownLate],
         Point::Send(_) if world.reads() => &[Refused, NeverSent, NotSent, UnknownNotApplied],
-        Point::Send(_) => &[
-            Refused,
-            NeverSent,
-            NotSent,
-            UnknownApplied,
-            UnknownNotApplied,
-            UnknownLate,
-            SilentApplied,
-            SilentNotApplied,
-        ],
+        Point::Send(_) => {
+            &[Refused, NeverSent, NotSent, UnknownApplied, UnknownNotApplied, UnknownLate, SilentApplied, SilentNotApplied]
+        }
         Point::Record(_) => &[CrashBeforeRecord, CrashAfterRecord],
         Point::Intent(_) => &[CrashBeforeSend],
         Point::Probe(_) => &[ProbeLost, Refused],

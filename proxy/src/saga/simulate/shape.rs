@@ -9,9 +9,8 @@ use serde_json::{Map, Value, json};
 /// The longest list that is made, whatever index is read.
 const MOST_ITEMS: usize = 20;
 /// Names of numbers: what is called so is made a number at first.
-const NUMBERS: [&str; 14] = [
-    "amount", "price", "total", "sum", "cost", "count", "quantity", "qty", "balance", "number", "size", "limit", "fee", "age",
-];
+const NUMBERS: [&str; 14] =
+    ["amount", "price", "total", "sum", "cost", "count", "quantity", "qty", "balance", "number", "size", "limit", "fee", "age"];
 
 /// What is known of a value.
 #[derive(Clone, Debug, Default)]

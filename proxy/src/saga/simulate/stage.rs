@@ -38,6 +38,9 @@ const MAX_EXECUTION: Duration = Duration::from_secs(5 * 60);
 /// How long keys are remembered, where nothing is known of the upstream: the configuration's default.
 const WINDOW: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// How long until a saga whose driver was lost is taken over: the configuration's default.
+const LEASE: Duration = Duration::from_secs(15);
+
 /// What a service is taken for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Participant {
@@ -71,6 +74,8 @@ pub(super) struct Stage {
     pub(super) answers: BTreeMap<StepPath, Answers>,
     /// Answers that were looked for with the machine's help, by the step's name.
     found: RefCell<BTreeMap<(StepPath, Asked), Option<Mock>>>,
+    /// How long until a saga whose driver was lost is taken over.
+    pub(super) lease: Duration,
     /// A rule of the machine that is switched off, to see that the exploration finds it out.
     #[cfg(test)]
     pub(super) trusts_any_refusal: bool,
@@ -102,6 +107,7 @@ impl Stage {
             participants,
             answers,
             found: RefCell::default(),
+            lease: LEASE,
             #[cfg(test)]
             trusts_any_refusal: false,
         }

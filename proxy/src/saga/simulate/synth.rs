@@ -74,7 +74,9 @@ pub(super) fn make(definition: &Arc<Saga>, case: &Case, participants: &[Particip
     }
     let made_up = search.made_up();
     let stage = search.stage();
-    if let Some(wrong) = stage.definition.input.iter().find_map(|input| input::check(input, stage.input.get(input.name.as_str())?).err()) {
+    if let Some(wrong) =
+        stage.definition.input.iter().find_map(|input| input::check(input, stage.input.get(input.name.as_str())?).err())
+    {
         let help = "write `test: {cases: [{name: …, input: {…}}]}`".to_owned();
         return Err(Lacking { case: case.name.clone(), step: None, reason: wrong.to_string(), help });
     }
@@ -270,7 +272,10 @@ impl<'d> Search<'d> {
                     let leads = |(from, read): (Origin, Vec<saga_config::expr::Segment>)| {
                         from == *origin && read.iter().zip(path).all(|(segment, key)| segment.key == *key)
                     };
-                    site.expression.references().iter().any(|reference| source(self.definition, site, reference).is_some_and(leads))
+                    site.expression
+                        .references()
+                        .iter()
+                        .any(|reference| source(self.definition, site, reference).is_some_and(leads))
                 });
                 let checks = self.definition.input.iter().filter_map(|input| input.check.as_ref());
                 let mut values = literals(reads.map(|site| site.expression).chain(checks));
@@ -345,7 +350,11 @@ fn look_at(world: &World<'_>) -> Look {
     let mut stop: Option<Stop> = None;
     for entry in &world.journal {
         let (step, reason) = match &entry.what {
-            What::Done { fault: None, .. } | What::Set { .. } | What::Skipped { .. } | What::Chosen { .. } | What::Listed { .. } => {
+            What::Done { fault: None, .. }
+            | What::Set { .. }
+            | What::Skipped { .. }
+            | What::Chosen { .. }
+            | What::Listed { .. } => {
                 score += usize::from(stop.is_none()) * 2;
                 continue;
             }
@@ -362,7 +371,10 @@ fn look_at(world: &World<'_>) -> Look {
     }
     let machine = world.machine();
     if stop.is_none() && machine.is_none_or(|machine| machine.state() != SagaState::Completed) {
-        stop = Some(Stop { step: None, reason: machine.and_then(|machine| machine.reason().map(str::to_owned)).unwrap_or_default() });
+        stop = Some(Stop {
+            step: None,
+            reason: machine.and_then(|machine| machine.reason().map(str::to_owned)).unwrap_or_default(),
+        });
     }
     if stop.is_none() {
         score += 1;

@@ -2,10 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use saga_config::{
-    expr::Bindings,
-    saga::test::Invariant,
-};
+use saga_config::{expr::Bindings, saga::test::Invariant};
 use serde::Serialize;
 use serde_json::Value;
 

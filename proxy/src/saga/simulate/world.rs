@@ -3,6 +3,8 @@
 //! A world goes on by itself until something could go one way or another ([`Moment::Choice`]); who plays says what happens there, and
 //! can go both ways from a copy of the world.
 
+mod perform;
+
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     time::Duration,
@@ -14,22 +16,16 @@ use super::{
     super::{
         entry::{Act, Direction, Entry, What, Which},
         machine::Machine,
-        turn::{Answer, CheckEffect, Effect, Event, FinalAnswer, Finding, SendEffect, Then, Turn, Upstreams as _},
+        turn::{Effect, Event, FinalAnswer, SendEffect, Then, Turn},
     },
     fault::{Fault, Outcome, Point},
-    services::{Said, Services},
-    stage::{BEGIN, Stage, reply},
+    services::Services,
+    stage::{BEGIN, Stage},
 };
 use crate::{store::journal::SagaState, time::Timestamp};
 
-/// How long a service takes to answer.
-const ANSWERS: Duration = Duration::from_millis(20);
-/// How long it takes somebody to call back.
-const CALLS_BACK: Duration = Duration::from_secs(1);
-/// How long it takes to find out that nobody is there.
-const FAILS: Duration = Duration::from_millis(5);
-/// How long until a saga whose driver was lost is taken over: the default of a lease.
-const LEASE: Duration = Duration::from_secs(15);
+use perform::told;
+
 /// The most turns of one world.
 const MAX_TURNS: u32 = 20_000;
 /// The first tries of what lasts, which take no longer than they do.
@@ -64,7 +60,7 @@ struct Lasting {
 impl Lasting {
     /// How long a try takes at least: what is tried for long is tried ever more seldom, so that a day is no million of turns.
     fn at_least(self, now: Timestamp) -> Duration {
-        if self.tries > EAGER_TRIES { self.since.until(now) / 10 } else { Duration::ZERO }
+        if self.tries > EAGER_TRIES { self.since.until(now) / 30 } else { Duration::ZERO }
     }
 }
 
@@ -248,7 +244,18 @@ impl<'s> World<'s> {
         let mut hasher = blake3::Hasher::new();
         // Writing into a hasher does not fail.
         let _ = serde_json::to_writer(&mut hasher, &self.journal);
-        let rest = format!("{:?}", (&self.now, &self.services, &self.late, &self.lasting, (&self.flights, &self.callbacks, &self.awaited), &self.phase, self.command));
+        let rest = format!(
+            "{:?}",
+            (
+                &self.now,
+                &self.services,
+                &self.late,
+                &self.lasting,
+                (&self.flights, &self.callbacks, &self.awaited),
+                &self.phase,
+                self.command
+            )
+        );
         hasher.update(rest.as_bytes());
         let mut first = [0; 16];
         first.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
@@ -283,7 +290,7 @@ impl<'s> World<'s> {
         // What was not written is forgotten; what has ended needs no driver.
         let is_written = self.journal.last().is_some_and(|entry| matches!(entry.what, What::Ended { .. }));
         self.machine = None;
-        self.pass_until(self.now.plus(LEASE));
+        self.pass_until(self.now.plus(self.stage.lease));
         self.phase = Phase::Free;
         if !(has_ended && is_written) {
             self.tell("another driver takes the saga over");
@@ -376,24 +383,6 @@ impl<'s> World<'s> {
         None
     }
 
-    /// Whether somebody calls back, and what is said.
-    fn calls_back(&mut self, outcome: Outcome) {
-        let (Some(step), Some(machine)) = (self.awaited.pop_front(), &self.machine) else { return };
-        let of = Which { step, direction: Direction::Forward, generation: 1 };
-        let body = match outcome {
-            Outcome::NoCallback => None,
-            outcome => self.stage.called_back(machine, &of, outcome != Outcome::Declined, self.now),
-        };
-        match body {
-            None => self.tell(format!("nobody calls back for {}", of.step)),
-            Some(body) => {
-                self.tell(format!("somebody will call back for {}: {}", of.step, if outcome == Outcome::Declined { "no" } else { "yes" }));
-                let event = super::stage::called_back(&of, &body);
-                self.callbacks.push(Flight { at: self.now.plus(CALLS_BACK), event });
-            }
-        }
-    }
-
     fn on(&mut self, event: Event, cause: Option<Which>) {
         let Some(machine) = &mut self.machine else { return };
         let turn = machine.on(event, self.now, self.stage);
@@ -413,127 +402,6 @@ impl<'s> World<'s> {
         }
         self.now = self.now.max(until);
     }
-
-    fn is_possible(&self, send: &SendEffect, machine: &Machine, outcome: Outcome) -> bool {
-        let kind = self.stage.kind(send.request.upstream.as_deref());
-        match outcome {
-            Outcome::Refused => {
-                !self.services.knows(send, kind, self.now) && self.stage.refusal(machine, &send.of, self.now).is_some()
-            }
-            _ => true,
-        }
-    }
-
-    fn send(&mut self, send: SendEffect, decided: Outcome) {
-        let leg = (send.of.step.clone(), send.of.direction);
-        let outcome = self.lasting.get(&leg).map_or(decided, |lasting| lasting.outcome);
-        let mut at_least = Duration::ZERO;
-        if outcome.lasts() {
-            let lasting = self.lasting.entry(leg).or_insert(Lasting { outcome, since: self.now, tries: 0 });
-            lasting.tries += 1;
-            at_least = lasting.at_least(self.now);
-        }
-        let (took, answer) = match outcome {
-            Outcome::NotSent | Outcome::NeverSent => {
-                self.tell(format!("{} is not sent", called(&send.of)));
-                (FAILS, Answer::NotSent { reason: "the connection was refused".to_owned(), retry_after: None })
-            }
-            Outcome::UnknownApplied | Outcome::SilentApplied | Outcome::MuteApplied => {
-                let said = self.arrive(&send, false);
-                self.tell(format!("{} arrives ({}), and its answer is lost", called(&send.of), told(said)));
-                (send.timeout, unanswered())
-            }
-            Outcome::UnknownNotApplied | Outcome::SilentNotApplied | Outcome::MuteNotApplied => {
-                self.tell(format!("{} is lost", called(&send.of)));
-                (send.timeout, unanswered())
-            }
-            Outcome::UnknownLate => {
-                let longest = self.stage.max_execution(send.request.upstream.as_deref());
-                let by = self.now.plus(longest.saturating_sub(Duration::from_millis(1)));
-                self.tell(format!("{} is on its way for long", called(&send.of)));
-                self.late.push((by, send.clone()));
-                (send.timeout, unanswered())
-            }
-            Outcome::TurnedBack => {
-                self.command = true;
-                (ANSWERS, self.answered(&send, false))
-            }
-            refused_or_done => (ANSWERS, self.answered(&send, refused_or_done == Outcome::Refused)),
-        };
-        self.flights.push(Flight { at: self.now.plus(took.max(at_least)), event: Event::Answered { of: send.of, answer } });
-    }
-
-    fn arrive(&mut self, send: &SendEffect, refuses: bool) -> Said {
-        let kind = self.stage.kind(send.request.upstream.as_deref());
-        self.services.arrive(send, refuses, kind, self.now)
-    }
-
-    /// The service is asked, and answers in time.
-    fn answered(&mut self, send: &SendEffect, refuses: bool) -> Answer {
-        let said = self.arrive(send, refuses);
-        let answer = self.answer_to(send, said);
-        let status = match &answer {
-            Answer::Replied(reply) => format!("{}, {}", told(said), reply.status),
-            _ => told(said).to_owned(),
-        };
-        self.tell(format!("{}: {status}", called(&send.of)));
-        answer
-    }
-
-    /// What a service's word is on the wire.
-    pub(super) fn answer_to(&self, send: &SendEffect, said: Said) -> Answer {
-        let Some(machine) = &self.machine else { return unanswered() };
-        answer(self.stage, machine, send, said, self.now)
-    }
-
-    fn probe(&mut self, check: CheckEffect, outcome: Outcome) {
-        let (took, finding) = match (outcome, &self.machine) {
-            (Outcome::ProbeLost, _) | (_, None) => {
-                self.tell(format!("the probe of {} has no answer", called(&check.of)));
-                (check.timeout, Finding::CannotTell { reason: "no answer".to_owned() })
-            }
-            (outcome, Some(machine)) if self.polled.contains(&check.of.step) => {
-                let mock = match outcome {
-                    Outcome::Refused => self.stage.polled_no(machine, &check.of, self.now),
-                    _ => Some(self.stage.done(&check.of.step)),
-                };
-                self.tell(format!("{} is polled: {}", called(&check.of), if outcome == Outcome::Refused { "no" } else { "done" }));
-                let unknown = || Finding::CannotTell { reason: "no answer of the poll is known".to_owned() };
-                (ANSWERS, mock.map_or_else(unknown, |mock| Finding::Replied(reply(&mock, false))))
-            }
-            (_, Some(machine)) => {
-                let happened = self.services.has(&check.of.step, check.of.direction);
-                let mock = self.stage.probed(machine, &check.of, happened, self.now);
-                let finds = if happened { "finds it done" } else { "finds nothing" };
-                self.tell(format!("the probe of {} {finds}", called(&check.of)));
-                let finding = match mock {
-                    Some(mock) => Finding::Replied(reply(&mock, false)),
-                    None => Finding::CannotTell { reason: "no answer of the probe is known".to_owned() },
-                };
-                (ANSWERS, finding)
-            }
-        };
-        self.flights.push(Flight { at: self.now.plus(took), event: Event::Checked { of: check.of, finding } });
-    }
-}
-
-/// What a service's word is on the wire.
-pub(super) fn answer(stage: &Stage, machine: &Machine, send: &SendEffect, said: Said, now: Timestamp) -> Answer {
-    let mock = match (said, send.of.direction) {
-        (Said::Sealed, _) => return Answer::Sealed,
-        (Said::NothingToUndo, _) => return Answer::NothingToUndo,
-        (Said::Done { only }, Direction::Forward) => Some((stage.accepted(&send.of.step), only)),
-        (Said::Done { only }, Direction::Undo) => stage.undone(machine, &send.of, now).map(|mock| (mock, only)),
-        (Said::Refused { only }, _) => stage.refusal(machine, &send.of, now).map(|mock| (mock, only)),
-        (Said::Gone { only }, _) => {
-            let gone = saga_config::saga::test::Mock { status: 404, headers: Vec::new(), body: serde_json::json!({}) };
-            Some((gone, only))
-        }
-    };
-    match mock {
-        Some((mock, only)) => Answer::Replied(reply(&mock, only)),
-        None => Answer::Unknown { reason: "no answer is known that its `outcome` takes".to_owned() },
-    }
 }
 
 /// What can go wrong with the writing of a turn.
@@ -551,24 +419,10 @@ fn point_of(turn: &Turn, cause: Option<&Which>) -> Option<Point> {
     turn.entries.iter().find_map(intent).map(Point::Intent)
 }
 
-fn unanswered() -> Answer {
-    Answer::Unknown { reason: "no answer".to_owned() }
-}
-
 fn called(of: &Which) -> String {
     match of.direction {
         Direction::Forward => of.step.to_string(),
         Direction::Undo => format!("undo of {}", of.step),
-    }
-}
-
-const fn told(said: Said) -> &'static str {
-    match said {
-        Said::Done { .. } => "done",
-        Said::Refused { .. } => "refused",
-        Said::Gone { .. } => "nothing is there",
-        Said::Sealed => "sealed",
-        Said::NothingToUndo => "nothing to undo",
     }
 }
 

@@ -155,8 +155,7 @@ impl Reader<'_> {
     }
 
     fn with_effects(&self) -> impl Iterator<Item = &str> {
-        let has_effect =
-            |step: &&super::super::Step| matches!(&step.action, Action::Call(call) if call.effect != Effect::None);
+        let has_effect = |step: &&super::super::Step| matches!(&step.action, Action::Call(call) if call.effect != Effect::None);
         self.saga.steps.iter().filter(has_effect).map(|step| step.id.as_str())
     }
 
@@ -230,7 +229,8 @@ mod tests {
     #[test]
     fn what_is_said_for_tests_does_not_tell_definitions_apart() {
         let hash = |text: String| Saga::load(&Source::new("s.yaml", text), None).unwrap().saga.hash;
-        let test = "test: {cases: [{name: a, answers: {pay: {status: 201}}}], invariants: [{check: \"${ending.status < 600}\"}]}\n";
+        let test =
+            "test: {cases: [{name: a, answers: {pay: {status: 201}}}], invariants: [{check: \"${ending.status < 600}\"}]}\n";
         assert_eq!(hash(SAGA.to_owned()), hash(format!("{SAGA}{test}")));
         let loaded = Saga::load(&Source::new("s.yaml", format!("{SAGA}{test}")), None).unwrap().test.unwrap();
         assert_eq!((loaded.cases.len(), loaded.invariants.len()), (1, 1));

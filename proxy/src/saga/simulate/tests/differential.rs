@@ -32,7 +32,6 @@ use crate::{
     },
     store::{
         faults::{Fault, Faulty},
-        journal::Journal as _,
         memory::MemoryStore,
         wakes::Wakes,
     },
@@ -48,13 +47,12 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The example, in a hurry: nothing in it depends on how long something takes.
 fn create_order() -> String {
-    let text = super::CREATE_ORDER.replace("\ndeadline: 30s\n", "\n");
-    let text = text.replace(
-        "retry: {max: 5, initial: 20ms, max_delay: 200ms}",
-        "retry: {max: 5, for: 3s, initial: 1ms, max_delay: 20ms}",
-    );
-    let text = text.replace("retry: {for: 24h, initial: 50ms, max_delay: 500ms}", "retry: {for: 3s, initial: 1ms, max_delay: 100ms}");
-    assert!(text.contains("for: 3s, initial: 1ms, max_delay: 20ms") && text.contains("max_delay: 100ms"), "{text}");
+    let text = super::CREATE_ORDER.replace("\ndeadline: 30s\n", "\n").replace("timeout: 5s", "timeout: 10ms");
+    let text = text
+        .replace("retry: {max: 5, initial: 20ms, max_delay: 200ms}", "retry: {max: 5, for: 8s, initial: 1ms, max_delay: 20ms}");
+    let text =
+        text.replace("retry: {for: 24h, initial: 50ms, max_delay: 500ms}", "retry: {for: 8s, initial: 1ms, max_delay: 100ms}");
+    assert!(text.contains("for: 8s, initial: 1ms, max_delay: 20ms") && text.contains("max_delay: 100ms"), "{text}");
     text
 }
 
@@ -259,7 +257,8 @@ async fn the_engine_does_what_the_table_says(fact: UpstreamFact, kind: Kind) {
     let facts = All(UpstreamFact { max_execution: LATE, ..fact });
     let participants = super::super::stage::participants(&definition, Some(&facts as &dyn UpstreamFacts));
     let case = saga_config::saga::test::Case { name: String::new(), start: None, answers: Default::default(), expect: None };
-    let stage = synth::make(&definition, &case, &participants).unwrap_or_else(|lacking| panic!("{lacking:?}")).stage;
+    let mut stage = synth::make(&definition, &case, &participants).unwrap_or_else(|lacking| panic!("{lacking:?}")).stage;
+    stage.lease = SHORT_LEASE;
     let base = super::super::Ending::of(play(&stage, &[]).unwrap());
     let rows = table::table(&stage, &base).rows;
     assert!(rows.len() > 80, "{}", rows.len());

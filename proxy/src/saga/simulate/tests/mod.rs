@@ -32,12 +32,8 @@ impl UpstreamFacts for All {
     }
 }
 
-const REFRAIN: UpstreamFact = UpstreamFact {
-    has_refrain: true,
-    idempotency_window: None,
-    max_execution: Duration::from_secs(30),
-    has_credentials: true,
-};
+const REFRAIN: UpstreamFact =
+    UpstreamFact { has_refrain: true, idempotency_window: None, max_execution: Duration::from_secs(30), has_credentials: true };
 
 /// A service that remembers keys itself, of what it did.
 const REMEMBERS: UpstreamFact =
