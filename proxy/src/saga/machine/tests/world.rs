@@ -27,7 +27,6 @@ use crate::{
 mod audit;
 mod checks;
 mod later;
-mod checks;
 mod services;
 
 /// What the machine is told of upstreams.
