@@ -30,9 +30,12 @@
 mod arithmetic;
 mod bindings;
 mod builtins;
+mod check;
 mod compile;
 mod evaluate;
+mod functions;
 pub mod limits;
+mod place;
 mod reference;
 mod rewrite;
 pub(crate) mod scan;
@@ -40,7 +43,7 @@ mod scope;
 mod secret;
 #[cfg(test)]
 mod tests;
-
+mod types;
 pub(crate) mod value;
 mod vocabulary;
 
@@ -51,11 +54,14 @@ use std::sync::Arc;
 use serde_json::Value;
 
 pub use bindings::{Bindings, Helper};
+pub use check::{Clash, Use};
 pub use reference::{Key, Reading, Reference, Segment};
 pub use scope::Names;
 pub use secret::SecretUse;
+pub use types::{Record, Type};
 
 use compile::Compiled;
+pub(crate) use compile::on_a_large_stack;
 
 /// A compiled expression. Cloning it is cheap.
 #[derive(Clone)]
@@ -113,6 +119,24 @@ impl Expression {
     /// The paths it reads, each once, in the order they stand.
     pub fn references(&self) -> &[Reference] {
         &self.compiled.references
+    }
+
+    /// What is known of its value before there is one.
+    pub fn gives(&self) -> &Type {
+        &self.compiled.gives
+    }
+
+    /// What it does with values it cannot be done with, in the order of the source. It compiles all the same: a definition that was
+    /// accepted before a clash was known must load.
+    pub fn clashes(&self) -> &[Clash] {
+        &self.compiled.clashes
+    }
+
+    /// Whether its value can never be what is wanted of it.
+    pub fn clash_as(&self, wanted: Use) -> Option<Clash> {
+        let (message, help) = check::clash_of_use(self.gives(), wanted)?;
+        let start = self.source.len() - self.source.trim_start().len();
+        Some(Clash { span: start..self.source.trim_end().len(), message, help })
     }
 
     /// The helper functions it calls.

@@ -85,6 +85,7 @@ mod secrets;
 mod steps;
 mod sub_saga;
 mod trigger;
+mod types;
 mod unfold;
 mod waits;
 

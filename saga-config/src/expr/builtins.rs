@@ -5,19 +5,19 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use cel::common::types::{CelBool, CelList, CelMap, CelMapKey, CelNull, CelString, DYN_TYPE, Type};
 use cel::common::value::{CowVal, StaticVal, Val};
-use cel::{Env, ExecutionError};
+use cel::{DeclarationError, Env, ExecutionError};
 use regex::Regex;
 use serde_json::Value;
 
 use super::arithmetic::OPERATIONS;
 use super::value::{Budget, to_json};
+use super::vocabulary::FUNCTIONS;
 use super::{EvalError, limits};
 
 pub(super) const ITEMS: &str = "@items";
 pub(super) const MATCHES: &str = "@matches";
 pub(super) const GIVE: &str = "@give";
 pub(super) const METER: &str = "@meter";
-pub(super) const JSON: &str = "json";
 /// Name of the function that an [`ExecutionError`] carries a limit's message under.
 pub(super) const LIMIT: &str = "@limit";
 /// Largest compiled pattern of `matches`, in bytes.
@@ -27,17 +27,34 @@ pub(super) const PATTERN_BYTES: usize = 1024 * 1024;
 pub(super) fn environment() -> &'static Arc<Env> {
     static ENVIRONMENT: LazyLock<Arc<Env>> = LazyLock::new(|| {
         let mut env = Env::stdlib();
-        let dyns = |count| (0..count).map(|_| DYN_TYPE).collect();
         let declared = OPERATIONS.iter().try_for_each(|(_, name, function)| env.add_overload(name, name, dyns(3), *function));
         declared
             .and_then(|()| env.add_overload(ITEMS, ITEMS, dyns(2), items))
             .and_then(|()| env.add_overload(MATCHES, MATCHES, dyns(2), matches))
             .and_then(|()| env.add_overload(GIVE, GIVE, dyns(2), give))
-            .and_then(|()| env.add_overload(JSON, JSON, dyns(1), json))
+            .and_then(|()| own_functions(&mut env))
             .expect("the standard library has no function of these names");
         Arc::new(env)
     });
     &ENVIRONMENT
+}
+
+/// Those of the vocabulary that are ours, once for each number of arguments, to which the meter comes.
+fn own_functions(env: &mut Env) -> Result<(), DeclarationError> {
+    for function in &FUNCTIONS {
+        let Some(run) = function.run else { continue };
+        let name = function.inner_name();
+        let mut counts: Vec<usize> = function.overloads.iter().map(|overload| overload.takes.len() + 1).collect();
+        counts.dedup();
+        for count in counts {
+            env.add_overload(&name, &format!("{name} {count}"), dyns(count), run)?;
+        }
+    }
+    Ok(())
+}
+
+fn dyns(count: usize) -> Vec<Type> {
+    (0..count).map(|_| DYN_TYPE).collect()
 }
 
 pub(super) type Answer<'b, 'v> = Result<CowVal<'b, 'v>, ExecutionError>;
@@ -88,13 +105,6 @@ fn give<'b, 'v>(args: Vec<CowVal<'b, 'v>>) -> Answer<'b, 'v> {
     let mut slot = meter(&args, 1)?.0.result.lock().unwrap_or_else(PoisonError::into_inner);
     *slot = Some(result);
     Ok(CowVal::owned(CelNull))
-}
-
-/// `json(value)`: compact JSON text, keys sorted.
-fn json<'b, 'v>(args: Vec<CowVal<'b, 'v>>) -> Answer<'b, 'v> {
-    let budget = Budget::new(limits::RESULT_BYTES, "the size of the value");
-    let value = to_json(args[0].as_ref(), &budget).map_err(|error| ExecutionError::function_error(JSON, error.to_string()))?;
-    Ok(CowVal::owned(CelString::from(value.to_string())))
 }
 
 /// The meter among the arguments.

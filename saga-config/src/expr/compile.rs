@@ -3,7 +3,9 @@
 //! The parser recurses with the source, so that it runs on a thread with a stack of its own size. What it gives is
 //! bounded here, and checked and rewritten in [`rewrite`](super::rewrite).
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::thread;
 
@@ -11,11 +13,13 @@ use cel::IdedExpr;
 use cel::common::ast::{ComprehensionExpr, EntryExpr, Expr};
 
 use super::builtins::{self, GIVE, METER};
+use super::check::{self, Clash};
 use super::reference::{Reading, Reference};
 use super::rewrite::{Rewriter, call, ident, slot_index};
 use super::scan::refuse_oversized;
 use super::scope::Names;
 use super::secret::{self, Secrets};
+use super::types::Type;
 use super::{ExprError, limits};
 
 /// A checked and rewritten expression.
@@ -25,6 +29,9 @@ pub(super) struct Compiled {
     pub(super) references: Vec<Reference>,
     pub(super) patterns: Vec<builtins::Pattern>,
     pub(super) helpers: BTreeSet<String>,
+    /// What is known of the value.
+    pub(super) gives: Type,
+    pub(super) clashes: Vec<Clash>,
     pub(super) secrets: Secrets,
 }
 
@@ -43,13 +50,31 @@ pub(super) fn compile(source: &str, names: &Names) -> Result<Compiled, ExprError
     if source.trim().is_empty() {
         return Err(ExprError::new("the expression is empty"));
     }
+    on_a_large_stack(|| compile_on_this_stack(source, names))
+        .unwrap_or_else(|error| Err(ExprError::new(format!("no thread to parse the expression on: {error}"))))
+}
+
+thread_local! {
+    static HAS_A_LARGE_STACK: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Does `work` where expressions can be parsed: on a thread with a large stack, which is made unless this is one. Whoever compiles many
+/// saves most of the time by doing all of it within one such call.
+///
+/// # Errors
+///
+/// Why there is no such thread.
+pub(crate) fn on_a_large_stack<R: Send>(work: impl FnOnce() -> R + Send) -> io::Result<R> {
+    if HAS_A_LARGE_STACK.get() {
+        return Ok(work());
+    }
     thread::scope(|scope| {
-        let parser = thread::Builder::new()
-            .name("expression parser".to_owned())
-            .stack_size(limits::PARSER_STACK_BYTES)
-            .spawn_scoped(scope, || compile_on_this_stack(source, names))
-            .map_err(|error| ExprError::new(format!("no thread to parse the expression on: {error}")))?;
-        parser.join().unwrap_or_else(|panic| resume_unwind(panic))
+        let thread = thread::Builder::new().name("expression parser".to_owned()).stack_size(limits::PARSER_STACK_BYTES);
+        let thread = thread.spawn_scoped(scope, || {
+            HAS_A_LARGE_STACK.set(true);
+            work()
+        })?;
+        Ok(thread.join().unwrap_or_else(|panic| resume_unwind(panic)))
     })
 }
 
@@ -64,6 +89,7 @@ fn compile_on_this_stack(source: &str, names: &Names) -> Result<Compiled, ExprEr
         return Err(ExprError::new(format!("the expression nests {depth} operations; the limit is {}", limits::TREE_DEPTH))
             .help("compute the value in the service, or in steps"));
     }
+    let (gives, clashes) = check::check(&tree, source, names, &info);
     let secrets = secret::find(&tree, source, names, &info)?;
     let mut rewriter = Rewriter::new(source, names, info);
     rewriter.rewrite(&mut tree)?;
@@ -74,6 +100,8 @@ fn compile_on_this_stack(source: &str, names: &Names) -> Result<Compiled, ExprEr
         references: rewriter.references,
         patterns: rewriter.patterns,
         helpers: rewriter.helpers,
+        gives,
+        clashes,
         secrets,
     })
 }

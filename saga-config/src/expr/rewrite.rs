@@ -18,7 +18,7 @@ use super::arithmetic::OPERATIONS;
 use super::builtins::{self, ITEMS, MATCHES, METER};
 use super::reference::{Key, Reading, Reference, Segment};
 use super::scope::{Names, suggest};
-use super::vocabulary::{FUNCTIONS, MACROS, METHODS, OPERATORS, OPTIONAL, TYPES};
+use super::vocabulary::{self, Form, Function, MACROS, NAMESPACES, OPERATORS, TYPES};
 use super::{ExprError, limits};
 
 /// The reference that a rewritten name stands for.
@@ -192,20 +192,19 @@ impl<'n> Rewriter<'n> {
         if call.func_name == "matches" {
             return self.matches(id, call);
         }
-        let is_optional = call
-            .target
-            .as_ref()
-            .is_some_and(|target| matches!(&target.expr, Expr::Ident(name) if name == "optional" && !self.is_bound(name)));
-        if is_optional {
-            self.known(id, "function `optional.", &call.func_name, call.args.len(), &OPTIONAL)?;
+        let function = if let Some(namespace) = call.target.as_deref().and_then(|target| self.namespace(target)) {
+            self.known(id, Form::Function, Some(namespace), call)?
         } else if let Some(target) = &mut call.target {
-            self.known(id, "method `", &call.func_name, call.args.len(), &METHODS)?;
             self.rewrite(target)?;
+            self.known(id, Form::Method, None, call)?
         } else if self.names.has_function(&call.func_name) {
             self.helpers.insert(call.func_name.clone());
-        } else if !OPERATORS.contains(&call.func_name.as_str()) {
-            self.known(id, "function `", &call.func_name, call.args.len(), &FUNCTIONS)?;
-        }
+            None
+        } else if OPERATORS.contains(&call.func_name.as_str()) {
+            None
+        } else {
+            self.known(id, Form::Function, None, call)?
+        };
         call.args.iter_mut().try_for_each(|arg| self.rewrite(arg))?;
         // The accumulator of a loop is added to by the interpreter itself, in place.
         let accumulates = matches!(call.args.first(), Some(IdedExpr { expr: Expr::Ident(name), .. }) if name == "@result");
@@ -214,7 +213,19 @@ impl<'n> Rewriter<'n> {
             (*ours).clone_into(&mut call.func_name);
             call.args.push(ident(METER));
         }
+        if let Some(function) = function.filter(|function| function.run.is_some()) {
+            let target = call.target.take().filter(|_| function.form == Form::Method);
+            call.func_name = function.inner_name();
+            call.args.splice(0..0, target.map(|target| *target));
+            call.args.push(ident(METER));
+        }
         Ok(())
+    }
+
+    /// The namespace that a name stands for.
+    fn namespace(&self, target: &IdedExpr) -> Option<&'static str> {
+        let Expr::Ident(name) = &target.expr else { return None };
+        NAMESPACES.into_iter().find(|namespace| *namespace == name.as_str() && !self.is_bound(name))
     }
 
     fn is_bound(&self, name: &str) -> bool {
@@ -239,7 +250,9 @@ impl<'n> Rewriter<'n> {
     fn matches(&mut self, id: u64, call: &mut CallExpr) -> Result<(), ExprError> {
         let args = call.target.take().map(|target| *target).into_iter().chain(call.args.drain(..));
         let Ok([mut text, pattern]) = <[IdedExpr; 2]>::try_from(args.collect::<Vec<_>>()) else {
-            return Err(self.error(id, "`matches` takes one pattern: text.matches('^[a-z]+$')"));
+            let bracket = self.error(id, "`matches` takes one pattern: text.matches('^[a-z]+$')");
+            let offset_bytes = bracket.offset_bytes.map(|offset| self.name_before(offset, "matches"));
+            return Err(ExprError { offset_bytes, ..bracket });
         };
         let Expr::Literal(LiteralValue::String(literal)) = &pattern.expr else {
             return Err(self.error(pattern.id, "the pattern of `matches` has to be a literal string"));
@@ -256,24 +269,60 @@ impl<'n> Rewriter<'n> {
     }
 
     /// Refuses a function that does not exist, or a number of arguments that it does not take.
-    fn known(&self, id: u64, what: &str, name: &str, args: usize, table: &[(&'static str, usize)]) -> Result<(), ExprError> {
-        let Some((_, takes)) = table.iter().find(|(known, _)| *known == name) else {
-            let mut error = self.error(id, format!("there is no {what}{name}`"));
-            error.help = if MACROS.contains(&name) {
-                Some(format!("`{name}` loops or tests: has(a.b), list.{name}(item, …)"))
-            } else if what == "function `" {
-                let known = table.iter().map(|(known, _)| *known);
-                suggest(name, known.chain(["has"]).chain(self.names.functions()))
-            } else {
-                let macros = MACROS.into_iter().filter(|name| *name != "has");
-                suggest(name, table.iter().map(|(known, _)| *known).chain(macros))
-            };
+    fn known(
+        &self,
+        id: u64,
+        form: Form,
+        namespace: Option<&str>,
+        call: &CallExpr,
+    ) -> Result<Option<&'static Function>, ExprError> {
+        let name = namespace.map_or_else(|| call.func_name.clone(), |namespace| format!("{namespace}.{}", call.func_name));
+        let what = if form == Form::Method { "method" } else { "function" };
+        let error = |message: String| {
+            let error = self.error(id, message);
+            ExprError { offset_bytes: error.offset_bytes.map(|offset| self.name_before(offset, &call.func_name)), ..error }
+        };
+        let Some(function) = vocabulary::find(&name, form) else {
+            let mut error = error(format!("there is no {what} `{name}`"));
+            error.help = self.instead_of(&call.func_name, form, namespace);
             return Err(error);
         };
-        if *takes == args {
-            return Ok(());
+        let (given, arities) = (call.args.len(), function.arities());
+        if arities.contains(&given) {
+            return Ok(Some(function));
         }
-        Err(self.error(id, format!("the {what}{name}` takes {takes} argument(s), not {args}")))
+        let takes: Vec<String> = arities.iter().map(usize::to_string).collect();
+        let arguments = if takes == ["1"] { "argument" } else { "arguments" };
+        Err(error(format!("the {what} `{name}` takes {} {arguments}, not {given}", takes.join(" or "))))
+    }
+
+    /// What could be written where `name` is no function of that form.
+    fn instead_of(&self, name: &str, form: Form, namespace: Option<&str>) -> Option<String> {
+        if let Some((_, shape)) = MACROS.iter().find(|(known, _)| *known == name) {
+            return Some(format!("it is written {shape}"));
+        }
+        if let Some(namespace) = namespace {
+            let prefix = format!("{namespace}.");
+            let known = vocabulary::FUNCTIONS.iter().filter_map(|function| function.name.strip_prefix(&prefix));
+            return suggest(name, known);
+        }
+        let macros = MACROS.iter().map(|(name, _)| -> &str { name }).filter(|name| (*name == "has") == (form == Form::Function));
+        match form {
+            Form::Function if vocabulary::find(name, Form::Method).is_some() => {
+                Some(format!("`{name}` is a method: write value.{name}(…)"))
+            }
+            Form::Method if vocabulary::find(name, Form::Function).is_some() => {
+                Some(format!("`{name}` is a function: write {name}(value)"))
+            }
+            Form::Function => suggest(name, vocabulary::names(form).chain(macros).chain(self.names.functions())),
+            Form::Method => suggest(name, vocabulary::names(form).chain(macros)),
+        }
+    }
+
+    /// Where the name begins that stands before the bracket at `bracket`.
+    fn name_before(&self, bracket: usize, name: &str) -> usize {
+        let before = self.source.get(..bracket).map(str::trim_end);
+        before.and_then(|before| before.strip_suffix(name)).map_or(bracket, str::len)
     }
 
     fn error(&self, id: u64, message: impl Into<String>) -> ExprError {

@@ -100,6 +100,11 @@ impl<'s> Scanner<'s> {
         Ok(Some((start, token)))
     }
 
+    /// Past the token that was given last.
+    pub(crate) fn offset(&self) -> usize {
+        self.at
+    }
+
     fn peek(&self, ahead: usize) -> Option<u8> {
         self.bytes.get(self.at + ahead).copied()
     }

@@ -4,7 +4,10 @@ use std::borrow::Cow;
 
 use crate::names::VariableName;
 
-/// The names an expression may begin a path with, and the helper functions it may call besides the standard ones.
+use super::types::Type;
+
+/// The names an expression may begin a path with, what is known of their types, and the helper functions it may call besides the
+/// standard ones.
 ///
 /// ```
 /// use saga_config::expr::Names;
@@ -16,12 +19,13 @@ use crate::names::VariableName;
 pub struct Names {
     roots: Vec<Cow<'static, str>>,
     functions: Vec<Cow<'static, str>>,
+    types: Vec<(Cow<'static, str>, Type)>,
 }
 
 impl Names {
     /// Names for the given roots and no helper functions.
     pub fn new(roots: &[&'static str]) -> Self {
-        Self { roots: roots.iter().copied().map(Cow::Borrowed).collect(), functions: Vec::new() }
+        Self { roots: roots.iter().copied().map(Cow::Borrowed).collect(), ..Self::default() }
     }
 
     /// Adds a root.
@@ -35,6 +39,13 @@ impl Names {
     #[must_use]
     pub fn with_variable(mut self, name: &VariableName) -> Self {
         self.roots.push(Cow::Owned(name.to_string()));
+        self
+    }
+
+    /// Says of what type a root is; otherwise it is [`Type::Dyn`].
+    #[must_use]
+    pub fn with_type(mut self, root: impl Into<Cow<'static, str>>, kind: Type) -> Self {
+        self.types.push((root.into(), kind));
         self
     }
 
@@ -58,6 +69,12 @@ impl Names {
     /// The roots, in the order they were added.
     pub fn roots(&self) -> impl Iterator<Item = &str> {
         self.roots.iter().map(AsRef::as_ref)
+    }
+
+    /// What is known of a root.
+    pub(super) fn type_of(&self, root: &str) -> Type {
+        let known = self.types.iter().rev().find(|(name, _)| name == root);
+        known.map_or(Type::Dyn, |(_, kind)| kind.clone())
     }
 
     pub(super) fn functions(&self) -> impl Iterator<Item = &str> {

@@ -2,8 +2,11 @@
 
 mod bounds;
 mod errors;
+mod functions;
 mod language;
 mod properties;
+mod soundness;
+mod types;
 
 use serde_json::{Value, json};
 

@@ -10,7 +10,7 @@ use super::{
     scope::Scope,
     unfold::LoopPlan,
 };
-use crate::{template::ValueTemplate, yaml::Pointer};
+use crate::{expr::Use, template::ValueTemplate, yaml::Pointer};
 
 /// For how many items a loop's steps run at once, where nothing is written.
 const MAX: usize = 1;
@@ -51,7 +51,7 @@ impl Builder<'_, '_> {
     fn list(&mut self, written: &Value, at: &Pointer, limit: usize, scope: &Scope) -> Option<ValueTemplate> {
         match written {
             Value::String(text) => {
-                self.expression(text, at, scope)?;
+                self.expression_for(Use::List, text, at, scope)?;
             }
             Value::Array(items) => {
                 if items.len() > limit {

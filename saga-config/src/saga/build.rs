@@ -12,9 +12,10 @@ use super::{
     scope,
     sub_saga::SubSaga,
     trigger,
+    types::Types,
     unfold::{self, Plan},
 };
-use crate::{diagnostic::Diagnostic, names::SecretName, units::DurationText, yaml::Pointer};
+use crate::{diagnostic::Diagnostic, expr::Type, names::SecretName, template::ValueTemplate, units::DurationText, yaml::Pointer};
 
 /// How many steps run at once, where nothing is written.
 const MAX_PARALLEL: usize = 16;
@@ -32,6 +33,8 @@ pub(super) struct Builder<'b, 'r> {
     pub(super) plan: &'b Plan<'r>,
     /// The names of the inputs, where they are known.
     pub(super) inputs: Option<Vec<String>>,
+    /// What is known of the values that expressions read.
+    pub(super) types: Types,
     pub(super) defaults: Defaults,
     /// The sagas that it runs, as far as they have come by.
     pub(super) subs: &'b mut Vec<SubSaga>,
@@ -56,8 +59,10 @@ fn built(raw: &Raw, upstreams: Option<&dyn UpstreamFacts>, findings: &mut Findin
     let defaults = Defaults::read(raw.defaults.as_ref(), &root.child("defaults"), findings);
     let names = raw.input.iter().flat_map(|input| &input.0).map(|(name, _)| name.clone()).collect();
     let inputs = findings.is_whole(&root.child("input")).then_some(names);
+    let types = Types::new(declared(raw));
     let is_sensitive = raw.sensitive.unwrap_or(false);
-    let mut builder = Builder { plan: &plan, inputs, defaults, subs, secrets: Vec::new(), is_sensitive, upstreams, findings };
+    let secrets = Vec::new();
+    let mut builder = Builder { plan: &plan, inputs, types, defaults, subs, secrets, is_sensitive, upstreams, findings };
     let input = builder.inputs(raw);
     let steps: Vec<_> = (0..plan.nodes.len()).map(|index| builder.step(index)).collect();
     let groups: Vec<_> = plan.groups.iter().map(|group| builder.group(group)).collect();
@@ -104,17 +109,14 @@ impl Builder<'_, '_> {
     fn input(&mut self, name: &str, written: &raw::Input, at: &Pointer) -> Option<Input> {
         let name = self.variable(name, at);
         let from = written.from.as_ref().and_then(|from| self.value(from, &at.child("from"), &scope::INPUT));
+        let kind = kind(written);
+        self.types.own = kind.known();
+        if let Some(given) = from.as_ref().map(ValueTemplate::gives).filter(|given| given.excludes(&kind.known())) {
+            let message = format!("this is {}, and the input has to be {}", given.a(), kind.known().a());
+            self.findings.refuse("type-clash", &at.child("from"), message, "change what it comes from, or its `type`");
+        }
         let check = self.maybe(written.check.as_ref(), &at.child("check"), &scope::CHECK);
-        let kind = written.kind.map(|kind| match kind {
-            raw::InputType::Any => InputType::Any,
-            raw::InputType::String => InputType::String,
-            raw::InputType::Int => InputType::Int,
-            raw::InputType::Double => InputType::Double,
-            raw::InputType::Bool => InputType::Bool,
-            raw::InputType::List => InputType::List,
-            raw::InputType::Map => InputType::Map,
-        });
-        Some(Input { name: name?, from: from?, kind: kind.unwrap_or_default(), check: check? })
+        Some(Input { name: name?, from: from?, kind, check: check? })
     }
 
     fn group(&mut self, plan: &unfold::GroupPlan<'_>) -> Option<Group> {
@@ -143,6 +145,24 @@ impl Builder<'_, '_> {
         let place = self.findings.key_place(at);
         self.findings.prove(Diagnostic::error("means-nothing", place, message).with_help(help));
     }
+}
+
+fn kind(written: &raw::Input) -> InputType {
+    match written.kind {
+        None | Some(raw::InputType::Any) => InputType::Any,
+        Some(raw::InputType::String) => InputType::String,
+        Some(raw::InputType::Int) => InputType::Int,
+        Some(raw::InputType::Double) => InputType::Double,
+        Some(raw::InputType::Bool) => InputType::Bool,
+        Some(raw::InputType::List) => InputType::List,
+        Some(raw::InputType::Map) => InputType::Map,
+    }
+}
+
+/// What the inputs are declared to be. Whether there are others is said elsewhere.
+fn declared(raw: &Raw) -> Type {
+    let inputs = raw.input.iter().flat_map(|input| &input.0);
+    Type::open_record(inputs.map(|(name, input)| (name.clone(), kind(input).known())))
 }
 
 /// A time of which there is some, and no more than `limit`; reported if it is not.

@@ -1,7 +1,5 @@
 //! Texts with `${…}` in them, compiled for the place they stand at.
 
-use std::ops::Range;
-
 use http::HeaderName;
 use serde_json::Value;
 
@@ -15,7 +13,7 @@ use super::{
 };
 use crate::{
     diagnostic::{Diagnostic, quoted},
-    expr::{Expression, Names},
+    expr::{Expression, Names, Use},
     names::VariableName,
     template::{CallTarget, Template, TemplateError, ValueTemplate},
     yaml::Pointer,
@@ -42,9 +40,13 @@ const RESERVED: [&str; 16] = [
 ];
 
 impl Builder<'_, '_> {
-    /// Compiles the one `${…}` that `text`, written at `at`, has to be. `None`: reported.
+    /// Compiles the condition, one `${…}`, that `text`, written at `at`, has to be. `None`: reported.
     pub(super) fn expression(&mut self, text: &str, at: &Pointer, scope: &Scope) -> Option<Expression> {
-        let template = self.template(text, at, scope)?;
+        self.expression_for(Use::Condition, text, at, scope)
+    }
+
+    pub(super) fn expression_for(&mut self, wanted: Use, text: &str, at: &Pointer, scope: &Scope) -> Option<Expression> {
+        let template = self.template_for(wanted, text, at, scope)?;
         let whole = template.whole().cloned();
         if whole.is_none() {
             let help = match template.literal() {
@@ -64,10 +66,14 @@ impl Builder<'_, '_> {
         }
     }
 
-    /// Compiles a text with `${…}` in it. `None`: reported.
+    /// Compiles a text with `${…}` in it, for a text. `None`: reported.
     pub(super) fn template(&mut self, text: &str, at: &Pointer, scope: &Scope) -> Option<Template> {
-        match Template::parse(text, &scope.names()) {
-            Ok(template) => self.check(template.expressions(), at, 0, scope).then_some(template),
+        self.template_for(Use::Text, text, at, scope)
+    }
+
+    fn template_for(&mut self, wanted: Use, text: &str, at: &Pointer, scope: &Scope) -> Option<Template> {
+        match Template::parse(text, &self.names(scope)) {
+            Ok(template) => self.check(&template, wanted, at, 0, scope).then_some(template),
             Err(error) => {
                 self.not_a_template(text, at, error, scope);
                 None
@@ -77,11 +83,11 @@ impl Builder<'_, '_> {
 
     /// Compiles JSON with templates in it. `None`: reported.
     pub(super) fn value(&mut self, value: &Value, at: &Pointer, scope: &Scope) -> Option<ValueTemplate> {
-        match ValueTemplate::parse(value, &scope.names()) {
+        match ValueTemplate::parse(value, &self.names(scope)) {
             Ok(parsed) => {
                 let mut sound = true;
                 for (inside, template) in parsed.templates() {
-                    sound &= self.check(template.expressions(), &below(at, &inside), 0, scope);
+                    sound &= self.check(template, Use::Value, &below(at, &inside), 0, scope);
                 }
                 sound.then_some(parsed)
             }
@@ -101,8 +107,8 @@ impl Builder<'_, '_> {
     fn check_sound_texts(&mut self, value: &Value, at: &Pointer, scope: &Scope) {
         match value {
             Value::String(text) => {
-                if let Ok(template) = Template::parse(text, &scope.names()) {
-                    self.check(template.expressions(), at, 0, scope);
+                if let Ok(template) = Template::parse(text, &self.names(scope)) {
+                    self.check(&template, Use::Value, at, 0, scope);
                 }
             }
             Value::Array(items) => {
@@ -117,8 +123,8 @@ impl Builder<'_, '_> {
 
     /// Compiles `[upstream] METHOD target`. `None`: reported.
     pub(super) fn target(&mut self, text: &str, at: &Pointer, scope: &Scope) -> Option<CallTarget> {
-        match CallTarget::parse(text, &scope.names()) {
-            Ok(call) => self.check(call.template().expressions(), at, call.target_offset(), scope).then_some(call),
+        match CallTarget::parse(text, &self.names(scope)) {
+            Ok(call) => self.check(call.template(), Use::Text, at, call.target_offset(), scope).then_some(call),
             Err(error) => {
                 self.not_a_template(text, at, error, scope);
                 None
@@ -214,7 +220,7 @@ impl Builder<'_, '_> {
         match written {
             Status::Number(number) => self.value(&Value::from(*number), at, scope),
             Status::Text(text) => {
-                self.expression(text, at, scope)?;
+                self.expression_for(Use::Status, text, at, scope)?;
                 self.value(&Value::from(text.as_str()), at, scope)
             }
         }
@@ -226,21 +232,18 @@ impl Builder<'_, '_> {
         }
     }
 
-    /// Whether every expression uses only what there is; `offset` is where the template begins in the text at `at`.
-    fn check<'e>(
-        &mut self,
-        expressions: impl Iterator<Item = (&'e Expression, Range<usize>)>,
-        at: &Pointer,
-        offset: usize,
-        scope: &Scope,
-    ) -> bool {
+    /// Whether every expression uses only what there is; `offset` is where the template begins in the text at `at`. What the values are
+    /// wanted for goes for a template that is one expression: what has text around it has to be text.
+    fn check(&mut self, template: &Template, wanted: Use, at: &Pointer, offset: usize, scope: &Scope) -> bool {
+        let wanted = if template.whole().is_some() { wanted } else { Use::Text };
         let mut sound = true;
-        for (expression, span) in expressions {
+        for (expression, span) in template.expressions() {
             // After the `${`.
             let start = offset + span.start + 2;
             for secret in expression.secrets() {
                 sound &= self.secret(expression, secret, at, start, scope.secrets);
             }
+            let mut reads_what_is_there = true;
             for reference in expression.references() {
                 let Some(wrong) = self.mistake_in(reference, scope) else { continue };
                 let part = match reference.offset_bytes() {
@@ -249,9 +252,25 @@ impl Builder<'_, '_> {
                 };
                 let place = self.findings.place_within(at, part);
                 self.findings.prove(Diagnostic::error(wrong.code, place, wrong.message).with_help(wrong.help));
+                reads_what_is_there = false;
+            }
+            if reads_what_is_there {
+                self.check_types(expression, wanted, at, start);
             }
         }
         sound
+    }
+
+    /// Reports what an expression, whose source begins at `start` in the text at `at`, does with values it cannot be done with.
+    fn check_types(&mut self, expression: &Expression, wanted: Use, at: &Pointer, start: usize) {
+        for clash in expression.clashes().iter().cloned().chain(expression.clash_as(wanted)) {
+            let place = self.findings.place_within(at, start + clash.span.start..start + clash.span.end);
+            let diagnostic = Diagnostic::error("type-clash", place, clash.message);
+            self.findings.prove(match clash.help {
+                Some(help) => diagnostic.with_help(help),
+                None => diagnostic,
+            });
+        }
     }
 
     /// Reports why `text` is not a template. Names that are there elsewhere are told from those that are not there at all.

@@ -12,13 +12,14 @@ use super::{
 };
 use crate::{
     diagnostic::{Diagnostic, Source, has_errors, sort},
+    expr::on_a_large_stack,
     names::{SagaName, UpstreamName},
     schema::{check_with, read_partly},
     yaml::Document,
 };
 
 /// What a saga's file is held against: the upstreams that its calls name, and the secrets.
-pub trait UpstreamFacts {
+pub trait UpstreamFacts: Sync {
     /// What is known of an upstream; `None` stands for the local one.
     fn find(&self, name: Option<&UpstreamName>) -> Option<UpstreamFact>;
 
@@ -119,8 +120,11 @@ impl Saga {
     ///
     /// For each, as [`Saga::load`].
     pub fn load_all(sources: &[Arc<Source>], upstreams: Option<&dyn UpstreamFacts>) -> Vec<Result<Loaded, Vec<Diagnostic>>> {
-        let units = sources.iter().map(|source| read(source).map(|(raw, findings)| unit(raw, upstreams, findings)));
-        finished(linked(units.collect()))
+        let here = || {
+            let units = sources.iter().map(|source| read(source).map(|(raw, findings)| unit(raw, upstreams, findings)));
+            finished(linked(units.collect()))
+        };
+        on_a_large_stack(here).unwrap_or_else(|_| here())
     }
 
     /// Reads back what [`Saga::canonical`] gave. It was accepted once, so it is not judged again, by the upstreams or by rules that came
@@ -130,6 +134,10 @@ impl Saga {
     ///
     /// [`StoredError`], if this is not a definition, or one that only a later version understands.
     pub fn from_canonical(json: &str) -> Result<Self, StoredError> {
+        on_a_large_stack(|| Self::from_canonical_here(json)).unwrap_or_else(|_| Self::from_canonical_here(json))
+    }
+
+    fn from_canonical_here(json: &str) -> Result<Self, StoredError> {
         let stored: Stored = serde_json::from_str(json).map_err(|error| StoredError(error.to_string()))?;
         if stored.format != canonical::FORMAT {
             return Err(StoredError(format!("its format is {}, this version knows {}", stored.format, canonical::FORMAT)));

@@ -7,11 +7,12 @@ use super::{
     raw::OnFailure,
     secrets::Secrets,
     sub_saga,
+    types::Types,
     unfold::Node,
 };
 use crate::{
     diagnostic::{did_you_mean, quoted},
-    expr::{Key, Names, Reading, Reference, Segment},
+    expr::{Key, Names, Reading, Reference, Segment, Type},
     names::{StepId, VariableName},
 };
 
@@ -105,10 +106,15 @@ impl Scope {
         Self { has_accepted: true, ..self }
     }
 
-    pub(super) fn names(&self) -> Names {
+    /// The names that are there, with what is known of their values.
+    fn names(&self, types: &Types, in_loop: Option<usize>) -> Names {
         // With this name known, its use can be refused for what it is.
         let names = Names::new(self.roots).with_function("secret");
-        self.item.iter().fold(names, Names::with_variable)
+        let names = self.item.iter().fold(names, Names::with_variable);
+        self.roots.iter().fold(names, |names, root| match types.of(root, in_loop) {
+            Type::Dyn => names,
+            known => names.with_type(*root, known),
+        })
     }
 
     /// Whether a path may begin with `name`.
@@ -155,6 +161,12 @@ fn mistake(code: &'static str, message: impl Into<String>, help: impl Into<Strin
 }
 
 impl Builder<'_, '_> {
+    /// The names that are there in `scope`.
+    pub(super) fn names(&self, scope: &Scope) -> Names {
+        let in_loop = scope.steps.reader().and_then(|reader| self.plan.nodes[reader].in_loop);
+        scope.names(&self.types, in_loop)
+    }
+
     /// What a step decides and computes by.
     pub(super) fn decision(&self, step: usize) -> Scope {
         self.at_step(&["input", "steps", "saga"], Steps::Before(step))

@@ -19,6 +19,9 @@ impl Builder<'_, '_> {
         let (raw, at) = (node.raw, &node.at);
         let when = self.maybe(raw.when.as_ref(), &at.child("when"), &self.decision(index));
         let action = self.action(index, node);
+        if let Some(action) = &action {
+            self.note_types(index, action);
+        }
         Some(Step {
             id: node.id.clone()?.into(),
             after: node.predecessors(),

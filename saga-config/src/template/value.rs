@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde_json::{Map, Value};
 
 use super::{RenderError, Template, TemplateError};
-use crate::expr::{Bindings, Expression, Names};
+use crate::expr::{Bindings, Expression, Names, Type};
 use crate::yaml::Pointer;
 
 /// Deepest tree.
@@ -80,6 +80,11 @@ impl ValueTemplate {
         templates
     }
 
+    /// What is known of what it renders to.
+    pub fn gives(&self) -> Type {
+        self.0.gives()
+    }
+
     /// The value, if there is no expression in it.
     pub fn constant(&self) -> Option<&Value> {
         match &self.0 {
@@ -99,6 +104,15 @@ impl Node {
                 let entries = nodes.iter().map(|(key, node)| Ok((key.clone(), node.render(bindings)?)));
                 entries.collect::<Result<Map<_, _>, _>>().map(Value::Object)
             }
+        }
+    }
+
+    fn gives(&self) -> Type {
+        match self {
+            Self::Constant(value) => Type::of_json(value),
+            Self::Template(template) => template.whole().map_or(Type::String, |expression| expression.gives().clone()),
+            Self::List(nodes) => Type::list(nodes.iter().map(Self::gives).fold(Type::Never, Type::or)),
+            Self::Map(nodes) => Type::record(nodes.iter().map(|(key, node)| (key.clone(), node.gives()))),
         }
     }
 

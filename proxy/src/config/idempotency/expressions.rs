@@ -2,7 +2,7 @@
 
 use saga_config::{
     diagnostic::{did_you_mean, quoted},
-    expr::{Expression, Key, Names},
+    expr::{Clash, Expression, Key, Names, Type, Use},
     template::{Template, TemplateError},
     yaml::Pointer,
 };
@@ -13,6 +13,33 @@ use crate::config::findings::Findings;
 const REQUEST: [&str; 5] = ["method", "path", "query", "headers", "body"];
 /// What `response` has.
 const RESPONSE: [&str; 3] = ["status", "headers", "body"];
+
+/// The names of a place, with what is known of their values.
+pub(super) fn names(roots: &[&'static str]) -> Names {
+    roots.iter().fold(Names::new(roots), |names, root| match *root {
+        "request" => names.with_type("request", Type::request()),
+        "response" => names.with_type("response", Type::response()),
+        "key" => names.with_type("key", Type::String),
+        _ => names,
+    })
+}
+
+/// As [`expression`], for a condition.
+pub(super) fn condition(text: &str, at: &Pointer, names: &Names, findings: &mut Findings) -> Option<Expression> {
+    let condition = expression(text, at, names, findings)?;
+    let Some(clash) = condition.clash_as(Use::Condition) else { return Some(condition) };
+    // After the `${`.
+    let found = text.find("${").map_or(0, |dollar| dollar + 2);
+    report(clash, found, at, findings);
+    None
+}
+
+/// Reports what is done with a value it cannot be done with, in an expression whose source begins at `start`.
+fn report(clash: Clash, start: usize, at: &Pointer, findings: &mut Findings) {
+    let Clash { span, message, help } = clash;
+    let span = start + span.start..start + span.end;
+    findings.template_error(at, 0, TemplateError { span, offset_bytes: None, message, help });
+}
 
 /// Compiles the one `${…}` that `text`, written at `at`, has to be. `None`: reported.
 pub(super) fn expression(text: &str, at: &Pointer, names: &Names, findings: &mut Findings) -> Option<Expression> {
@@ -48,6 +75,8 @@ pub(super) fn check_fields<'e>(
 ) -> bool {
     let mut sound = true;
     for (expression, span) in expressions {
+        let clashes = expression.clashes();
+        let mut reads_what_is_there = true;
         for reference in expression.references() {
             let fields: &[&str] = match reference.root() {
                 "request" => &REQUEST,
@@ -67,13 +96,17 @@ pub(super) fn check_fields<'e>(
                 upper_case(name)
             };
             let Some((message, help)) = wrong else { continue };
-            sound = false;
+            (sound, reads_what_is_there) = (false, false);
             let part = match reference.offset_bytes() {
                 // After the `${`.
                 Some(start) => span.start + 2 + start..span.start + 2 + start + reference.root().len(),
                 None => span.clone(),
             };
             findings.template_error(at, offset, TemplateError { span: part, offset_bytes: None, message, help: Some(help) });
+        }
+        if reads_what_is_there {
+            sound &= clashes.is_empty();
+            clashes.iter().cloned().for_each(|clash| report(clash, offset + span.start + 2, at, findings));
         }
     }
     sound

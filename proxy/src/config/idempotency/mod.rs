@@ -10,7 +10,6 @@ use std::{sync::Arc, time::Duration};
 
 use saga_config::{
     diagnostic::Diagnostic,
-    expr::Names,
     units::{ByteCount, DurationText},
     yaml::Pointer,
 };
@@ -185,7 +184,7 @@ fn scope(layers: &Layers<'_>, findings: &mut Findings) -> Option<Scope> {
             Some(Scope::Authorization)
         }
         raw::Scope::Text(text) => {
-            let template = expressions::template(text, &at, &Names::new(&["request"]), findings)?;
+            let template = expressions::template(text, &at, &expressions::names(&["request"]), findings)?;
             if template.expressions().next().is_none() {
                 let help = match saga_config::diagnostic::did_you_mean(text, ["authorization", "global"]) {
                     Some(meant) => format!("did you mean `{meant}`?"),

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::{
     About,
-    expressions::{check_fields, expression, template},
+    expressions::{check_fields, condition, expression, names, template},
 };
 use crate::{
     config::{
@@ -35,11 +35,11 @@ pub(super) fn probe(
     about: &About<'_>,
     findings: &mut Findings,
 ) -> Option<Probe> {
-    let asked = Names::new(&["key", "request"]);
-    let answered = Names::new(&["key", "request", "response"]);
-    let when = written.when.as_ref().map(|when| expression(when, &at.child("when"), &asked, findings));
+    let asked = names(&["key", "request"]);
+    let answered = names(&["key", "request", "response"]);
+    let when = written.when.as_ref().map(|when| condition(when, &at.child("when"), &asked, findings));
     let call = written.call.as_ref().and_then(|call| call_target(call, &at.child("call"), &asked, about, findings));
-    let done = written.done.as_ref().and_then(|done| expression(done, &at.child("done"), &answered, findings));
+    let done = written.done.as_ref().and_then(|done| condition(done, &at.child("done"), &answered, findings));
     let response = written.response.as_ref().map(|response| self::response(response, &at.child("response"), &answered, findings));
     let after = after(written.after, &at.child("after"), max_execution, findings);
     let timeout = positive(written.timeout, TIMEOUT, &at.child("timeout"), findings);

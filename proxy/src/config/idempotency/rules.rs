@@ -1,9 +1,11 @@
 //! The rules of keys, fingerprints, methods and statuses.
 
 use http::{HeaderName, Method, StatusCode, header::SET_COOKIE};
-use saga_config::expr::Names;
 
-use super::{expressions::expression, layers::Layers};
+use super::{
+    expressions::{self, expression},
+    layers::Layers,
+};
 use crate::{
     config::{
         findings::Findings,
@@ -47,7 +49,7 @@ pub(super) fn key(layers: &Layers<'_>, findings: &mut Findings) -> Option<KeyRul
     }
     let from = from.map(|from| {
         let at = layers.place(&from, "key");
-        expression(from.value, &at, &Names::new(&["request"]), findings)
+        expression(from.value, &at, &expressions::names(&["request"]), findings)
     });
     let from = match from {
         None => None,

@@ -94,12 +94,18 @@ fn an_unknown_name_is_refused_where_it_stands_with_the_nearest_one() {
             Some("`-` subtracts; write ['create-order'] for a name with a dash"),
         ),
         ("claims.map(c, d)", "there is no `d` here", 14, Some("there is request, claims, key, response, self, steps, c")),
-        ("siez(key)", "there is no function `siez`", 4, Some("did you mean `size`?")),
-        ("key.startWith('a')", "there is no method `startWith`", 13, Some("did you mean `startsWith`?")),
-        ("size(key, 1)", "the function `size` takes 1 argument(s), not 2", 4, None),
-        ("key.all(x)", "there is no method `all`", 7, Some("`all` loops or tests: has(a.b), list.all(item, …)")),
+        ("siez(key)", "there is no function `siez`", 0, Some("did you mean `size`?")),
+        ("key.startWith('a')", "there is no method `startWith`", 4, Some("did you mean `startsWith`?")),
+        ("size(key, 1)", "the function `size` takes 1 argument, not 2", 0, None),
+        ("'ü' + string (key, 1)", "the function `string` takes 1 argument, not 2", 7, None),
+        ("key.substring()", "the method `substring` takes 1 or 2 arguments, not 0", 4, None),
+        ("math.least()", "the function `math.least` takes 1 or 2 or 3 or 4 arguments, not 0", 5, None),
+        ("math.lest(1)", "there is no function `math.lest`", 5, Some("did you mean `least`?")),
+        ("lowerAscii(key)", "there is no function `lowerAscii`", 0, Some("`lowerAscii` is a method: write value.lowerAscii(…)")),
+        ("key.json()", "there is no method `json`", 4, Some("`json` is a function: write json(value)")),
+        ("key.all(x)", "there is no method `all`", 4, Some("it is written list.all(item, condition)")),
         ("key.matches(key)", "the pattern of `matches` has to be a literal string", 12, None),
-        ("now()", "there is no function `now`", 3, None),
+        ("now()", "there is no function `now`", 0, None),
     ] {
         let error = compile(source).unwrap_err();
         assert_eq!(error.message, message, "{source}");

@@ -148,30 +148,30 @@ fn going_over_a_map_and_giving_one_has_one_order() {
 
 #[test]
 fn a_helper_is_called_with_json_and_must_be_announced_and_brought() {
-    let source = "secret('visa') + '/' + string(size(secret(['x', 1])))";
-    assert_eq!(compile(source).unwrap_err().message, "there is no function `secret`");
-    let expression = Expression::compile(source, &names().with_function("secret")).unwrap();
-    assert_eq!(expression.helpers().collect::<Vec<_>>(), ["secret"]);
+    let source = "lookup('visa') + '/' + string(size(lookup(['x', 1])))";
+    assert_eq!(compile(source).unwrap_err().message, "there is no function `lookup`");
+    let expression = Expression::compile(source, &names().with_function("lookup")).unwrap();
+    assert_eq!(expression.helpers().collect::<Vec<_>>(), ["lookup"]);
     let helper: Helper = Arc::new(|args| match args {
         [Value::String(name)] => Ok(json!(format!("<{name}>"))),
         [Value::Array(items)] => Ok(Value::Array(items.clone())),
         _ => Err("one name is needed".to_owned()),
     });
-    let bindings = Bindings::new().with_helper("secret", helper);
+    let bindings = Bindings::new().with_helper("lookup", helper);
     assert_eq!(expression.eval(&bindings), Ok(json!("<visa>/2")));
-    assert_eq!(expression.eval(&Bindings::new()), Err(EvalError::Unbound("secret()".to_owned())));
-    let refused = Expression::compile("secret(1) + ''", &names().with_function("secret")).unwrap();
-    assert_eq!(refused.eval(&bindings).unwrap_err().to_string(), "secret(): one name is needed");
+    assert_eq!(expression.eval(&Bindings::new()), Err(EvalError::Unbound("lookup()".to_owned())));
+    let refused = Expression::compile("lookup(1) + ''", &names().with_function("lookup")).unwrap();
+    assert_eq!(refused.eval(&bindings).unwrap_err().to_string(), "lookup(): one name is needed");
 }
 
 #[test]
 fn a_panic_costs_one_evaluation_and_no_more() {
-    let expression = Expression::compile("secret() == 1", &names().with_function("secret")).unwrap();
+    let expression = Expression::compile("lookup() == 1", &names().with_function("lookup")).unwrap();
     let helper: Helper = Arc::new(|_| panic!("on purpose"));
-    let error = expression.eval(&Bindings::new().with_helper("secret", helper)).unwrap_err();
+    let error = expression.eval(&Bindings::new().with_helper("lookup", helper)).unwrap_err();
     assert!(matches!(error, EvalError::Internal(_)), "{error}");
     let helper: Helper = Arc::new(|_| Ok(json!(1)));
-    assert_eq!(expression.eval(&Bindings::new().with_helper("secret", helper)), Ok(json!(true)));
+    assert_eq!(expression.eval(&Bindings::new().with_helper("lookup", helper)), Ok(json!(true)));
 }
 
 #[test]
