@@ -87,6 +87,7 @@ mod sub_saga;
 mod trigger;
 mod types;
 mod unfold;
+mod unwise;
 mod waits;
 
 use std::{sync::Arc, time::Duration};

@@ -73,3 +73,20 @@ fn ten_mistakes_of_one_file_are_all_shown_in_one_run() {
     insta::assert_snapshot!("broken", render(&found, Colour::Never));
     insta::assert_snapshot!("broken_json", to_json_lines(&found));
 }
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "only the form is looked at")]
+struct Rare {
+    #[schemars(extend("uniqueItems" = true))]
+    methods: Vec<String>,
+    #[schemars(extend("items" = false))]
+    nothing: Vec<u32>,
+}
+
+#[test]
+fn what_few_formats_ask_for_is_shown_too() {
+    let source = Source::new("rare.yaml", "methods: [GET, POST, GET]\nnothing: [1]\n");
+    let found = schema::read::<Rare>(&source).expect_err("the file is broken");
+    insta::assert_snapshot!("rare", render(&found, Colour::Never));
+}

@@ -11,7 +11,7 @@ use saga_config::{
 use serde_json::{Map, Value, json};
 
 use super::{
-    entry::{Direction, FrozenRequest},
+    entry::{Direction, FrozenRequest, HeaderPart},
     state::State,
     turn::Upstreams,
 };
@@ -19,8 +19,10 @@ use crate::{ids::SagaId, time::Timestamp};
 
 mod answer;
 mod names;
+mod secrets;
 
 pub(super) use answer::{Rendered, compensated, completed, quarantined};
+pub(super) use secrets::body_holds_secrets;
 
 /// The largest output of a step, and the largest frozen request, in bytes of JSON: together with what is around them they stay below
 /// [`crate::store::journal::MAX_ENTRY_BYTES`].
@@ -87,24 +89,17 @@ impl<'a> Scope<'a> {
         let known = self.calling(reach, &StepName { key, attempt: None });
         let with_attempt = self.calling(reach, &StepName { key, attempt });
         let (upstream, method, target) = target(&call.target, &known, upstreams)?;
-        let headers = headers(&call.headers, &with_attempt)?;
-        let body = call.body.as_ref().map(|body| body.render(&known).map(|body| body.to_string()));
-        let body = body.transpose().map_err(|error| format!("the body: {error}"))?;
-        Ok(FrozenRequest { upstream, method, target, headers, secret_headers: Vec::new(), body })
+        let Headers { plain, secret } = headers(&call.headers, &with_attempt)?;
+        let body = call.body.as_ref().map(|body| secrets::body(body, known, upstreams)).transpose()?;
+        Ok(FrozenRequest { upstream, method, target, headers: plain, secret_headers: secret, body })
     }
 
     /// A probe's request.
     pub(super) fn probe(self, check: &Check, reach: Reach, key: &str, upstreams: &dyn Upstreams) -> Result<FrozenRequest, Fault> {
         let known = self.calling(reach, &StepName { key, attempt: None });
         let (upstream, method, target) = target(&check.target, &known, upstreams)?;
-        Ok(FrozenRequest {
-            upstream,
-            method,
-            target,
-            headers: headers(&check.headers, &known)?,
-            secret_headers: Vec::new(),
-            body: None,
-        })
+        let Headers { plain, secret } = headers(&check.headers, &known)?;
+        Ok(FrozenRequest { upstream, method, target, headers: plain, secret_headers: secret, body: None })
     }
 }
 
@@ -167,12 +162,27 @@ fn target(
     Ok((upstream, target.method().as_str().to_owned(), path))
 }
 
-fn headers(templates: &[(http::HeaderName, Template)], known: &Bindings<'_>) -> Result<Vec<(String, String)>, Fault> {
-    let render = |(name, template): &(http::HeaderName, Template)| match template.render_header(known) {
-        Ok(value) => Ok((name.as_str().to_owned(), value)),
-        Err(error) => Err(format!("the header `{name}`: {error}")),
-    };
-    templates.iter().map(render).collect()
+/// Headers, as far as they can be rendered.
+#[derive(Default)]
+struct Headers {
+    plain: Vec<(String, String)>,
+    /// Those that a secret has to be put into.
+    secret: Vec<(String, Vec<HeaderPart>)>,
+}
+
+fn headers(templates: &[(http::HeaderName, Template)], known: &Bindings<'_>) -> Result<Headers, Fault> {
+    let mut headers = Headers::default();
+    for (name, template) in templates {
+        let fault = |error| format!("the header `{name}`: {error}");
+        if template.has_secrets() {
+            let parts = template.render_header_parts(known).map_err(fault)?;
+            headers.secret.push((name.as_str().to_owned(), parts.into_iter().map(HeaderPart::from).collect()));
+        } else {
+            let value = template.render_header(known).map_err(fault)?;
+            headers.plain.push((name.as_str().to_owned(), value));
+        }
+    }
+    Ok(headers)
 }
 
 /// A point in time as RFC 3339 writes it, in UTC and with milliseconds.

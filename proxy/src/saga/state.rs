@@ -144,7 +144,12 @@ impl State {
             step_of(&entry.what).and_then(|path| self.instances.find(definition, path)).into_iter().collect();
         match &entry.what {
             What::Started(_) => return Err(Unfit("a saga starts once".to_owned())),
-            What::Sending { of, start, undo, request: _ } => self.sending(definition, of, *start, undo.as_ref(), at)?,
+            What::Sending { of, start, undo, request } => {
+                self.sending(definition, of, *start, undo.as_ref(), at)?;
+                if let Some(request) = request {
+                    self.locate(definition, of)?.call_mut(of.direction).request = Some(Box::new(request.clone()));
+                }
+            }
             What::Asking { of } => self.locate(definition, of)?.call_mut(of.direction).asking(at)?,
             What::NotSent { of, reason, again_at } => self.said(definition, of, reason, |call| call.not_sent(*again_at))?,
             What::Doubted { of, reason, again_at, needs_operator, remembered_until } => {

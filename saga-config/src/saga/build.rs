@@ -71,6 +71,10 @@ fn built(raw: &Raw, upstreams: Option<&dyn UpstreamFacts>, findings: &mut Findin
     let deadline = builder.span(raw.deadline, &root.child("deadline"));
     builder.prove_the_pivot();
     builder.compare_with_deadline(deadline, &steps);
+    // While something is wrong, what is only unwise can wait.
+    if !builder.findings.has_errors() {
+        builder.look_for_the_unwise(raw, deadline, &steps);
+    }
     let (defaults, secrets) = (builder.defaults, builder.secrets);
     let saga = Saga {
         name: raw.saga.clone()?,

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use saga_config::{diagnostic::Source, saga::Saga, yaml::Document};
 use serde_json::{Map, Value, json};
 
-use super::{files, load};
+use super::{files, load, written::Writer};
 
 /// Maps whose order is kept, for what is rendered depends on it.
 const ORDERED: [&str; 8] = ["input", "output", "set", "headers", "body", "problem", "from", "status"];
@@ -121,6 +121,25 @@ fn saga() -> impl Strategy<Value = String> {
     )
 }
 
+/// Where the texts of a value stand, but those that are no part of the definition.
+fn texts(value: &Value, at: &mut String, found: &mut Vec<String>) {
+    let mut below = |key: &str, value: &Value| {
+        let length = at.len();
+        at.push('/');
+        at.push_str(&key.replace('~', "~0").replace('/', "~1"));
+        texts(value, at, found);
+        at.truncate(length);
+    };
+    match value {
+        Value::Object(entries) => {
+            entries.iter().filter(|(key, _)| *key != "test").for_each(|(key, value)| below(key, value));
+        }
+        Value::Array(items) => items.iter().enumerate().for_each(|(index, item)| below(&index.to_string(), item)),
+        Value::String(_) => found.push(at.clone()),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
@@ -133,6 +152,29 @@ proptest! {
         prop_assert_eq!(hash(&other), hash(text));
         let commented = text.lines().map(|line| format!("{line}  # {seed}\n")).collect::<String>();
         prop_assert_eq!(hash(&commented), hash(text));
+    }
+
+    #[test]
+    fn the_hash_does_not_see_styles_quotes_comments_and_indentation(which in any::<prop::sample::Index>(), mut seed in any::<u64>()) {
+        let files = valid();
+        let text = &files[which.index(files.len())];
+        let other = Writer::new(seed).write(&shuffled(&tree(text), &mut seed));
+        prop_assert_eq!(hash(&other), hash(text), "{}", other);
+    }
+
+    #[test]
+    fn the_hash_sees_every_value(which in any::<prop::sample::Index>(), leaf in any::<prop::sample::Index>()) {
+        let files = valid();
+        let text = &files[which.index(files.len())];
+        let mut tree = tree(text);
+        let mut leaves = Vec::new();
+        texts(&tree, &mut String::new(), &mut leaves);
+        let at = &leaves[leaf.index(leaves.len())];
+        let Some(Value::String(changed)) = tree.pointer_mut(at) else { unreachable!("it is a text") };
+        changed.push('x');
+        if let Ok(loaded) = load("changed.yaml", &tree.to_string()) {
+            prop_assert_ne!(loaded.saga.hash.to_string(), hash(text), "{}", at);
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use http::{Method, Uri};
 
 use super::breaker::Breaker;
 use crate::{
-    config::UpstreamConfig, idempotency::policy::Policy, metrics::Metrics, peers::Peers, router::Router, saga::turn::Upstreams,
+    config::{Secrets, UpstreamConfig}, idempotency::policy::Policy, metrics::Metrics, peers::Peers, router::Router, saga::turn::Upstreams,
     upstream::Upstream,
 };
 
@@ -18,6 +18,7 @@ pub struct Directory {
     /// The routes of the own service.
     own: Router,
     pub(super) peers: Peers,
+    pub(super) secrets: Arc<Secrets>,
 }
 
 /// An upstream, and whether it is to be left alone.
@@ -29,7 +30,14 @@ pub(super) struct Target {
 
 impl Directory {
     /// A directory of `upstreams`. An upstream that `old` knows keeps its breaker.
-    pub fn new(upstreams: &[Arc<Upstream>], router: &Router, peers: Peers, metrics: &Metrics, old: Option<&Self>) -> Self {
+    pub fn new(
+        upstreams: &[Arc<Upstream>],
+        router: &Router,
+        peers: Peers,
+        secrets: Arc<Secrets>,
+        metrics: &Metrics,
+        old: Option<&Self>,
+    ) -> Self {
         let target = |upstream: &Arc<Upstream>| {
             let config = upstream.config();
             let kept = old
@@ -47,6 +55,7 @@ impl Directory {
             local: local.map(|local| local.config().name.as_str().to_owned()),
             own: Router::new(own, None),
             peers,
+            secrets,
         }
     }
 
@@ -91,8 +100,7 @@ impl Upstreams for Directory {
         self.config(upstream).map(|config| config.endpoints.iter().filter_map(origin).collect()).unwrap_or_default()
     }
 
-    fn secret(&self, _name: &str) -> Option<String> {
-        // `secrets` are refused where the configuration is read.
-        None
+    fn secret(&self, name: &str) -> Option<String> {
+        self.secrets.get(name).map(|secret| secret.expose().to_owned())
     }
 }

@@ -18,7 +18,7 @@ use super::{
     breaker::{Health, Permit},
     classify::{self, About, BodyRead, Came},
     directory::{Directory, Target},
-    request::{self, Reader},
+    request::{self, Credentials, Reader, Unsendable},
 };
 use crate::{
     body::{Body, Budget, Collected, collect},
@@ -119,8 +119,12 @@ impl<S: Store, U: Sender> HttpCaller<S, U> {
             Ok(auth) => auth,
             Err(reason) => return Answer::NotSent { reason, retry_after: None },
         };
-        let mut request = match request::of_send(saga, effect, reader, auth, rand::random()) {
+        let credentials = Credentials { auth, secrets: &directory.secrets };
+        let mut request = match request::of_send(saga, effect, reader, credentials, rand::random()) {
             Ok(request) => request,
+            Err(missing @ Unsendable::Secret(..)) => {
+                return Answer::NotSent { reason: missing.to_string(), retry_after: None };
+            }
             Err(error) => return Answer::Wrong { reason: format!("the request cannot be sent: {error}") },
         };
         if config.refrain {
@@ -181,7 +185,8 @@ impl<S: Store, U: Sender> HttpCaller<S, U> {
             Ok(auth) => auth,
             Err(reason) => return cannot_tell(reason),
         };
-        let mut request = match request::of_check(saga, effect, auth, rand::random()) {
+        let credentials = Credentials { auth, secrets: &directory.secrets };
+        let mut request = match request::of_check(saga, effect, credentials, rand::random()) {
             Ok(request) => request,
             Err(error) => return cannot_tell(format!("the probe cannot be sent: {error}")),
         };

@@ -6,18 +6,18 @@ use http::{
     header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST, USER_AGENT},
     uri::PathAndQuery,
 };
-use saga_config::saga::Effect as StepEffect;
+use saga_config::{names::SecretName, saga::Effect as StepEffect};
 
 use super::CallContext;
 use crate::{
     body::Body,
-    config::ServiceAuth,
+    config::{Secrets, ServiceAuth},
     headers::{
         self, IDEMPOTENCY_KEY, SAGA_ATTEMPT, SAGA_FIRST_SENT, SAGA_ID, SAGA_IN_DOUBT, SAGA_RESOLVE, SAGA_STEP, SAGA_STEP_KEY,
         SAGA_UNDO_KNOWS, SAGA_UNDO_OF, TRACEPARENT, TRACESTATE, X_IDEMPOTENCY_KEY,
     },
     saga::{
-        entry::FrozenRequest,
+        entry::{FrozenRequest, HeaderPart},
         turn::{CheckEffect, SendEffect, UndoKnows},
     },
     time::Timestamp,
@@ -32,9 +32,22 @@ pub(super) enum Reader {
     Refrain,
 }
 
-/// Why there is no message. The definition or the journal is wrong; trying again does not help.
+/// What a message is given that is written down nowhere else.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Credentials<'a> {
+    /// The upstream's own, where the call asks for them.
+    pub(super) auth: Option<&'a ServiceAuth>,
+    /// What headers name as `secret('name')`.
+    pub(super) secrets: &'a Secrets,
+}
+
+/// Why there is no message.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Unsendable {
+    /// There is no such secret now, or it cannot stand in a header. It may be put right while the saga goes on; what else there is
+    /// here is wrong in the definition or in the journal, and trying again does not help.
+    #[error("the secret `{0}` {1}")]
+    Secret(SecretName, &'static str),
     #[error("its method is none")]
     Method,
     #[error("its target is not a path and a query")]
@@ -48,12 +61,12 @@ pub(super) fn of_send(
     saga: &CallContext,
     effect: &SendEffect,
     reader: Reader,
-    auth: Option<&ServiceAuth>,
+    credentials: Credentials<'_>,
     span: u64,
 ) -> Result<Request<Body>, Unsendable> {
-    let mut request = of_frozen(&effect.request)?;
+    let mut request = of_frozen(&effect.request, credentials.secrets)?;
     let headers = request.headers_mut();
-    set_common(headers, saga, effect.of.step.as_str(), auth, span)?;
+    set_common(headers, saga, effect.of.step.as_str(), credentials.auth, span)?;
     headers.insert(SAGA_ATTEMPT, HeaderValue::from(effect.attempt));
     if effect.effect == StepEffect::None {
         return Ok(request);
@@ -92,15 +105,15 @@ pub(super) fn first_sent(effect: &SendEffect) -> Option<Timestamp> {
 pub(super) fn of_check(
     saga: &CallContext,
     effect: &CheckEffect,
-    auth: Option<&ServiceAuth>,
+    credentials: Credentials<'_>,
     span: u64,
 ) -> Result<Request<Body>, Unsendable> {
-    let mut request = of_frozen(&effect.request)?;
-    set_common(request.headers_mut(), saga, effect.of.step.as_str(), auth, span)?;
+    let mut request = of_frozen(&effect.request, credentials.secrets)?;
+    set_common(request.headers_mut(), saga, effect.of.step.as_str(), credentials.auth, span)?;
     Ok(request)
 }
 
-fn of_frozen(frozen: &FrozenRequest) -> Result<Request<Body>, Unsendable> {
+fn of_frozen(frozen: &FrozenRequest, secrets: &Secrets) -> Result<Request<Body>, Unsendable> {
     let method = Method::from_bytes(frozen.method.as_bytes()).map_err(|_| Unsendable::Method)?;
     let target = Some(frozen.target.as_str()).filter(|target| target.starts_with('/'));
     let target = target.and_then(|target| PathAndQuery::try_from(target).ok()).ok_or(Unsendable::Target)?;
@@ -115,6 +128,13 @@ fn of_frozen(frozen: &FrozenRequest) -> Result<Request<Body>, Unsendable> {
             headers.append(name, value);
         }
     }
+    for (name, parts) in &frozen.secret_headers {
+        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| Unsendable::Header(name.clone()))?;
+        if !is_ours(&name) {
+            let value = bound(&name, parts, secrets)?;
+            headers.append(name, value);
+        }
+    }
     let mut by_default = |name, value| {
         headers.entry(name).or_insert(HeaderValue::from_static(value));
     };
@@ -124,6 +144,27 @@ fn of_frozen(frozen: &FrozenRequest) -> Result<Request<Body>, Unsendable> {
         by_default(CONTENT_TYPE, "application/json");
     }
     Ok(request)
+}
+
+/// A header's value with the secrets in it. It is never shown, nor indexed by HPACK (RFC 7541, section 7.1.3).
+fn bound(name: &HeaderName, parts: &[HeaderPart], secrets: &Secrets) -> Result<HeaderValue, Unsendable> {
+    let mut text = String::new();
+    for part in parts {
+        match part {
+            HeaderPart::Text(part) => text.push_str(part),
+            HeaderPart::Secret(secret) => {
+                let wrong = |why| Unsendable::Secret(secret.clone(), why);
+                let value = secrets.get(secret.as_str()).ok_or_else(|| wrong("is not there"))?.expose();
+                if HeaderValue::from_bytes(value.as_bytes()).is_err() {
+                    return Err(wrong("cannot stand in a header"));
+                }
+                text.push_str(value);
+            }
+        }
+    }
+    let mut value = value(name.clone(), &text)?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 fn set_common(

@@ -5,7 +5,7 @@ use saga_config::saga::{Auth, Frozen};
 use super::{
     super::{
         entry::{By, Direction, FrozenRequest, What},
-        render::{MAX_KEPT_BYTES, size},
+        render::{MAX_KEPT_BYTES, body_holds_secrets, size},
         state::{Forward, undo},
         turn::{Effect as Perform, SendEffect, UndoFacts, UndoKnows},
     },
@@ -80,15 +80,30 @@ impl Work<'_> {
     }
 
     fn intend(&mut self, leg: Leg, undo: Option<FrozenRequest>, request: FrozenRequest) {
+        let bound = self.binds_secrets(leg).then(|| request.clone());
+        let kept = bound.as_ref().map_or(0, size) + undo.as_ref().map_or(0, size);
+        if bound.is_some() && kept > MAX_KEPT_BYTES {
+            let fault = format!("with its undo it has {kept} bytes, and the most is {MAX_KEPT_BYTES}");
+            return self.cannot_render(leg, fault);
+        }
         let (of, start) = (self.which(leg), self.call(leg).number.saturating_add(1));
-        self.emit(What::Sending { of, start, undo, request: None });
+        self.emit(What::Sending { of, start, undo, request: bound });
         self.send(leg, request);
     }
 
-    /// A step's request is rendered each time, with the same result; an undo's was frozen.
+    /// Whether a start binds the secrets of the request's body, once and for all sends of the generation.
+    fn binds_secrets(&self, leg: Leg) -> bool {
+        let holds_secrets = || self.rules(leg).is_some_and(|rules| body_holds_secrets(rules.call));
+        leg.direction == Direction::Forward && self.call(leg).request.is_none() && holds_secrets()
+    }
+
+    /// A step's request is rendered each time, with the same result, unless it was bound to secrets; an undo's was frozen.
     fn request(&self, leg: Leg) -> Result<FrozenRequest, String> {
         match leg.direction {
             Direction::Forward => {
+                if let Some(bound) = &self.call(leg).request {
+                    return Ok(FrozenRequest::clone(bound));
+                }
                 let rules = self.rules(leg).ok_or("there is no such call")?;
                 let attempt = self.call(leg).sends.saturating_add(1);
                 self.machine.scope().request(rules.call, leg.reach(), &self.key(leg), Some(attempt), self.upstreams)

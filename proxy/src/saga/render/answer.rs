@@ -65,7 +65,7 @@ fn render(scope: Scope<'_>, reply: &Reply, failure: Option<&Value>, title: &str)
     };
     let status = reply.status.render(&known).map_err(|error| format!("`status`: {error}"))?;
     let status = as_status(&status).ok_or("`status` is not a number from 200 to 599")?;
-    let headers = headers(&reply.headers, &known)?;
+    let headers = headers(&reply.headers, &known)?.plain;
     if let Some(members) = &reply.problem {
         return match members.render(&known).map_err(|error| format!("`problem`: {error}"))? {
             Value::Object(members) => Ok(FinalAnswer { headers, ..problem(members, status, title, None) }),

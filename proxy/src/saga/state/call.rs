@@ -1,6 +1,6 @@
 //! What a saga remembers of one generation of a call.
 
-use super::{Applied, unfit};
+use super::{super::entry::FrozenRequest, Applied, unfit};
 use crate::time::Timestamp;
 
 /// One generation of a call.
@@ -32,6 +32,8 @@ pub(in super::super) struct CallState {
     /// Whether a send before the present one has no answer, so that a refusal proves nothing.
     pub(in super::super) dirty: bool,
     pub(in super::super) standing: Standing,
+    /// The request, where its body was bound to secrets.
+    pub(in super::super) request: Option<Box<FrozenRequest>>,
 }
 
 /// Where a call stands.
@@ -75,6 +77,7 @@ impl Default for CallState {
             unanswered: None,
             dirty: false,
             standing: Standing::Idle,
+            request: None,
         }
     }
 }

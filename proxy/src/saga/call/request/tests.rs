@@ -54,6 +54,22 @@ fn effect() -> SendEffect {
     }
 }
 
+/// No credentials, and no secrets.
+fn nothing() -> Credentials<'static> {
+    static NONE: std::sync::LazyLock<Secrets> = std::sync::LazyLock::new(Secrets::default);
+    Credentials { auth: None, secrets: &NONE }
+}
+
+fn secrets(secrets: &[(&str, &str)]) -> Secrets {
+    secrets.iter().map(|(name, value)| (name.parse().unwrap(), Secret::new((*value).to_owned()))).collect()
+}
+
+/// A request with `authorization: Bearer ${secret('visa_token')}`.
+fn with_secret() -> FrozenRequest {
+    let parts = vec![HeaderPart::Text("Bearer ".to_owned()), HeaderPart::Secret("visa_token".parse().unwrap())];
+    FrozenRequest { secret_headers: vec![("authorization".to_owned(), parts)], ..frozen() }
+}
+
 fn undo() -> SendEffect {
     let facts = UndoFacts { of: "the-key".to_owned(), knows: UndoKnows::Unknown, first_sent: Timestamp::from_unix_ms(1_700_000) };
     SendEffect { key: "the-undos-key".to_owned(), resend: true, resolve: true, undo: Some(facts), ..effect() }
@@ -68,7 +84,7 @@ fn shown(request: &Request<Body>) -> String {
 }
 
 fn sent(effect: &SendEffect, reader: Reader) -> String {
-    shown(&of_send(&saga(), effect, reader, None, SPAN).unwrap())
+    shown(&of_send(&saga(), effect, reader, nothing(), SPAN).unwrap())
 }
 
 #[test]
@@ -94,10 +110,10 @@ fn what_a_refrain_gets_of_an_undo() {
 #[test]
 fn a_refrain_that_is_asked_what_became_of_a_step_is_told_when_it_was_first_sent() {
     let asking = SendEffect { resolve: true, first_sent: Some(Timestamp::from_unix_ms(1_600_000)), ..effect() };
-    let request = of_send(&saga(), &asking, Reader::Refrain, None, SPAN).unwrap();
+    let request = of_send(&saga(), &asking, Reader::Refrain, nothing(), SPAN).unwrap();
     assert_eq!(request.headers().get(SAGA_RESOLVE).unwrap(), "true");
     assert_eq!(request.headers().get(SAGA_FIRST_SENT).unwrap(), "1600000");
-    let request = of_send(&saga(), &asking, Reader::Service, None, SPAN).unwrap();
+    let request = of_send(&saga(), &asking, Reader::Service, nothing(), SPAN).unwrap();
     assert!(!request.headers().contains_key(SAGA_FIRST_SENT));
 }
 
@@ -117,7 +133,7 @@ fn a_call_without_effect_carries_no_key() {
 fn a_probe_carries_no_key() {
     let request = FrozenRequest { method: "GET".to_owned(), body: None, ..frozen() };
     let check = CheckEffect { of: effect().of, request, service_auth: false, timeout: Duration::from_secs(1) };
-    insta::assert_snapshot!(shown(&of_check(&saga(), &check, None, SPAN).unwrap()));
+    insta::assert_snapshot!(shown(&of_check(&saga(), &check, nothing(), SPAN).unwrap()));
 }
 
 #[test]
@@ -152,7 +168,7 @@ fn a_definition_says_what_its_body_is_and_what_it_takes() {
     let own = [("Content-Type", "application/merge-patch+json"), ("accept", "text/plain"), ("user-agent", "shop")];
     let headers = own.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     let request =
-        of_send(&saga(), &SendEffect { request: FrozenRequest { headers, ..frozen() }, ..effect() }, Reader::Service, None, 1);
+        of_send(&saga(), &SendEffect { request: FrozenRequest { headers, ..frozen() }, ..effect() }, Reader::Service, nothing(), 1);
     let request = request.unwrap();
     for (name, value) in own {
         assert_eq!(request.headers().get_all(name).iter().collect::<Vec<_>>(), [value]);
@@ -164,7 +180,7 @@ fn the_upstreams_own_credentials_replace_others_and_are_hidden_from_debug() {
     let auth = ServiceAuth { authorization: Secret::new("Bearer secret".to_owned()) };
     let headers = vec![("authorization".to_owned(), "Bearer other".to_owned())];
     let effect = SendEffect { request: FrozenRequest { headers, ..frozen() }, ..effect() };
-    let request = of_send(&saga(), &effect, Reader::Service, Some(&auth), SPAN).unwrap();
+    let request = of_send(&saga(), &effect, Reader::Service, Credentials { auth: Some(&auth), ..nothing() }, SPAN).unwrap();
     assert_eq!(request.headers().get_all(AUTHORIZATION).iter().collect::<Vec<_>>(), ["Bearer secret"]);
     assert!(!format!("{request:?}").contains("secret"));
 }
@@ -172,7 +188,7 @@ fn the_upstreams_own_credentials_replace_others_and_are_hidden_from_debug() {
 #[test]
 fn what_cannot_be_sent_is_said_without_its_content() {
     let of = |request: FrozenRequest| {
-        of_send(&saga(), &SendEffect { request, ..effect() }, Reader::Service, None, SPAN).map(|_| ()).unwrap_err().to_string()
+        of_send(&saga(), &SendEffect { request, ..effect() }, Reader::Service, nothing(), SPAN).map(|_| ()).unwrap_err().to_string()
     };
     let header = |name: &str, value: &str| FrozenRequest { headers: vec![(name.to_owned(), value.to_owned())], ..frozen() };
     assert_eq!(of(FrozenRequest { method: "P OST".to_owned(), ..frozen() }), "its method is none");
@@ -204,5 +220,34 @@ fn a_call_is_a_child_of_its_starters_trace() {
         format!("0-{trace}-00f067aa0ba902b7-01"),
     ] {
         assert_eq!(child_of(&none, 1), None, "{none}");
+    }
+}
+
+#[test]
+fn a_secret_is_put_into_its_header_as_it_is_when_the_request_is_sent_and_is_never_shown() {
+    let effect = SendEffect { request: with_secret(), ..effect() };
+    for token in ["first", "rotated"] {
+        let secrets = secrets(&[("visa_token", token)]);
+        let request = of_send(&saga(), &effect, Reader::Service, Credentials { secrets: &secrets, ..nothing() }, SPAN).unwrap();
+        let authorization = &request.headers()[AUTHORIZATION];
+        assert_eq!(authorization, format!("Bearer {token}").as_str());
+        assert!(authorization.is_sensitive());
+        assert!(!format!("{request:?}{secrets:?}{effect:?}").contains(token));
+        let check =
+            CheckEffect { of: effect.of.clone(), request: with_secret(), service_auth: false, timeout: Duration::from_secs(1) };
+        let probe = of_check(&saga(), &check, Credentials { secrets: &secrets, ..nothing() }, SPAN).unwrap();
+        assert_eq!(probe.headers()[AUTHORIZATION], format!("Bearer {token}").as_str());
+    }
+}
+
+#[test]
+fn a_secret_that_is_not_there_or_is_no_header_leaves_nothing_to_send() {
+    let effect = SendEffect { request: with_secret(), ..effect() };
+    for (known, why) in [
+        (secrets(&[("other", "x")]), "the secret `visa_token` is not there"),
+        (secrets(&[("visa_token", "two\nlines")]), "the secret `visa_token` cannot stand in a header"),
+    ] {
+        let made = of_send(&saga(), &effect, Reader::Service, Credentials { secrets: &known, ..nothing() }, SPAN);
+        assert_eq!(made.map(|_| ()).unwrap_err().to_string(), why);
     }
 }
