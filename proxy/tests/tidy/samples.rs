@@ -113,7 +113,8 @@ fn every_configuration_of_an_example_or_a_deployment_passes_check() {
     };
     let all: Vec<_> = files(".yaml").into_iter().filter(is_configuration).collect();
     assert!(all.len() >= 2, "the shop has two sidecars");
-    let wrong = all.iter().filter_map(|file| Some(format!("{}:\n{}", file.path, refused_at(&root().join(&file.path), folder.path())?)));
+    let wrong =
+        all.iter().filter_map(|file| Some(format!("{}:\n{}", file.path, refused_at(&root().join(&file.path), folder.path())?)));
     assert_none("refused", &wrong.collect::<Vec<_>>());
 }
 
@@ -148,7 +149,13 @@ fn a_chart_in_the_documentation_is_that_of_the_saga_before_it() {
         } else if block.info == "mermaid" {
             let saga = before.as_ref().expect("a saga stands before its chart");
             fs::write(folder.path().join("saga.yaml"), &saga.text).unwrap();
-            assert_eq!(block.text, drawn(folder.path(), &["saga.yaml"], "mermaid"), "{} is not the chart of {}", block.at, saga.at);
+            assert_eq!(
+                block.text,
+                drawn(folder.path(), &["saga.yaml"], "mermaid"),
+                "{} is not the chart of {}",
+                block.at,
+                saga.at
+            );
             charts += 1;
         }
     }
