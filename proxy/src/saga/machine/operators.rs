@@ -2,7 +2,7 @@
 
 use saga_config::{
     names::StepPath,
-    saga::{Action, Saga},
+    saga::{Action, Position, Saga},
 };
 use serde_json::{Map, Value};
 
@@ -253,6 +253,12 @@ impl<'a> Target<'a> {
             return Err("the saga compensates: nothing more starts".to_owned());
         }
         self.is_idle()?;
+        // Past the pivot nothing is undone any more: what comes before it must be at its end.
+        let is_open =
+            |i: usize| state.instances.step(definition, i).position == Position::Before && !state.is_settled(definition, i);
+        if state.pivot(definition) == Some(self.index) && (0..state.steps.len()).any(is_open) {
+            return Err("it is the pivot, and what comes before it is not done yet".to_owned());
+        }
         let was_refused = matches!(self.step.forward, Forward::Refused { .. }) && state.is_failing(definition, self.index);
         match self.step.is_untouched() || was_refused || self.is_timer() {
             true => Ok(()),
