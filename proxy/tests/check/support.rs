@@ -3,7 +3,6 @@
 use std::{
     fs,
     io::Write as _,
-    path::Path,
     process::{Command, Output, Stdio},
 };
 
@@ -32,10 +31,6 @@ impl Folder {
         let path = self.0.path().join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, bytes).unwrap();
-    }
-
-    pub(crate) fn path(&self) -> &Path {
-        self.0.path()
     }
 
     /// Runs `refrain` here, its arguments in one text.
