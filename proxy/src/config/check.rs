@@ -134,7 +134,7 @@ impl Sorted {
     }
 
     fn take_by_content(&mut self, path: &Path, text: Result<Arc<Source>, Diagnostic>) {
-        let kind = text.as_ref().map_or(Kind::Saga, |source| kind(source));
+        let kind = text.as_ref().map_or(Kind::Saga, kind);
         self.take(path, text, kind);
     }
 

@@ -124,10 +124,8 @@ impl Stage {
             incarnation: "51".repeat(16),
             input: self.input.clone(),
             deadline: definition.deadline.map(|deadline| now.plus(deadline)),
-            callbacks: has_callbacks(definition).then(|| Callbacks {
-                base: "http://refrain.example/refrain/callbacks/".to_owned(),
-                secret: "5a".repeat(32),
-            }),
+            callbacks: has_callbacks(definition)
+                .then(|| Callbacks { base: "http://refrain.example/refrain/callbacks/".to_owned(), secret: "5a".repeat(32) }),
             traceparent: None,
         };
         let (machine, first) = Machine::start(ID, Arc::clone(definition), started, now);
