@@ -221,10 +221,10 @@ impl Builder<'_> {
             for before in step.after.iter().filter_map(|before| self.places.get(before.0)) {
                 let shared = place.iter().zip(before).take_while(|(a, b)| a == b).count();
                 // One stands in the other: the box itself says so.
-                if let (Some(from), Some(to)) = (before.get(shared), place.get(shared)) {
-                    if from < to {
-                        known.insert((&place[..shared], *from, *to));
-                    }
+                if let (Some(from), Some(to)) = (before.get(shared), place.get(shared))
+                    && from < to
+                {
+                    known.insert((&place[..shared], *from, *to));
                 }
             }
         }

@@ -92,9 +92,9 @@ impl Maker<'_> {
 
     /// The saga's own list: one after the other with a pivot somewhere, or a graph.
     fn steps(&mut self) -> Vec<Value> {
-        if self.next() % 2 == 0 {
+        if self.next().is_multiple_of(2) {
             let mut steps = self.list(Inside::default());
-            if self.next() % 2 == 0 {
+            if self.next().is_multiple_of(2) {
                 steps.push(json!({"id": self.id(), "pivot": true, "call": "upstream POST /pivot"}));
                 self.is_after_pivot = true;
                 steps.extend(self.list(Inside::default()).into_iter().filter(|step| step.get("when").is_none()));
@@ -127,7 +127,7 @@ fn made(bytes: &[u8], text: &str) -> Saga {
     let saga = json!({
         "saga": "made", "version": 1, "description": text, "trigger": {"route": "POST /made/"}, "steps": steps, "deadline": "1h",
     });
-    match Saga::load(&Source::new("made.yaml", &saga.to_string()), None) {
+    match Saga::load(&Source::new("made.yaml", saga.to_string()), None) {
         Ok(loaded) => loaded.saga,
         Err(found) => panic!("{}", render(&found, Colour::Never)),
     }
