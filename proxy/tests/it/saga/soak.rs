@@ -33,6 +33,9 @@ async fn the_books_balance_whoever_dies() {
     let seconds = Duration::from_secs(said("REFRAIN_SOAK_SECONDS", 12) as u64);
     let crowd = said("REFRAIN_SOAK_SAGAS", 40);
     let saga = Setup::default().saga.replace("deadline: 30s", "deadline: 10m");
+    // A start is spent by every death, and in a crowd by every answer that is late.
+    let saga = saga.replace("max: 5, initial: 20ms", "max: 100, initial: 20ms");
+    assert!(saga.contains("deadline: 10m") && saga.contains("max: 100"), "the saga has these budgets");
     let mut cars = Sidecars::with_redis(Setup { saga, ..Setup::default() }, 2).await;
     cars.shop().decline_every(7);
     let addresses: Addresses = Arc::default();
