@@ -221,7 +221,7 @@ fn finish(sizes: &[Size], links: &[Link], grid: &Grid, centres: &[f64]) -> Layou
         bands,
         routes,
     };
-    layout.move_to_the_corner(sizes);
+    layout.begin_at_the_corner(sizes);
     layout
 }
 
@@ -290,7 +290,7 @@ fn bands(sizes: &[Size], grid: &Grid, pieces: &[Piece]) -> Vec<(f64, f64)> {
 
 impl Layout {
     /// Moves everything so that it begins at 0, and takes the width.
-    fn move_to_the_corner(&mut self, sizes: &[Size]) {
+    fn begin_at_the_corner(&mut self, sizes: &[Size]) {
         let lines = self.routes.iter().flat_map(|route| &route.points).map(|point| point.x);
         let left = self.corners.iter().map(|corner| corner.x).chain(lines).fold(f64::INFINITY, f64::min);
         let left = if left.is_finite() { left } else { 0.0 };

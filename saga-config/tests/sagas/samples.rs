@@ -1,5 +1,7 @@
 //! The sagas to copy (`examples/sagas`): each is read and proved, and keeps its identity in the store.
 
+#![allow(clippy::unwrap_used, reason = "these are tests")]
+
 use std::{fs, path::Path};
 
 use saga_config::{
@@ -17,7 +19,7 @@ fn samples() -> Vec<(String, Result<Loaded, Vec<Diagnostic>>)> {
     let sagas: Vec<_> = texts.filter(|(_, text)| text.lines().any(|line| line.starts_with("saga:"))).collect();
     assert!(sagas.len() >= 13, "{} samples: are these all?", sagas.len());
     let name = |file: &Path| file.file_name().unwrap().to_string_lossy().into_owned();
-    let sources: Vec<_> = sagas.iter().map(|(file, text)| Source::new(&name(file), text)).collect();
+    let sources: Vec<_> = sagas.iter().map(|(file, text)| Source::new(name(file), text)).collect();
     sagas.iter().map(|(file, _)| name(file)).zip(Saga::load_all(&sources, None)).collect()
 }
 
