@@ -136,7 +136,7 @@ pub(super) static FUNCTIONS: [Function; 41] = [
     function("optional.ofNonZeroValue", overloads![(Any) -> Optional]),
     method("hasValue", overloads![(Optional) -> Bool]),
     method("value", overloads![(Optional) -> Any]),
-    method("or", overloads![(Optional, Optional) -> Optional]),
+    method("or", overloads![(Optional, Any) -> Any]),
     method("orValue", overloads![(Optional, Any) -> Any]),
 ];
 

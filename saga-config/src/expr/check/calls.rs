@@ -85,7 +85,8 @@ fn answer(function: &Function, gives: Kind, args: &[&Type]) -> Type {
         ("optional.none", _) => Type::optional(Type::Never),
         ("value", [of]) => inside(of),
         ("orValue", [of, other]) => inside(of).or_unknown((*other).clone()),
-        ("or", [one, other]) => Type::optional(inside(one).or_unknown(inside(other))),
+        // The interpreter takes a value as well, and gives it as it is.
+        ("or", [one, other]) if matches!(other, Type::Optional(_)) => Type::optional(inside(one).or_unknown(inside(other))),
         ("math.abs", [of]) if of.is_number() => (*of).clone(),
         ("math.least" | "math.greatest", args) if args.iter().all(|arg| **arg == Type::Int) => Type::Int,
         // What has no sign may be among them.

@@ -284,8 +284,6 @@ fn world() -> impl Strategy<Value = World> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
-
     #[test]
     fn what_evaluates_in_all_its_parts_is_accepted_and_gives_what_was_foreseen(node in node(), mut world in world()) {
         let source = node.source();
