@@ -83,3 +83,19 @@ fn a_case_that_does_not_go_through_is_told_at_its_step() {
     let text = mistakes[0].to_string();
     assert!(text.contains("s.yaml:6:10") && text.contains("answers.a.body.x"), "{text}");
 }
+
+#[test]
+fn every_sample_goes_through_and_nothing_that_goes_wrong_once_leaks() {
+    let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/sagas"));
+    let mut files: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|file| file.extension().is_some_and(|ending| ending == "yaml") && !file.ends_with("refrain.yaml"));
+    files.sort();
+    assert!(files.len() > 3, "{files:?}");
+    let together = SimulateArgs { files, ..args(CREATE_ORDER, false) };
+    for report in reports(&together).unwrap_or_else(|found| panic!("{found:#?}")) {
+        assert!(report.is_good(), "{}", shown::report(&report, false));
+        if report.saga == "book-trip" {
+            insta::assert_snapshot!("book_trip", shown::report(&report, false));
+        }
+    }
+}

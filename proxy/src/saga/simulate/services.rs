@@ -110,6 +110,13 @@ impl Services {
         }
     }
 
+    /// What was accepted comes to nothing.
+    pub(super) fn fails(&mut self, step: &StepPath) {
+        if let Some(book) = self.books.get_mut(step).filter(|book| book.done > book.undone) {
+            book.done -= 1;
+        }
+    }
+
     /// Whether a probe finds what it asks for.
     pub(super) fn has(&self, step: &StepPath, direction: Direction) -> bool {
         let book = self.book(step);

@@ -338,7 +338,7 @@ pub(super) fn participants(definition: &Saga, facts: Option<&dyn UpstreamFacts>)
             None => Participant {
                 upstream,
                 kind: ParticipantKind { is: weakest(definition, name) },
-                max_execution: MAX_EXECUTION,
+                max_execution: longest(definition, name),
                 is_configured: false,
             },
         }
@@ -352,6 +352,20 @@ const fn configured(fact: UpstreamFact) -> Kind {
         (false, Some(window)) => Kind::Remembers(window),
         (false, None) => Kind::Ledger,
     }
+}
+
+/// Where a probe's "not done" counts some time after the send, nothing that was sent acts later than that.
+fn longest(definition: &Saga, upstream: Option<&UpstreamName>) -> Duration {
+    let calls = definition.steps.iter().filter_map(call_step);
+    let legs = calls.flat_map(|call| {
+        let undo = call.compensate.as_ref().map(|undo| (undo.call.target.upstream(), &undo.in_doubt));
+        [Some((call.call.target.upstream(), &call.in_doubt)), undo].into_iter().flatten()
+    });
+    let after = legs.filter(|(name, _)| *name == upstream).filter_map(|(_, in_doubt)| match in_doubt {
+        InDoubt::Check(check) => Some(check.after),
+        InDoubt::Resend | InDoubt::Compensate | InDoubt::Barrier | InDoubt::Manual => None,
+    });
+    after.min().unwrap_or(MAX_EXECUTION).min(MAX_EXECUTION)
 }
 
 /// The local service has its Refrain. Another has one only where a step relies on it; it remembers keys where a step that must happen

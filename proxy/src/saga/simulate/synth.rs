@@ -93,6 +93,8 @@ struct Look {
 #[derive(Clone, Debug)]
 struct Stop {
     step: Option<StepPath>,
+    /// The input that is not what it must be, if it is one.
+    input: Option<String>,
     reason: String,
 }
 
@@ -131,7 +133,12 @@ impl<'d> Search<'d> {
             }
         }
         let inputs = shapes.entry(Origin::Input).or_default();
-        definition.input.iter().for_each(|input| inputs.field(input.name.as_str()).is(input.kind));
+        for input in &definition.input {
+            let shape = inputs.field(input.name.as_str());
+            shape.is(input.kind);
+            let reads = input.check.iter().flat_map(|check| check.references());
+            reads.for_each(|reference| shape.read_below(reference, "self", &[]));
+        }
         Ok(Self { definition, case, participants, sites, shapes, statuses: BTreeMap::new(), given_input, plays: 0 })
     }
 
@@ -183,9 +190,23 @@ impl<'d> Search<'d> {
     fn look(&mut self) -> Look {
         self.plays += 1;
         let stage = self.stage();
+        let accepted = |input: &&saga_config::saga::Input| {
+            let value = stage.input.get(input.name.as_str()).unwrap_or(&Value::Null);
+            input::check(input, value).is_ok()
+        };
+        let inputs = &self.definition.input;
+        let score = inputs.iter().take_while(accepted).count();
+        if let Some(wrong) = inputs.get(score) {
+            let value = stage.input.get(wrong.name.as_str()).unwrap_or(&Value::Null);
+            let reason = input::check(wrong, value).err().map(|error| error.to_string()).unwrap_or_default();
+            return Look { score, stop: Some(Stop { step: None, input: Some(wrong.name.as_str().to_owned()), reason }) };
+        }
         match play(&stage, &[]) {
-            Some(world) => look_at(&world),
-            None => Look { score: 0, stop: Some(Stop { step: None, reason: "it does not begin".to_owned() }) },
+            Some(world) => {
+                let look = look_at(&world);
+                Look { score: score + look.score, ..look }
+            }
+            None => Look { score: 0, stop: Some(Stop { step: None, input: None, reason: "it does not begin".to_owned() }) },
         }
     }
 
@@ -233,6 +254,11 @@ impl<'d> Search<'d> {
     fn knobs(&self, stop: &Stop) -> Vec<Knob> {
         let at = stop.step.as_ref().and_then(|step| self.definition.step(step.name()));
         let mut knobs: Vec<Knob> = Vec::new();
+        if let Some(input) = stop.input.as_ref().filter(|input| !self.given_input.contains_key(*input)) {
+            let of = |leaf: &Path| matches!(leaf.first(), Some(Key::Field(name)) if name == input);
+            let leaves = self.shapes.get(&Origin::Input).map(Shape::leaves).unwrap_or_default();
+            return leaves.into_iter().filter(of).map(|leaf| Knob::Leaf(Origin::Input, leaf)).collect();
+        }
         for site in self.sites.iter().filter(|site| site.step == at) {
             for reference in site.expression.references() {
                 let Some((origin, path)) = source(self.definition, site, reference) else { continue };
@@ -367,19 +393,20 @@ fn look_at(world: &World<'_>) -> Look {
             What::Doubted { of, reason, .. } | What::Waiting { of, reason, .. } => (&of.step, reason),
             _ => continue,
         };
-        stop.get_or_insert_with(|| Stop { step: Some(step.clone()), reason: reason.clone() });
+        stop.get_or_insert_with(|| Stop { step: Some(step.clone()), input: None, reason: reason.clone() });
     }
     let machine = world.machine();
     if stop.is_none() && machine.is_none_or(|machine| machine.state() != SagaState::Completed) {
         stop = Some(Stop {
             step: None,
+            input: None,
             reason: machine.and_then(|machine| machine.reason().map(str::to_owned)).unwrap_or_default(),
         });
     }
     if stop.is_none() {
         score += 1;
         let fault = machine.and_then(Machine::answer_fault);
-        stop = fault.map(|reason| Stop { step: None, reason: format!("`response.completed`: {reason}") });
+        stop = fault.map(|reason| Stop { step: None, input: None, reason: format!("`response.completed`: {reason}") });
         score += usize::from(stop.is_none());
     }
     debug_assert!(world.faults.iter().all(|fault| fault.outcome == Outcome::Done), "nothing went wrong");

@@ -12,6 +12,7 @@ const TWO: &str = r#"
 saga: two
 version: 1
 trigger: {route: POST /two/}
+deadline: 20s
 defaults: {timeout: 1s, retry: {max: 3, initial: 10ms, max_delay: 100ms}, compensation: {retry: {max: 5, initial: 10ms, max_delay: 100ms}}}
 steps:
   - {id: reserve, call: stock POST /reservations, compensate: {call: stock DELETE /reservations}}

@@ -108,6 +108,9 @@ impl World<'_> {
                     Outcome::Refused => self.stage.polled_no(machine, &check.of, self.now),
                     _ => Some(self.stage.done(&check.of.step)),
                 };
+                if outcome == Outcome::Refused {
+                    self.services.fails(&check.of.step);
+                }
                 self.tell(format!(
                     "{} is polled: {}",
                     called(&check.of),
