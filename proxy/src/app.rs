@@ -310,7 +310,8 @@ impl InForce {
         let routes = config.routes.iter().filter_map(route).collect();
         let fallback = config.fallback.as_ref().and_then(route);
         let router = Router::new(routes, fallback);
-        let directory = Directory::new(&upstreams, &router, Peers::new(&config.saga_peers), Arc::clone(&config.secrets), metrics, old);
+        let directory =
+            Directory::new(&upstreams, &router, Peers::new(&config.saga_peers), Arc::clone(&config.secrets), metrics, old);
         let directory = Arc::new(directory);
         let local = config.upstreams.iter().find(|upstream| upstream.local).map(|upstream| upstream.name.to_string());
         let sagas = Plan::new(&config.sagas, config.public_url.as_ref(), local, Arc::<Directory>::clone(&directory));

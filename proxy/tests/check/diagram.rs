@@ -26,8 +26,7 @@ fn a_saga_is_drawn_in_three_languages_on_standard_output_or_into_a_file() {
     }
     let said = folder.refrain("diagram order.yaml --format svg -o order.svg");
     assert_eq!((said.code, said.out.as_str()), (Some(0), ""));
-    let written = std::fs::read_to_string(folder.path().join("order.svg")).unwrap();
-    assert_eq!(written, folder.refrain("diagram order.yaml --format svg").out);
+    assert_eq!(folder.read("order.svg"), folder.refrain("diagram order.yaml --format svg").out);
 }
 
 #[test]

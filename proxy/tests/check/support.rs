@@ -33,6 +33,10 @@ impl Folder {
         fs::write(path, bytes).unwrap();
     }
 
+    pub(crate) fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.0.path().join(name)).unwrap()
+    }
+
     /// Runs `refrain` here, its arguments in one text.
     pub(crate) fn refrain(&self, args: &str) -> Said {
         self.refrain_with(args, &[], "")

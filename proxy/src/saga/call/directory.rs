@@ -6,7 +6,12 @@ use http::{Method, Uri};
 
 use super::breaker::Breaker;
 use crate::{
-    config::{Secrets, UpstreamConfig}, idempotency::policy::Policy, metrics::Metrics, peers::Peers, router::Router, saga::turn::Upstreams,
+    config::{Secrets, UpstreamConfig},
+    idempotency::policy::Policy,
+    metrics::Metrics,
+    peers::Peers,
+    router::Router,
+    saga::turn::Upstreams,
     upstream::Upstream,
 };
 

@@ -178,7 +178,8 @@ fn world_with(change: impl Fn(&mut UpstreamConfig)) -> World {
         Arc::new(Route { config: Arc::clone(route), upstream, metrics: metrics.route(&route.label) })
     };
     let router = Router::new(config.routes.iter().map(route).collect(), config.fallback.as_ref().map(route));
-    let directory = Directory::new(&upstreams, &router, Peers::new(&config.saga_peers), Arc::clone(&config.secrets), &metrics, None);
+    let directory =
+        Directory::new(&upstreams, &router, Peers::new(&config.saga_peers), Arc::clone(&config.secrets), &metrics, None);
     let wakes = Wakes::default();
     let (backlog, _owed) = Backlog::new(16);
     let barrier = Barrier::default();

@@ -167,8 +167,13 @@ fn a_definition_sets_neither_which_call_it_is_nor_how_it_is_framed() {
 fn a_definition_says_what_its_body_is_and_what_it_takes() {
     let own = [("Content-Type", "application/merge-patch+json"), ("accept", "text/plain"), ("user-agent", "shop")];
     let headers = own.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    let request =
-        of_send(&saga(), &SendEffect { request: FrozenRequest { headers, ..frozen() }, ..effect() }, Reader::Service, nothing(), 1);
+    let request = of_send(
+        &saga(),
+        &SendEffect { request: FrozenRequest { headers, ..frozen() }, ..effect() },
+        Reader::Service,
+        nothing(),
+        1,
+    );
     let request = request.unwrap();
     for (name, value) in own {
         assert_eq!(request.headers().get_all(name).iter().collect::<Vec<_>>(), [value]);
@@ -188,7 +193,10 @@ fn the_upstreams_own_credentials_replace_others_and_are_hidden_from_debug() {
 #[test]
 fn what_cannot_be_sent_is_said_without_its_content() {
     let of = |request: FrozenRequest| {
-        of_send(&saga(), &SendEffect { request, ..effect() }, Reader::Service, nothing(), SPAN).map(|_| ()).unwrap_err().to_string()
+        of_send(&saga(), &SendEffect { request, ..effect() }, Reader::Service, nothing(), SPAN)
+            .map(|_| ())
+            .unwrap_err()
+            .to_string()
     };
     let header = |name: &str, value: &str| FrozenRequest { headers: vec![(name.to_owned(), value.to_owned())], ..frozen() };
     assert_eq!(of(FrozenRequest { method: "P OST".to_owned(), ..frozen() }), "its method is none");
