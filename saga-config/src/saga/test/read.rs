@@ -245,11 +245,12 @@ mod tests {
         assert_eq!(
             found,
             [
-                "s.yaml:10:26: error: there is no input `m` (there are n)",
-                "s.yaml:10:43: error: there is no step `pai` (did you mean `pay`?)",
-                "s.yaml:10:52: error: the step `sum` calls nobody (leave it out)",
+                "s.yaml:4:9: warning: nothing reads the input `n` (leave it out, or say what must hold of it with `check`)",
+                "s.yaml:10:25: error: there is no input `m` (there are n)",
+                "s.yaml:10:42: error: there is no step `pai` (did you mean `pay`?)",
+                "s.yaml:10:56: error: the step `sum` calls nobody (leave it out)",
                 "s.yaml:11:7: error: another case has this name (give every case a name of its own)",
-                "s.yaml:11:38: error: a case has an `input` or a `request`, not both (leave one out)",
+                "s.yaml:11:37: error: a case has an `input` or a `request`, not both (leave one out)",
                 "s.yaml:13:17: error: there is no step with an effect `pai` (did you mean `pay`?)",
                 "s.yaml:13:49: error: there is no field of `ending` `stat` (did you mean `state`?)",
                 "s.yaml:13:69: error: there is no field of `ending.fault` `where` (there are step, undo, outcome)",
