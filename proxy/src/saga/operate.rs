@@ -7,7 +7,7 @@ use std::{panic::AssertUnwindSafe, sync::Arc};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use saga_config::saga::{Action, InDoubt, Saga};
+use saga_config::saga::{Action, InDoubt, Later, Saga};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -318,7 +318,9 @@ fn calls(saga: &Saga, upstream: &str, local: Option<&str>) -> bool {
     saga.steps.iter().any(|step| match &step.action {
         Action::Call(call) => {
             let undo = call.compensate.as_ref();
+            let polls = matches!(&call.later, Some(Later::Poll(poll)) if is(&poll.target));
             is(&call.call.target)
+                || polls
                 || asks(&call.in_doubt)
                 || undo.is_some_and(|undo| is(&undo.call.target) || asks(&undo.in_doubt))
         }

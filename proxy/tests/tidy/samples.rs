@@ -64,9 +64,9 @@ fn drawn(folder: &Path, files: &[&str], format: &str) -> String {
 /// What samples take from the environment.
 const VARIABLES: [(&str, &str); 4] = [
     ("REFRAIN_STORE_KEY", "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="),
-    ("FLIGHTS_TOKEN", "a token"),
-    ("PARTNER_TOKEN", "a token"),
-    ("VISA_TOKEN", "a token"),
+    ("FLIGHTS_TOKEN", "a-token"),
+    ("PARTNER_TOKEN", "a-token"),
+    ("VISA_TOKEN", "a-token"),
 ];
 
 /// What `refrain check` says against a configuration.

@@ -62,8 +62,6 @@ pub struct Answers {
     pub refused: Option<Mock>,
     /// Accepted: the answer of a step with `accept`, and of a callback's `send`.
     pub accepted: Option<Mock>,
-    /// What a poll gets while it is not done.
-    pub polled: Option<Mock>,
     /// What a probe (`in_doubt: check`) gets where the step was carried out.
     pub found: Option<Mock>,
     /// What a probe gets where it was not.

@@ -75,8 +75,6 @@ pub(in super::super) struct RawAnswers {
     pub(super) refused: Option<RawMock>,
     /// Accepted, and not yet done: of a step with `accept`, and of a callback's `send`.
     pub(super) accepted: Option<RawMock>,
-    /// What a poll gets while it is not done.
-    pub(super) polled: Option<RawMock>,
     /// What a probe gets where the step was carried out.
     pub(super) found: Option<RawMock>,
     /// What a probe gets where it was not.

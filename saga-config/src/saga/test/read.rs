@@ -183,7 +183,6 @@ fn answers(raw: &RawAnswers) -> Answers {
         done: is_done_said.then(|| made(raw.status, raw.headers.as_ref(), raw.body.as_ref())),
         refused: raw.refused.as_ref().map(mock),
         accepted: raw.accepted.as_ref().map(mock),
-        polled: raw.polled.as_ref().map(mock),
         found: raw.found.as_ref().map(mock),
         not_found: raw.not_found.as_ref().map(mock),
         undone: raw.undone.as_ref().map(mock),
