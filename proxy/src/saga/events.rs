@@ -4,8 +4,7 @@
 //! One event for each change that is seen, with the whole status as its data and the journal's length as its id: who comes back with
 //! `Last-Event-ID` is told what it has not seen. Changes that come together are one event. The stream ends with the event `final`, when
 //! the saga has ended or waits for an operator; with the process's drain; and after a while, so that none is for ever: a client comes
-//! back by itself. It works on every replica: what is driven here is told at once, what is driven elsewhere within
-//! [`LONGEST_LOOK`].
+//! back by itself. It works on every replica: what is driven here is told at once, what is driven elsewhere within a second.
 
 use std::{
     sync::{
