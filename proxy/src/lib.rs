@@ -26,7 +26,7 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | [`cli`] | `run`, `check`, `schema`, `records`, `sagas`: arguments in, exit code out |
+//! | [`cli`] | `run`, `check`, `simulate`, `diagram`, `schema`, `records`, `sagas`: arguments in, exit code out |
 //! | [`app`] | the wiring: control thread, one thread per core, drain, reload |
 //! | [`mod@config`] | YAML, flags and environment to a validated [`config::Config`], every mistake at once |
 //! | [`reload`] | when to read the configuration again |
@@ -36,7 +36,7 @@
 //! | [`peers`] | whose saga calls are believed |
 //! | [`pass`] | pass-through and upgrades |
 //! | [`idempotency`] | keyed requests happen once: key, fingerprint, claim, send, judge, record, replay |
-//! | [`saga`] | steps across upstreams: machine, driver, recovery, the service that callers see |
+//! | [`saga`] | steps across upstreams: machine, driver, recovery, the service that callers see; the same machine, simulated |
 //! | [`upstream`] | connection pools per core, and what became of a send |
 //! | [`store`] | the protocol of records, its rules, and the backends |
 //! | [`admin`] | health, metrics, records, sagas, on a listener of its own |

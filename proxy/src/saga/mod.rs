@@ -8,7 +8,8 @@
 //! ```
 //!
 //! `machine` decides, and knows no socket, clock or store: it folds a journal into a state, and turns an event into entries to append
-//! and effects to perform. The driver appends first and performs then.
+//! and effects to perform. The driver appends first and performs then. `simulate` has the same machine meet every fault, in memory.
+//! `callbacks` and `events` are what others see of a saga besides its answer: where they call back, and its status as it changes.
 
 mod appender;
 mod backoff;

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use saga_config::saga::{DefinitionHash, InDoubt};
+use saga_config::saga::{DefinitionHash, InDoubt, Saga};
 use serde_json::{Value, json};
 
 use super::{
@@ -44,10 +44,14 @@ fn eventful() -> Hand {
 
 #[test]
 fn replay_equals_live_at_every_length() {
-    let journal = eventful().journal;
-    let definition = Arc::clone(&eventful().machine.definition);
+    assert_replay_equals_live(&eventful());
+}
+
+/// That a journal, cut anywhere and taken up, is folded to what the machine is then.
+pub(super) fn assert_replay_equals_live(hand: &Hand) {
+    let (journal, definition) = (&hand.journal, &hand.machine.definition);
     for length in 1..=journal.len() {
-        let mut machine = Machine::replay(ID, Arc::clone(&definition), &journal[..length]).unwrap();
+        let mut machine = Machine::replay(ID, Arc::clone(definition), &journal[..length]).unwrap();
         let at = journal[length - 1].at.plus(Duration::from_secs(60));
         let turn = machine.on(Event::Taken, at, &Facts);
         match turn.then {
@@ -56,7 +60,7 @@ fn replay_equals_live_at_every_length() {
             Then::Rest { .. } | Then::End { .. } => assert!(machine.under_way.is_empty()),
         }
         let longer: Vec<Entry> = journal[..length].iter().cloned().chain(turn.entries).collect();
-        assert_eq!(Machine::replay(ID, Arc::clone(&definition), &longer).unwrap().state, machine.state);
+        assert_eq!(Machine::replay(ID, Arc::clone(definition), &longer).unwrap().state, machine.state);
     }
 }
 
@@ -75,6 +79,16 @@ fn a_damaged_journal_is_an_error_and_no_panic() {
     let replay = |journal: &[Entry]| Machine::replay(ID, Arc::clone(&hand.machine.definition), journal);
     assert_eq!(replay(&[]).err(), Some(ReplayError::NoStart));
     assert_eq!(replay(&hand.journal[1..]).err(), Some(ReplayError::NoStart));
+    assert_damage_is_an_error(&hand);
+    let mut start = hand.journal.clone();
+    if let What::Started(started) = &mut start[0].what {
+        started.format = 2;
+    }
+    assert_eq!(replay(&start).err(), Some(ReplayError::Format(2)));
+}
+
+/// That entries which change places, are left out or come twice are an error, or leave a saga that lives; no panic.
+pub(super) fn assert_damage_is_an_error(hand: &Hand) {
     let (mut errors, mut lived) = (0, 0);
     for i in 1..hand.journal.len() {
         for j in 1..hand.journal.len() {
@@ -85,7 +99,7 @@ fn a_damaged_journal_is_an_error_and_no_panic() {
             let mut twice = hand.journal.clone();
             twice.insert(j, hand.journal[i].clone());
             for journal in [swapped, left_out, twice] {
-                match replay(&journal) {
+                match Machine::replay(ID, Arc::clone(&hand.machine.definition), &journal) {
                     Err(_) => errors += 1,
                     Ok(mut machine) => {
                         lived += 1;
@@ -98,11 +112,6 @@ fn a_damaged_journal_is_an_error_and_no_panic() {
         }
     }
     assert!(errors > lived, "{errors} {lived}");
-    let mut start = hand.journal.clone();
-    if let What::Started(started) = &mut start[0].what {
-        started.format = 2;
-    }
-    assert_eq!(replay(&start).err(), Some(ReplayError::Format(2)));
 }
 
 #[test]
@@ -137,15 +146,21 @@ const VERSION_1: &str = include_str!("journals/version-1.jsonl");
 
 #[test]
 fn a_journal_that_was_written_once_stays_readable() {
-    let entries: Vec<Entry> = VERSION_1.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let machine = Machine::replay(ID, Arc::clone(&eventful().machine.definition), &entries).unwrap();
-    let steps: Vec<_> = machine.view().iter().map(|step| format!("{} {} {}", step.step, step.state, step.undo)).collect();
+    let (machine, steps) = kept(VERSION_1, Arc::clone(&eventful().machine.definition));
     assert_eq!(
-        (machine.state(), steps.join(", ").as_str()),
+        (machine.state(), steps.as_str()),
         (SagaState::Compensating, "v done none, s skipped none, a done planned, b done sending, c done undone, d failed none")
     );
-    for (line, entry) in VERSION_1.lines().zip(&entries) {
+}
+
+/// What a journal that was kept is folded to, and how its steps stand. Nothing of it is lost in reading.
+pub(super) fn kept(journal: &str, definition: Arc<Saga>) -> (Machine, String) {
+    let entries: Vec<Entry> = journal.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    for (line, entry) in journal.lines().zip(&entries) {
         let again: Value = serde_json::to_value(entry).unwrap();
         assert_eq!(again, serde_json::from_str::<Value>(line).unwrap(), "nothing of it is lost");
     }
+    let machine = Machine::replay(ID, definition, &entries).unwrap();
+    let steps: Vec<_> = machine.view().iter().map(|step| format!("{} {} {}", step.step, step.state, step.undo)).collect();
+    (machine, steps.join(", "))
 }
