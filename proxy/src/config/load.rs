@@ -113,6 +113,7 @@ fn config(raw: &Raw, in_file: Vec<String>, around: Surroundings<'_>, also: &[Sag
         limits,
         forwarded: forwarded(raw.forwarded.as_ref()),
         saga_peers: raw.saga_peers.as_ref().map(|peers| saga_peers(peers, around, findings)).unwrap_or_default(),
+        authentication: None,
         access_log: raw.access_log.unwrap_or(false),
         secrets: Arc::new(secrets),
         sagas,

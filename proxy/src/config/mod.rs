@@ -30,8 +30,8 @@ mod workers;
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use http::{Method, Uri};
-use saga_config::{names::UpstreamName, saga::Saga, units::ByteCount};
+use http::{HeaderName, Method, Uri};
+use saga_config::{expr::Expression, names::UpstreamName, saga::Saga, template::CallTarget, units::ByteCount};
 
 pub use self::{files::FilePattern, secrets::Secrets};
 pub use crate::{headers::Forwarded, idempotency::seal::EncryptionKey};
@@ -67,12 +67,88 @@ pub struct Config {
     pub access_log: bool,
     /// What sagas name as `secret('name')`.
     pub secrets: Arc<Secrets>,
+    /// Whose tokens are verified, and where there must be one; `None`: nobody's, and `claims` is empty.
+    pub authentication: Option<Arc<JwtConfig>>,
     /// The sagas, and how they are run.
     pub sagas: SagasConfig,
     /// What requests that start a saga are promised where their route has no policy, or there is no route.
     pub trigger_policy: Arc<Policy>,
     /// Where clients reach this Refrain: the base of `Location`; `None`: locations are paths.
     pub public_url: Option<Uri>,
+}
+
+/// How bearer tokens (RFC 6750) that are JWTs (RFC 7519) are verified.
+#[derive(Clone, Debug)]
+pub struct JwtConfig {
+    /// What `iss` has to be.
+    pub issuer: String,
+    /// What `aud` has to hold one of; empty: `aud` is not looked at.
+    pub audience: Vec<String>,
+    /// Where the keys are.
+    pub keys: KeySource,
+    /// After this time the keys are read again; until they are there, the old ones count.
+    pub refresh: Duration,
+    /// The only algorithms that a token may be signed with. At least one, and never one with a shared secret.
+    pub algorithms: Vec<SignatureAlgorithm>,
+    /// How far clocks may be apart, for `exp`, `nbf` and `iat`.
+    pub leeway: Duration,
+    /// The header by which the upstream gets the payload of a verified token. A client's own is stripped.
+    pub payload_header: HeaderName,
+    /// Where there must be a token. Elsewhere a good one gives its claims, and a bad one none.
+    pub required_on: Vec<RequiredOn>,
+    /// How it is found out whether a token was revoked; `None`: it counts until it expires.
+    pub revoked: Option<RevocationCheck>,
+}
+
+/// Where the keys are that tokens are verified with: a JWK Set (RFC 7517, section 5).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeySource {
+    /// In a file, which is read again like one by HTTP.
+    File(PathBuf),
+    /// An upstream of the file's, by index, is asked by GET for this path and query.
+    Upstream(usize, Uri),
+    /// What a URL names is asked by GET for its path and query. The upstream is this source's own.
+    Url(Arc<UpstreamConfig>, Uri),
+}
+
+/// What a token may be signed with (RFC 7518, section 3.1; RFC 8037).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "the names of the RFC")]
+pub enum SignatureAlgorithm {
+    RS256,
+    RS384,
+    RS512,
+    PS256,
+    PS384,
+    PS512,
+    ES256,
+    ES384,
+    EdDSA,
+}
+
+/// Requests that must carry a token.
+#[derive(Clone, Debug)]
+pub struct RequiredOn {
+    /// Which requests.
+    pub matcher: RouteMatch,
+    /// What its claims must be as well; otherwise 403. Names: `claims`, `request` (without `body`).
+    pub check: Option<Expression>,
+}
+
+/// How it is found out whether a token was revoked.
+#[derive(Clone, Debug)]
+pub struct RevocationCheck {
+    /// Who is asked: an index into [`Config::upstreams`].
+    pub upstream: usize,
+    /// What is asked: GET or HEAD. Names: `claims`.
+    pub call: CallTarget,
+    /// Whether the answer says that the token was revoked. Asked of answers below 500 only: others tell nothing, and the request is
+    /// refused with 503. Names: `claims`, `response`.
+    pub when: Expression,
+    /// How long "not revoked" is believed. A request with an effect forgets it, and "revoked" stays until the token expires.
+    pub cache: Duration,
+    /// How long one question may take.
+    pub timeout: Duration,
 }
 
 /// The sagas, and how they are run.

@@ -6,12 +6,13 @@ use crate::{
 };
 
 /// What each module of the library may name of it, beside itself. The longest entry that fits counts. From the top to the ground.
-const MAY_USE: [(&str, &[&str]); 33] = [
+const MAY_USE: [(&str, &[&str]); 35] = [
     ("cli", &["app", "config", "metrics", "reload", "saga::simulate", "store::journal", "telemetry", "time"]),
     (
         "app",
         &[
             "admin",
+            "authentication",
             "body",
             "config",
             "gateway",
@@ -29,6 +30,7 @@ const MAY_USE: [(&str, &[&str]); 33] = [
     (
         "gateway",
         &[
+            "authentication",
             "body",
             "config",
             "headers",
@@ -44,11 +46,12 @@ const MAY_USE: [(&str, &[&str]); 33] = [
             "upstream",
         ],
     ),
-    ("idempotency", &["body", "headers", "ids", "metrics", "pass", "peers", "problem", "server", "store", "time", "upstream"]),
+    ("idempotency", &["body", "claims", "headers", "ids", "metrics", "pass", "peers", "problem", "server", "store", "time", "upstream"]),
     (
         "saga",
         &[
             "body",
+            "claims",
             "config",
             "headers",
             "idempotency",
@@ -63,6 +66,7 @@ const MAY_USE: [(&str, &[&str]); 33] = [
             "upstream",
         ],
     ),
+    ("authentication", &["body", "claims", "config", "headers", "metrics", "problem", "router", "server", "time", "upstream"]),
     ("saga::backoff", &[]),
     ("saga::entry", &["time"]),
     ("saga::judge", &["saga::turn"]),
@@ -85,6 +89,7 @@ const MAY_USE: [(&str, &[&str]); 33] = [
     ("store", &["ids", "time"]),
     ("store::backend", &["config", "ids", "store", "time"]),
     ("store::faults", &["ids", "store", "time"]),
+    ("claims", &[]),
     ("headers", &[]),
     ("ids", &[]),
     ("reload", &[]),
