@@ -61,6 +61,11 @@ impl Service {
         local(9100 + self.number())
     }
 
+    /// The database of a shared Redis that is its sidecars' alone.
+    pub const fn redis_database(self) -> u16 {
+        self.number() - 1
+    }
+
     /// Opens its database, with the schema brought up to date, and gives what answers requests.
     ///
     /// # Errors
@@ -110,14 +115,6 @@ impl Post {
         match self {
             Self::Edge => "edge",
             Self::Beside(service) => service.name(),
-        }
-    }
-
-    /// The database of a shared Redis that is its alone: what one service's sidecars keep is not for another's.
-    pub const fn redis_database(self) -> u16 {
-        match self {
-            Self::Edge => 0,
-            Self::Beside(service) => service.number(),
         }
     }
 }

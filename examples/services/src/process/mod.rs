@@ -37,6 +37,9 @@ const MAX_PAUSE: Duration = Duration::from_secs(2);
 /// How long a process may take to stop. More than Refrain's own limit for finishing requests, which is 30 s.
 const MAX_STOP: Duration = Duration::from_secs(35);
 
+/// The variable that tells a process how often it was started before.
+pub const LIFE: &str = "SHOP_LIFE";
+
 /// What to start.
 #[derive(Debug)]
 pub struct Plan {
@@ -118,6 +121,8 @@ pub struct Process {
     log: Log,
     question: Question,
     child: Child,
+    /// How often it was started again.
+    life: u64,
     blow: Arc<Notify>,
 }
 
@@ -133,7 +138,7 @@ impl Process {
         parent::name_in(&mut command);
         let log = Log::new(log);
         let child = launch(member, &mut command, &log)?;
-        let mut process = Self { member, command, log, question, child, blow: Arc::default() };
+        let mut process = Self { member, command, log, question, child, life: 0, blow: Arc::default() };
         process.ready().await?;
         Ok(process)
     }
@@ -189,6 +194,8 @@ impl Process {
     async fn start_again(&mut self) -> Result<(), ProcessError> {
         let mut pause = FIRST_PAUSE;
         for _ in 0..MAX_FAILED_STARTS {
+            self.life += 1;
+            self.command.env(LIFE, self.life.to_string());
             self.child = launch(self.member, &mut self.command, &self.log)?;
             match self.ready().await {
                 Err(ProcessError::Died { .. }) => {}
