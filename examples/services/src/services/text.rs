@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// A text of 1 to `MAX` characters, in one line and not blank; blanks around it are dropped.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
 #[serde(try_from = "String")]
 pub struct Line<const MAX: usize>(String);
 
@@ -41,7 +41,7 @@ impl<const MAX: usize> fmt::Display for Line<MAX> {
 
 /// An e-mail address as the HTML standard takes it (section 4.10.5.1.5, "valid email address"): ASCII, at most 254 characters
 /// (RFC 5321 section 4.5.3.1.3, less the angle brackets).
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
 #[serde(try_from = "String")]
 pub struct Email(String);
 
@@ -144,7 +144,8 @@ mod tests {
         assert_eq!(given.as_str(), "Ada.Lovelace+shop@Example.COM");
         assert_eq!(given.folded(), email("ada.lovelace+SHOP@example.com").unwrap().folded());
         let long = format!("{}@example.com", "a".repeat(243));
-        for text in ["", "ada", "@", "ada@", "@example.com", "a da@example.com", "ada@example..com", "ada@-example.com", "a@b@c"] {
+        for text in ["", "ada", "@", "ada@", "@example.com", "a da@example.com", "ada@example..com", "ada@-example.com", "a@b@c"]
+        {
             assert!(email(text).unwrap_err().contains("name@example.com"), "{text:?}");
         }
         assert!(email("zoë@example.com").is_err());

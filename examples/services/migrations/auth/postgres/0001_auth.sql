@@ -1,6 +1,6 @@
 -- The newest key signs.
 CREATE TABLE signing_keys (
-    id               BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    id               BIGINT PRIMARY KEY GENERATED ALWAYS AS IDENTITY,
     kid              TEXT   NOT NULL UNIQUE,
     private_key      TEXT   NOT NULL, -- PKCS#8, PEM
     public_key       TEXT   NOT NULL, -- JWK

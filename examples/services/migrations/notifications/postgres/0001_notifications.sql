@@ -1,6 +1,6 @@
 -- The outbox: mails that are written, for whoever sends them.
 CREATE TABLE notifications (
-    id         BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    id         BIGINT PRIMARY KEY GENERATED ALWAYS AS IDENTITY,
     event_id   TEXT   NOT NULL,
     kind       TEXT   NOT NULL CHECK (kind IN ('order-completed', 'user-registered')),
     recipient  TEXT, -- an e-mail address; null: the event named none

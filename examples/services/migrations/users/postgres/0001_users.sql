@@ -1,5 +1,5 @@
 CREATE TABLE users (
-    id                  BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    id                  BIGINT PRIMARY KEY GENERATED ALWAYS AS IDENTITY,
     email               TEXT   NOT NULL, -- as it was given
     email_folded        TEXT   NOT NULL UNIQUE, -- without case
     phone               TEXT   UNIQUE, -- E.164

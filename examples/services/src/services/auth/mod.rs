@@ -34,10 +34,8 @@ use model::{Blacklisted, KeySet, NewToken, Token};
 use store::{Added, Store};
 use token::{AccessToken, Claims, TokenError};
 
-static MIGRATIONS: Migrations = Migrations {
-    sqlite: sqlx::migrate!("./migrations/auth/sqlite"),
-    postgres: sqlx::migrate!("./migrations/auth/postgres"),
-};
+static MIGRATIONS: Migrations =
+    Migrations { sqlite: sqlx::migrate!("./migrations/auth/sqlite"), postgres: sqlx::migrate!("./migrations/auth/postgres") };
 
 /// The service, with its data in the database at `database_url`. Without a key, it makes one.
 ///

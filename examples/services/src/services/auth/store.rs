@@ -5,7 +5,7 @@ use super::keys::{KeyError, KeyPair, PrivateKey};
 use super::token::Verified;
 use crate::services::api::ApiError;
 use crate::services::clock;
-use crate::services::database::written;
+use crate::services::database::written_if_any;
 
 /// The keys and the blacklist in the database. All times are Unix times in seconds.
 #[derive(Clone)]
@@ -76,7 +76,7 @@ impl Store {
              WHERE id = (SELECT max(id) FROM signing_keys)
              RETURNING kid, private_key",
         );
-        written(key.bind(token_expires_at), &self.pool).await
+        written_if_any(key.bind(token_expires_at), &self.pool).await
     }
 
     /// The keys by which a token can be known as good: the newest first.

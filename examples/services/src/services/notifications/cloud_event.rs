@@ -47,7 +47,8 @@ impl Context {
         if version != "1.0" {
             return Err(ApiError::Invalid(format!("ce-specversion: must be 1.0, not {version}")));
         }
-        let id = Reference::try_from(attribute(headers, "ce-id")?).map_err(|reason| ApiError::Invalid(format!("ce-id: {reason}")))?;
+        let id =
+            Reference::try_from(attribute(headers, "ce-id")?).map_err(|reason| ApiError::Invalid(format!("ce-id: {reason}")))?;
         let source = attribute(headers, "ce-source")?;
         let given = attribute(headers, "ce-type")?;
         if given != kind.as_str() {
@@ -66,7 +67,9 @@ fn attribute(headers: &HeaderMap, name: &'static str) -> Result<String, ApiError
         (Some(_), None) => return Err(ApiError::Invalid(format!("{name}: must not be empty"))),
         (Some(_), Some(_)) => return Err(ApiError::Invalid(format!("{name}: the header comes more than once"))),
         (None, _) => {
-            return Err(ApiError::Invalid(format!("{name}: the header is missing: events come as CloudEvents 1.0 in binary mode")));
+            return Err(ApiError::Invalid(format!(
+                "{name}: the header is missing: events come as CloudEvents 1.0 in binary mode"
+            )));
         }
     };
     let text = percent_decode(value.as_bytes()).decode_utf8();
@@ -86,10 +89,14 @@ mod tests {
 
     fn read(headers: &[(&'static str, &'static str)]) -> Result<Context, String> {
         let headers = headers.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
-        Context::read(&headers.fold(HeaderMap::new(), |mut map, (name, value)| {
-            map.append(name, value);
-            map
-        }), Kind::OrderCompleted).map_err(|refused| refused.to_string())
+        Context::read(
+            &headers.fold(HeaderMap::new(), |mut map, (name, value)| {
+                map.append(name, value);
+                map
+            }),
+            Kind::OrderCompleted,
+        )
+        .map_err(|refused| refused.to_string())
     }
 
     #[test]

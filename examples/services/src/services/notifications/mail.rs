@@ -31,7 +31,9 @@ impl Mails {
             .strip_prefix("Subject: ")
             .and_then(|text| text.split_once("\n\n"))
             .filter(|(subject, _)| !subject.contains(char::is_control))
-            .ok_or_else(|| Error::new(ErrorKind::InvalidOperation, "a mail begins with the line of its subject and a blank one"))?;
+            .ok_or_else(|| {
+                Error::new(ErrorKind::InvalidOperation, "a mail begins with the line of its subject and a blank one")
+            })?;
         Ok(Mail { subject: subject.to_owned(), body: body.to_owned() })
     }
 }

@@ -70,7 +70,11 @@ async fn list(State(service): State<Service>, Query(listing): Query<Listing>) ->
 
 impl Service {
     /// Puts a mail about the event into the outbox.
-    async fn notify<T: Data + Serialize>(&self, recipient: Option<&Email>, event: &CloudEvent<T>) -> Result<StatusCode, ApiError> {
+    async fn notify<T: Data + Serialize>(
+        &self,
+        recipient: Option<&Email>,
+        event: &CloudEvent<T>,
+    ) -> Result<StatusCode, ApiError> {
         let mail = self.mails.about(T::KIND, &event.data).map_err(|error| ApiError::Internal(error.into()))?;
         self.outbox.add(&event.id, T::KIND, recipient, &mail).await?;
         tracing::info!(kind = T::KIND.as_str(), source = event.source, "wrote a mail");

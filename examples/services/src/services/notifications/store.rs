@@ -16,7 +16,13 @@ impl Outbox {
         Self { pool }
     }
 
-    pub(super) async fn add(&self, event: &Reference, kind: Kind, recipient: Option<&Email>, mail: &Mail) -> Result<(), sqlx::Error> {
+    pub(super) async fn add(
+        &self,
+        event: &Reference,
+        kind: Kind,
+        recipient: Option<&Email>,
+        mail: &Mail,
+    ) -> Result<(), sqlx::Error> {
         sqlx::query(
             "INSERT INTO notifications (event_id, kind, recipient, subject, body, created_at) VALUES ($1, $2, $3, $4, $5, $6)",
         )

@@ -33,10 +33,8 @@ use model::{Authenticated, Credentials, NewUser, ProfileChange, User, UserChange
 use password::{Hasher, Match, PasswordError};
 use store::{Users, WriteError};
 
-static MIGRATIONS: Migrations = Migrations {
-    sqlite: sqlx::migrate!("./migrations/users/sqlite"),
-    postgres: sqlx::migrate!("./migrations/users/postgres"),
-};
+static MIGRATIONS: Migrations =
+    Migrations { sqlite: sqlx::migrate!("./migrations/users/sqlite"), postgres: sqlx::migrate!("./migrations/users/postgres") };
 
 #[derive(Clone)]
 struct Service {

@@ -182,7 +182,8 @@ mod tests {
     #[tokio::test]
     async fn a_hash_is_argon2id_with_the_parameters_of_owasp_and_a_salt_of_its_own() {
         let hasher = Hasher::new().await.unwrap();
-        let [first, second] = [hasher.hash(new_password("correct horse")).await, hasher.hash(new_password("correct horse")).await];
+        let [first, second] =
+            [hasher.hash(new_password("correct horse")).await, hasher.hash(new_password("correct horse")).await];
         let (first, second) = (first.unwrap(), second.unwrap());
         assert!(first.as_str().starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{}", first.as_str());
         assert_ne!(first.as_str(), second.as_str());

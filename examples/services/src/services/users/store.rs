@@ -3,7 +3,7 @@ use sqlx::AnyPool;
 use super::model::{Authenticated, Kept, NewUser, Time, User, UserChange};
 use super::password::Hash;
 use crate::services::clock;
-use crate::services::database::written;
+use crate::services::database::{written, written_if_any};
 use crate::services::text::{Email, Name, Phone};
 use crate::services::values::{Listing, Reference};
 
@@ -42,7 +42,7 @@ impl Users {
         .bind(password.map(Hash::as_str))
         .bind(new.reference.as_ref().map(Reference::as_str))
         .bind(clock::now());
-        Ok(written(insert, &self.pool).await?.ok_or(sqlx::Error::RowNotFound)?)
+        Ok(written(insert, &self.pool).await?)
     }
 
     /// The user as it is then; `None`: there is no such user.
@@ -62,7 +62,7 @@ impl Users {
         .bind(change.phone.as_ref().and_then(Option::as_ref).map(Phone::as_str))
         .bind(i64::from(change.last_login.is_some()))
         .bind(change.last_login.as_ref().and_then(Option::as_ref).map(Time::as_str));
-        Ok(written(update, &self.pool).await?)
+        Ok(written_if_any(update, &self.pool).await?)
     }
 
     /// Whether there was such a user.
@@ -96,8 +96,9 @@ impl Users {
 
     /// Writes down that the user has logged in now. `None`: the user is gone meanwhile.
     pub(super) async fn log_in(&self, id: i64) -> Result<Option<Authenticated>, sqlx::Error> {
-        let update = sqlx::query_as("UPDATE users SET previous_last_login = last_login, last_login = $2 WHERE id = $1 RETURNING *");
-        written(update.bind(id).bind(clock::now()), &self.pool).await
+        let update =
+            sqlx::query_as("UPDATE users SET previous_last_login = last_login, last_login = $2 WHERE id = $1 RETURNING *");
+        written_if_any(update.bind(id).bind(clock::now()), &self.pool).await
     }
 }
 
