@@ -53,7 +53,7 @@ pub async fn until_stopped(args: ServiceArgs) -> Result<(), HostingError> {
     }
     let address = args.listen.unwrap_or(service.address());
     let listener = TcpListener::bind(address).await.map_err(|source| HostingError::Listen { address, source })?;
-    let serving = Serving::on(listener, router).map_err(|source| HostingError::Listen { address, source })?;
+    let serving = Serving::start(listener, router).map_err(|source| HostingError::Listen { address, source })?;
     tracing::info!(service = service.name(), address = %serving.address(), "listening");
     signals.next().await;
     serving.stop().await;
