@@ -1,4 +1,4 @@
-//! Expressions and templates of a policy, compiled with the names that are there when they are evaluated.
+//! Expressions and templates, compiled with the names that are there when they are evaluated.
 
 use saga_config::{
     diagnostic::{did_you_mean, quoted},
@@ -7,7 +7,7 @@ use saga_config::{
     yaml::Pointer,
 };
 
-use crate::config::findings::Findings;
+use super::findings::Findings;
 
 /// What `request` has.
 const REQUEST: [&str; 5] = ["method", "path", "query", "headers", "body"];
@@ -15,7 +15,7 @@ const REQUEST: [&str; 5] = ["method", "path", "query", "headers", "body"];
 const RESPONSE: [&str; 3] = ["status", "headers", "body"];
 
 /// The names of a place, with what is known of their values.
-pub(super) fn names(roots: &[&'static str]) -> Names {
+pub(in crate::config) fn names(roots: &[&'static str]) -> Names {
     roots.iter().fold(Names::new(roots), |names, root| match *root {
         "request" => names.with_type("request", Type::request()),
         "response" => names.with_type("response", Type::response()),
@@ -25,7 +25,7 @@ pub(super) fn names(roots: &[&'static str]) -> Names {
 }
 
 /// As [`expression`], for a condition.
-pub(super) fn condition(text: &str, at: &Pointer, names: &Names, findings: &mut Findings) -> Option<Expression> {
+pub(in crate::config) fn condition(text: &str, at: &Pointer, names: &Names, findings: &mut Findings) -> Option<Expression> {
     let condition = expression(text, at, names, findings)?;
     let Some(clash) = condition.clash_as(Use::Condition) else { return Some(condition) };
     // After the `${`.
@@ -42,7 +42,7 @@ fn report(clash: Clash, start: usize, at: &Pointer, findings: &mut Findings) {
 }
 
 /// Compiles the one `${…}` that `text`, written at `at`, has to be. `None`: reported.
-pub(super) fn expression(text: &str, at: &Pointer, names: &Names, findings: &mut Findings) -> Option<Expression> {
+pub(in crate::config) fn expression(text: &str, at: &Pointer, names: &Names, findings: &mut Findings) -> Option<Expression> {
     let template = template(text, at, names, findings)?;
     let whole = template.whole().cloned();
     if whole.is_none() {
@@ -56,7 +56,7 @@ pub(super) fn expression(text: &str, at: &Pointer, names: &Names, findings: &mut
 }
 
 /// Compiles a text with `${…}` in it. `None`: reported.
-pub(super) fn template(text: &str, at: &Pointer, names: &Names, findings: &mut Findings) -> Option<Template> {
+pub(in crate::config) fn template(text: &str, at: &Pointer, names: &Names, findings: &mut Findings) -> Option<Template> {
     match Template::parse(text, names) {
         Ok(template) => check_fields(template.expressions(), at, 0, findings).then_some(template),
         Err(error) => {
@@ -67,7 +67,7 @@ pub(super) fn template(text: &str, at: &Pointer, names: &Names, findings: &mut F
 }
 
 /// Whether every expression reads only what there is; `offset` is where the template begins in the text at `at`.
-pub(super) fn check_fields<'e>(
+pub(in crate::config) fn check_fields<'e>(
     expressions: impl Iterator<Item = (&'e Expression, std::ops::Range<usize>)>,
     at: &Pointer,
     offset: usize,
