@@ -1,10 +1,12 @@
 //! The shop from start to stop.
 
 use std::io;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
 use axum::Router;
 use tempfile::TempDir;
+use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -12,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::address::{AddressError, Reserved};
 use crate::announcement::{self, Place};
 use crate::cli::Shop;
+use crate::services::database::OpenError;
 use crate::services::serving::Serving;
 use crate::services::{billing, orders};
 use crate::sidecar::{Plan, Sidecar, SidecarError};
@@ -38,8 +41,8 @@ pub enum ShopError {
     Database {
         /// The service.
         service: &'static str,
-        /// What SQLite says.
-        source: sqlx::Error,
+        /// What it says.
+        source: OpenError,
     },
     /// The system refuses something basic.
     #[error("cannot {what}")]
@@ -209,16 +212,18 @@ impl Counter {
     async fn open(
         name: &'static str,
         data: &Data,
-        service: impl AsyncFnOnce(&Path) -> Result<Router, sqlx::Error>,
+        service: impl AsyncFnOnce(&str) -> Result<Router, OpenError>,
     ) -> Result<Self, ShopError> {
         let folder = data.path().join(name);
         if let Err(source) = std::fs::create_dir_all(&folder) {
             return Err(ShopError::Data { folder, source });
         }
         let database = folder.join(name).with_extension("db");
-        let router = service(&database).await.map_err(|source| ShopError::Database { service: name, source })?;
-        let serving = Serving::start(router)
-            .await
+        let url = format!("sqlite://{}", database.display());
+        let router = service(&url).await.map_err(|source| ShopError::Database { service: name, source })?;
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
+        let serving = listener
+            .and_then(|listener| Serving::start(listener, router))
             .map_err(|source| ShopError::System { what: "listen on the loopback interface", source })?;
         Ok(Self { name, folder, serving })
     }

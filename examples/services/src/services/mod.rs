@@ -4,6 +4,8 @@
 
 pub mod api;
 pub mod billing;
+pub mod caller;
+pub mod clock;
 pub mod database;
 pub mod orders;
 pub mod serving;
