@@ -13,7 +13,9 @@
 
 pub mod address;
 pub mod announcement;
+pub mod books;
 pub mod cli;
+pub mod client;
 pub mod run;
 pub mod services;
 pub mod sidecar;
