@@ -18,8 +18,10 @@
 pub mod address;
 pub mod addresses;
 pub mod announcement;
+pub mod books;
 pub mod chaos;
 pub mod cli;
+pub mod client;
 pub mod data;
 pub mod hosting;
 pub mod keys;
