@@ -5,6 +5,7 @@
 //! it, and `findings` collects what they say. Nothing else reads the file, and no secret of it is ever shown: `masking` sees to that.
 
 pub mod check;
+mod expressions;
 pub mod files;
 mod findings;
 mod idempotency;

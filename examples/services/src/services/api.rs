@@ -42,6 +42,9 @@ pub enum ApiError {
     /// The database failed: 500. The caller is not told how.
     #[error("the database failed")]
     Database(#[source] sqlx::Error),
+    /// The service failed at something else of its own: 500. The caller is not told at what.
+    #[error("the service failed")]
+    Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
 /// Seconds until a caller told [`ApiError::Busy`] may try again.
@@ -63,15 +66,17 @@ impl ApiError {
             Self::Conflict(_) => (StatusCode::CONFLICT, "conflict"),
             Self::Refused(status, _) => (*status, "refused"),
             Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
-            Self::Database(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
+            Self::Database(_) | Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
         }
     }
 }
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        if let Self::Database(cause) = &self {
-            tracing::error!(%cause, "the database failed");
+        match &self {
+            Self::Database(cause) => tracing::error!(%cause, "the database failed"),
+            Self::Internal(cause) => tracing::error!(%cause, "the service failed"),
+            _ => {}
         }
         let (status, error) = self.status_and_code();
         let message = self.to_string();

@@ -43,6 +43,9 @@ pub enum OpenError {
     /// The schema cannot be brought up to date.
     #[error("cannot bring the database's schema up to date")]
     Migrate(#[source] MigrateError),
+    /// What the service needs beside its schema cannot be made.
+    #[error("cannot prepare the service")]
+    Prepare(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
 /// The kinds of database, as the URL tells them apart.

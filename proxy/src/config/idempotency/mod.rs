@@ -1,6 +1,5 @@
 //! What is written about idempotency, at the top and of a route, to the route's [`Policy`].
 
-mod expressions;
 mod layers;
 mod presets;
 mod probe;
@@ -16,7 +15,7 @@ use saga_config::{
 
 use self::layers::{Chosen, Layers};
 use super::{
-    Access, UpstreamConfig,
+    Access, UpstreamConfig, expressions,
     findings::Findings,
     limits::{at_least_one, bytes, positive},
     raw::idempotency::{self as raw, Preset, Rules},

@@ -2,12 +2,10 @@
 
 use http::{HeaderName, Method, StatusCode, header::SET_COOKIE};
 
-use super::{
-    expressions::{self, expression},
-    layers::Layers,
-};
+use super::layers::Layers;
 use crate::{
     config::{
+        expressions::{self, expression},
         findings::Findings,
         raw::{
             idempotency::{self as raw, StatusSet},
