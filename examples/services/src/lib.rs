@@ -19,3 +19,4 @@ pub mod client;
 pub mod run;
 pub mod services;
 pub mod sidecar;
+pub mod tour;
