@@ -1,0 +1,117 @@
+//! The books of a shop in which everything fails: services refuse, delay, lose replies and die, sidecars are killed, and
+//! clients ask again until they have an answer. At the end the books balance to the cent, and every key has one answer.
+//!
+//! `SHOP_LEDGER_SECONDS`, `SHOP_LEDGER_USERS` and `SHOP_LEDGER_SEED` say how long, with how many users and with which
+//! chances; `scripts/ledger` is the long version. Where something does not fit, the data is kept and named.
+#![allow(clippy::unwrap_used)]
+
+mod crowd;
+mod evidence;
+mod redis;
+
+use std::fmt::Display;
+use std::path::Path;
+use std::str::FromStr;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use shop::books::Books;
+use shop::tour::Opened;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use crowd::Crowd;
+use redis::RedisServer;
+
+/// How long the shop may take to bring up what was killed last.
+const MAX_CALM: Duration = Duration::from_secs(120);
+
+/// How long sagas may take to end once nothing fails any more.
+const MAX_SETTLING: Duration = Duration::from_secs(240);
+
+/// One shop at a time: each is more than ten processes.
+static TURN: Mutex<()> = Mutex::const_new(());
+
+fn said<T: FromStr<Err: Display>>(name: &str, default: T) -> T {
+    match std::env::var(name) {
+        Ok(text) => text.parse().unwrap_or_else(|error| panic!("{name}: {text:?}: {error}")),
+        Err(_) => default,
+    }
+}
+
+#[tokio::test]
+async fn the_books_balance_on_redis_with_two_replicas_whatever_fails() {
+    let _turn = TURN.lock().await;
+    let redis = RedisServer::start();
+    balances("redis", &["--redis", &redis.url(), "--replicas", "2"]).await;
+}
+
+#[tokio::test]
+async fn the_books_balance_on_embedded_stores_whatever_fails_and_restarts() {
+    let _turn = TURN.lock().await;
+    balances("embedded", &[]).await;
+}
+
+async fn balances(what: &str, arguments: &[&str]) {
+    let seconds = Duration::from_secs(said("SHOP_LEDGER_SECONDS", 15));
+    let users = said("SHOP_LEDGER_USERS", 16);
+    let seed: u64 = said("SHOP_LEDGER_SEED", rand::random());
+    let folder = tempfile::Builder::new().prefix("shop-ledger-").tempdir().unwrap();
+    eprintln!("{what}: {users} users for {seconds:?}, SHOP_LEDGER_SEED={seed}, in {}", folder.path().display());
+    let failure = match tokio::spawn(run(folder.path().to_owned(), arguments.join(" "), seconds, users, seed)).await {
+        Ok(Ok(summary)) => {
+            eprintln!("{what}: {summary}");
+            return;
+        }
+        Ok(Err(failure)) => failure,
+        Err(panic) => format!("{:?}", panic.into_panic().downcast_ref::<String>()),
+    };
+    panic!("{what}: {failure}\nSHOP_LEDGER_SEED={seed}; databases, logs and sagas are kept in {}", folder.keep().display());
+}
+
+/// What came of it in words, or what is wrong.
+async fn run(
+    folder: impl AsRef<Path>,
+    arguments: String,
+    seconds: Duration,
+    users: usize,
+    seed: u64,
+) -> Result<String, String> {
+    let folder = folder.as_ref();
+    let seed_text = seed.to_string();
+    let arguments: Vec<&str> = arguments.split_whitespace().chain(["--chaos", "--chaos-seed", &seed_text]).collect();
+    let program = Path::new(env!("CARGO_BIN_EXE_shop"));
+    let shop = Opened::start(program, folder, &arguments).await.map_err(|error| in_full(&error))?;
+    let begun = Instant::now();
+    let crowd = Crowd::enter(&shop.state().map_err(|error| in_full(&error))?.edge.url, users, seed);
+    tokio::time::sleep(seconds).await;
+    crowd.close();
+    // Those who still wait for an answer go on asking.
+    shop.signal(Signal::SIGUSR1).map_err(|error| error.to_string())?;
+    let calm = shop.until(MAX_CALM, |state| !state.chaos).await.map_err(|error| in_full(&error))?;
+    let calm = calm.ok_or_else(|| format!("chaos did not stop within {MAX_CALM:?}"))?;
+    let tally = crowd.leave().await?;
+    let answered = begun.elapsed();
+    evidence::settled(&calm, MAX_SETTLING, folder).await?;
+    let databases = calm.databases().map_err(|error| in_full(&error))?;
+    let books = Books::read(&databases).await.map_err(|error| in_full(&error))?;
+    let report = books.audit(&tally.told);
+    let mut wrong = report.lines();
+    wrong.push_str(&tally.unlike_accounts(&books));
+    wrong.push_str(&tally.told_otherwise_now(&calm.edge.url).await?);
+    if !wrong.is_empty() {
+        evidence::keep(&calm, &wrong, folder).await;
+        return Err(format!("the books do not balance: {}\n{wrong}", report.totals));
+    }
+    let restarts = calm.restarts;
+    shop.close().await.map_err(|error| error.to_string())?;
+    Ok(format!(
+        "{tally} in {answered:.0?}; {} services and {} sidecars were started again. {}",
+        restarts.services, restarts.sidecars, report.totals
+    ))
+}
+
+/// An error with all its causes.
+fn in_full(error: &dyn std::error::Error) -> String {
+    std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
