@@ -34,6 +34,8 @@ struct Cli {
 const EXAMPLES: &str = "Examples:
   refrain run --upstream http://127.0.0.1:3000      protect a service; listens on 127.0.0.1:8080
   refrain run --config refrain.yaml                 the same, and more, from a file
+  refrain run --config refrain.yaml --upstream billing=http://10.0.0.7:8002
+                                                    the same, with one of its upstreams elsewhere
   refrain check --config refrain.yaml               say everything that is wrong with a file; opens no port
   refrain check sagas/*.yaml                        the same of sagas; with refrain.yaml beside them, against its upstreams
   refrain simulate sagas/create-order.yaml          what comes of a saga, whatever goes wrong
@@ -100,9 +102,12 @@ struct ConfigArgs {
     /// Where to listen [default: 127.0.0.1:8080]
     #[arg(long, env = "REFRAIN_LISTEN", value_name = "ADDR")]
     listen: Option<String>,
-    /// The service that this sidecar stands beside
-    #[arg(long, env = "REFRAIN_UPSTREAM", value_name = "URL")]
-    upstream: Option<String>,
+    /// The service that this sidecar stands beside; NAME=URL: where an upstream of the file is
+    ///
+    /// Repeatable: several for one upstream are endpoints of the same service. The variable has them with blanks between them, and is
+    /// not looked at if there is such a flag.
+    #[arg(long, env = "REFRAIN_UPSTREAM", value_name = "[NAME=]URL")]
+    upstream: Vec<String>,
     /// Where records are kept: memory: | embedded:PATH | redis://HOST | rediss://HOST [default: embedded:, in the state folder]
     #[arg(long, env = "REFRAIN_STORE", value_name = "URL", hide_env_values = true)]
     store: Option<String>,
@@ -168,20 +173,25 @@ impl ConfigArgs {
 
     /// What was given, each with where it came from.
     fn overrides(&self, matches: Option<&clap::ArgMatches>) -> Overrides {
-        let given = |value: &Option<String>, id: &str| {
-            let from_variable = matches.and_then(|matches| matches.value_source(id)) == Some(ValueSource::EnvVariable);
-            let origin = if from_variable { format!("REFRAIN_{}", id.to_uppercase()) } else { format!("--{id}") };
-            value.clone().map(|text| Given { text, origin })
-        };
+        let is_variable = |id: &str| matches.and_then(|matches| matches.value_source(id)) == Some(ValueSource::EnvVariable);
+        let origin = |id: &str| if is_variable(id) { format!("REFRAIN_{}", id.to_uppercase()) } else { format!("--{id}") };
+        let given = |value: &Option<String>, id: &str| value.clone().map(|text| Given { text, origin: origin(id) });
+        let upstreams = if is_variable("upstream") { words(&self.upstream) } else { self.upstream.clone() };
         Overrides {
             listen: given(&self.listen, "listen"),
-            upstream: given(&self.upstream, "upstream"),
+            upstreams: upstreams.into_iter().map(|text| Given { text, origin: origin("upstream") }).collect(),
             store: given(&self.store, "store"),
             admin: given(&self.admin, "admin"),
             preset: given(&self.preset, "preset"),
             workers: given(&self.workers, "workers"),
         }
     }
+}
+
+/// What stands between blanks. A variable that is set to nothing else is a mistake, as an empty one is: it stays as it is.
+fn words(given: &[String]) -> Vec<String> {
+    let words: Vec<_> = given.iter().flat_map(|text| text.split_ascii_whitespace()).map(str::to_owned).collect();
+    if words.is_empty() { given.to_owned() } else { words }
 }
 
 /// Shows mistakes: to people on standard error, to programs on standard output.

@@ -106,6 +106,25 @@ fn flags_alone_are_a_configuration_to_hold_sagas_against() {
 }
 
 #[test]
+fn upstreams_of_the_file_are_given_by_flags_or_in_one_variable_with_blanks_between_them() {
+    let folder = Folder::new(&[("refrain.yaml", CONFIG)]);
+    let check = "check --config refrain.yaml";
+    let variable = [("REFRAIN_UPSTREAM", " http://o  billing=http://b1\tbilling=http://b1 ")];
+    let said = folder.refrain_with(check, &variable, "");
+    assert!(said.code == Some(2) && said.err.contains("REFRAIN_UPSTREAM"), "{}", said.shown());
+    assert!(said.err.contains("the endpoint `http://b1/` is in the list already"), "{}", said.shown());
+    // A flag counts before the variable, which then says nothing.
+    let said = folder.refrain_with(&format!("{check} --upstream http://o --upstream billing=http://b1"), &variable, "");
+    assert_eq!(said.code, Some(0), "{}", said.shown());
+    let said = folder.refrain(&format!("{check} --upstream biling=http://b1"));
+    assert!(said.code == Some(2) && said.err.contains("did you mean `billing`?"), "{}", said.shown());
+    for nothing in ["", " "] {
+        let said = folder.refrain_with(check, &[("REFRAIN_UPSTREAM", nothing)], "");
+        assert!(said.code == Some(2) && said.err.contains("REFRAIN_UPSTREAM"), "{nothing:?}: {}", said.shown());
+    }
+}
+
+#[test]
 fn a_saga_can_come_on_standard_input() {
     let folder = Folder::new(&[]);
     let said = folder.refrain_with("check -", &[], SAGA);

@@ -2,13 +2,13 @@
 
 use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
 use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, MatchedPath, Request};
-use axum::http::{Method, StatusCode, Uri, header};
+use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use serde::Serialize;
-use sqlx::SqlitePool;
+use sqlx::AnyPool;
 
 use super::database;
 
@@ -21,6 +21,9 @@ pub enum ApiError {
     /// The request makes no sense as it is: 400.
     #[error("{0}")]
     Invalid(String),
+    /// Nobody, or nobody who is known, asks for this: 401.
+    #[error("{0}")]
+    Unauthenticated(String),
     /// The balance does not cover a payment: 402.
     #[error("{0}")]
     InsufficientBalance(String),
@@ -39,6 +42,9 @@ pub enum ApiError {
     /// The database failed: 500. The caller is not told how.
     #[error("the database failed")]
     Database(#[source] sqlx::Error),
+    /// The service failed at something else of its own: 500. The caller is not told at what.
+    #[error("the service failed")]
+    Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
 /// Seconds until a caller told [`ApiError::Busy`] may try again.
@@ -54,28 +60,34 @@ impl ApiError {
     fn status_and_code(&self) -> (StatusCode, &'static str) {
         match self {
             Self::Invalid(_) => (StatusCode::BAD_REQUEST, "invalid_request"),
+            Self::Unauthenticated(_) => (StatusCode::UNAUTHORIZED, "unauthenticated"),
             Self::InsufficientBalance(_) => (StatusCode::PAYMENT_REQUIRED, "insufficient_balance"),
             Self::NotFound(_) => (StatusCode::NOT_FOUND, "not_found"),
             Self::Conflict(_) => (StatusCode::CONFLICT, "conflict"),
             Self::Refused(status, _) => (*status, "refused"),
             Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
-            Self::Database(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
+            Self::Database(_) | Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
         }
     }
 }
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        if let Self::Database(cause) = &self {
-            tracing::error!(%cause, "the database failed");
+        match &self {
+            Self::Database(cause) => tracing::error!(%cause, "the database failed"),
+            Self::Internal(cause) => tracing::error!(%cause, "the service failed"),
+            _ => {}
         }
         let (status, error) = self.status_and_code();
         let message = self.to_string();
         let mut response = (status, Json(ErrorBody { error, message })).into_response();
-        if matches!(self, Self::Busy) {
-            let after = header::HeaderValue::from_static(BUSY_RETRY_AFTER);
-            response.headers_mut().insert(header::RETRY_AFTER, after);
-        }
+        let advice = match self {
+            // What RFC 9110, section 15.5.2, has with every 401.
+            Self::Unauthenticated(_) => (header::WWW_AUTHENTICATE, "Bearer"),
+            Self::Busy => (header::RETRY_AFTER, BUSY_RETRY_AFTER),
+            _ => return response,
+        };
+        response.headers_mut().insert(advice.0, HeaderValue::from_static(advice.1));
         response
     }
 }
@@ -125,7 +137,7 @@ pub struct Path<T>(pub T);
 
 /// Completes a service's routes with what every service has: `GET /healthz/`, a line in the log per request, JSON for
 /// unknown paths and methods, and the cap on bodies.
-pub fn service(routes: Router, pool: SqlitePool) -> Router {
+pub fn service(routes: Router, pool: AnyPool) -> Router {
     routes
         .route("/healthz/", get(move || health(pool.clone())))
         .fallback(unknown_path)
@@ -140,7 +152,7 @@ struct Health {
 }
 
 /// Healthy is who can ask the database.
-async fn health(pool: SqlitePool) -> Result<Json<Health>, ApiError> {
+async fn health(pool: AnyPool) -> Result<Json<Health>, ApiError> {
     sqlx::query("SELECT 1").execute(&pool).await?;
     Ok(Json(Health { status: "ok" }))
 }
@@ -173,6 +185,13 @@ mod tests {
         let response = ApiError::from(sqlx::Error::PoolTimedOut).into_response();
         assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(response.headers()[header::RETRY_AFTER], "1");
+    }
+
+    #[test]
+    fn who_must_say_who_they_are_is_told_how() {
+        let response = ApiError::Unauthenticated("who are you?".to_owned()).into_response();
+        assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+        assert_eq!(response.headers()[header::WWW_AUTHENTICATE], "Bearer");
     }
 
     #[test]

@@ -1,78 +1,168 @@
-//! SQLite: one file per service.
+//! The database of a service: a file of SQLite's, or a PostgreSQL server's. The URL says which.
+//!
+//! The same SQL runs on both. What is right on both:
+//!
+//! - Placeholders are `$1`, `$2`, …; columns hold whole numbers and text, and everything else as text.
+//! - A condition on a change stands in the change (`UPDATE … WHERE balance + $2 >= 0`), never in a query before it: the
+//!   database decides both at once, however many requests there are.
+//! - A transaction begins with the statement that writes. That takes the lock (SQLite's only one, PostgreSQL's of the row)
+//!   under which the rest of the transaction reads.
+//! - A change that gives a row (`RETURNING`) goes through [`written`] or [`written_if_any`].
+//! - `sqlx::Error::Database` tells a unique from a foreign key violation, and [`is_busy`] what did nothing for want of room.
 
-use std::path::Path;
 use std::time::Duration;
 
-use sqlx::migrate::Migrator;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Sqlite, SqlitePool, Transaction};
+use sqlx::any::{Any, AnyArguments, AnyConnectOptions, AnyPoolOptions, AnyRow};
+use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::query::QueryAs;
+use sqlx::{AnyConnection, AnyPool, Executor, FromRow};
 
-/// Connections per service. SQLite has one writer at a time, so more would only help readers.
-const MAX_CONNECTIONS: u32 = 4;
-
-/// How long a request waits for a connection, and then for the writer before it.
+/// How long a request waits for a connection, and then for the writers before it.
 const MAX_WAIT: Duration = Duration::from_secs(5);
 
-/// Opens the database at `file`, creating it if there is none, and brings its schema up to date.
-///
-/// # Errors
-/// When the file cannot be opened or a migration fails; nothing of that migration is kept.
-pub async fn open(file: &Path, migrations: &Migrator) -> Result<SqlitePool, sqlx::Error> {
-    let options = SqliteConnectOptions::new()
-        .filename(file)
-        .create_if_missing(true)
-        .journal_mode(SqliteJournalMode::Wal)
-        // In WAL mode only FULL keeps a commit over a loss of power.
-        .synchronous(SqliteSynchronous::Full)
-        .foreign_keys(true)
-        .busy_timeout(MAX_WAIT);
-    let pool = SqlitePoolOptions::new().max_connections(MAX_CONNECTIONS).acquire_timeout(MAX_WAIT).connect_with(options).await?;
-    migrations.run(&pool).await?;
-    Ok(pool)
+/// A service's schema, once for each kind of database.
+pub struct Migrations {
+    /// The steps on SQLite.
+    pub sqlite: Migrator,
+    /// The steps on PostgreSQL.
+    pub postgres: Migrator,
 }
 
-/// Begins a transaction that will write. It is the only writer from its first statement on, so that what it reads
-/// stays true until it commits; dropped without a commit, it did nothing.
-///
-/// # Errors
-/// When there is no connection or no turn to write within five seconds; see [`is_busy`].
-pub async fn begin_write(pool: &SqlitePool) -> Result<Transaction<'static, Sqlite>, sqlx::Error> {
-    pool.begin_with("BEGIN IMMEDIATE").await
+/// Why a database cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The URL names no database that a service can use.
+    #[error("a database is sqlite:///PATH or postgres://USER:PASSWORD@HOST/NAME, not {scheme}:…")]
+    Scheme {
+        /// What the URL begins with.
+        scheme: String,
+    },
+    /// The URL cannot be read, or there is no database where it points to.
+    #[error("cannot connect to the database")]
+    Connect(#[source] sqlx::Error),
+    /// The schema cannot be brought up to date.
+    #[error("cannot bring the database's schema up to date")]
+    Migrate(#[source] MigrateError),
+    /// What the service needs beside its schema cannot be made.
+    #[error("cannot prepare the service")]
+    Prepare(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// Whether the request waited in vain for its turn, and so did nothing.
-pub fn is_busy(error: &sqlx::Error) -> bool {
-    match error {
-        sqlx::Error::PoolTimedOut => true,
-        // SQLITE_BUSY
-        sqlx::Error::Database(error) => error.code().as_deref() == Some("5"),
-        _ => false,
+/// The kinds of database, as the URL tells them apart.
+#[derive(Clone, Copy)]
+enum Kind {
+    Sqlite,
+    Postgres,
+}
+
+impl Kind {
+    fn of(scheme: &str) -> Result<Self, OpenError> {
+        match scheme {
+            "sqlite" => Ok(Self::Sqlite),
+            "postgres" | "postgresql" => Ok(Self::Postgres),
+            _ => Err(OpenError::Scheme { scheme: scheme.to_owned() }),
+        }
+    }
+
+    /// Connections per service. SQLite has one writer at a time, so more would only help readers; a PostgreSQL server
+    /// admits a hundred unless told otherwise, and all the shop's services, twice over, fit in there.
+    const fn max_connections(self) -> u32 {
+        match self {
+            Self::Sqlite => 4,
+            Self::Postgres => 8,
+        }
+    }
+
+    /// What each new connection is told first. In SQLite's WAL mode only FULL keeps a commit over a loss of power.
+    const fn settings(self) -> &'static str {
+        match self {
+            Self::Sqlite => {
+                "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON"
+            }
+            Self::Postgres => "SET lock_timeout = '5s'",
+        }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
+/// Opens the database at `url` and brings its schema up to date. A file that is not there is created, in a folder that is.
+///
+/// # Errors
+/// When the URL makes no sense, nothing can be reached there within five seconds, or a migration fails; nothing of that
+/// migration is kept.
+pub async fn open(url: &str, migrations: &Migrations) -> Result<AnyPool, OpenError> {
+    sqlx::any::install_default_drivers();
+    let mut options: AnyConnectOptions = url.parse().map_err(OpenError::Connect)?;
+    let kind = Kind::of(options.database_url.scheme())?;
+    let migrator = match kind {
+        Kind::Sqlite => {
+            create_if_absent(&mut options);
+            &migrations.sqlite
+        }
+        Kind::Postgres => &migrations.postgres,
+    };
+    let pool = AnyPoolOptions::new()
+        .max_connections(kind.max_connections())
+        .acquire_timeout(MAX_WAIT)
+        .after_connect(move |connection: &mut AnyConnection, _| {
+            Box::pin(async move { connection.execute(kind.settings()).await.map(|_| ()) })
+        })
+        .connect_with(options)
+        .await
+        .map_err(OpenError::Connect)?;
+    migrator.run(&pool).await.map_err(OpenError::Migrate)?;
+    Ok(pool)
+}
 
-    use sqlx::Connection;
-    use sqlx::SqliteConnection;
+/// Makes SQLite create the file, unless the URL says itself how to open it.
+fn create_if_absent(options: &mut AnyConnectOptions) {
+    let url = &mut options.database_url;
+    if !url.query_pairs().any(|(name, _)| name == "mode") {
+        url.query_pairs_mut().append_pair("mode", "rwc");
+    }
+}
 
-    use super::*;
+/// Runs a change that gives one row, to its end: only then is the row there to stay. (sqlx's own `fetch_one` takes the row
+/// and looks no further, not even whether the change was refused after all.)
+///
+/// # Errors
+/// When the change was not made, or gave no row ([`sqlx::Error::RowNotFound`]).
+pub async fn written<'q, T>(
+    change: QueryAs<'q, Any, T, AnyArguments>,
+    database: impl Executor<'q, Database = Any>,
+) -> Result<T, sqlx::Error>
+where
+    T: for<'r> FromRow<'r, AnyRow> + Send + Unpin + 'q,
+{
+    written_if_any(change, database).await?.ok_or(sqlx::Error::RowNotFound)
+}
 
-    #[tokio::test]
-    async fn a_writer_that_gets_no_turn_is_told_apart_from_a_failure() {
-        let folder = tempfile::tempdir().unwrap();
-        let options = SqliteConnectOptions::new()
-            .filename(folder.path().join("test.db"))
-            .create_if_missing(true)
-            .busy_timeout(Duration::ZERO);
-        let mut first = SqliteConnection::connect_with(&options).await.unwrap();
-        let mut second = SqliteConnection::connect_with(&options).await.unwrap();
-        sqlx::query("BEGIN IMMEDIATE").execute(&mut first).await.unwrap();
-        let busy = sqlx::query("BEGIN IMMEDIATE").execute(&mut second).await.unwrap_err();
-        assert!(is_busy(&busy), "{busy}");
-        let wrong = sqlx::query("SELECT nothing").execute(&mut second).await.unwrap_err();
-        assert!(!is_busy(&wrong), "{wrong}");
-        assert!(is_busy(&sqlx::Error::PoolTimedOut));
+/// As [`written`], for a change that may find nothing to change.
+///
+/// # Errors
+/// When the change was not made.
+pub async fn written_if_any<'q, T>(
+    change: QueryAs<'q, Any, T, AnyArguments>,
+    database: impl Executor<'q, Database = Any>,
+) -> Result<Option<T>, sqlx::Error>
+where
+    T: for<'r> FromRow<'r, AnyRow> + Send + Unpin + 'q,
+{
+    Ok(change.fetch_all(database).await?.pop())
+}
+
+/// Whether the request waited in vain for its turn, or was picked to give way, and so did nothing.
+pub fn is_busy(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::PoolTimedOut => true,
+        sqlx::Error::Database(error) => matches!(
+            error.code().as_deref(),
+            // SQLITE_BUSY, SQLITE_BUSY_RECOVERY, SQLITE_BUSY_SNAPSHOT
+            Some(
+                "5" | "261" | "517"
+            // serialization_failure, deadlock_detected, too_many_connections, lock_not_available, cannot_connect_now
+            | "40001" | "40P01" | "53300" | "55P03" | "57P03"
+            )
+        ),
+        _ => false,
     }
 }

@@ -3,8 +3,14 @@
 //! Nothing in here knows that requests may arrive twice, and nothing in here knows that there is a proxy in front.
 
 pub mod api;
+pub mod auth;
 pub mod billing;
+pub mod caller;
+pub mod clock;
 pub mod database;
+pub mod notifications;
 pub mod orders;
 pub mod serving;
+pub mod text;
+pub mod users;
 pub mod values;

@@ -1,7 +1,7 @@
 //! A service on its socket, from the first connection to the last.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::Router;
@@ -20,12 +20,11 @@ pub struct Serving {
 }
 
 impl Serving {
-    /// Serves `router` on a free port of the loopback interface.
+    /// Serves `router` on `listener`.
     ///
     /// # Errors
-    /// When the machine has no port left.
-    pub async fn start(router: Router) -> io::Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    /// When the listener has no address.
+    pub fn start(listener: TcpListener, router: Router) -> io::Result<Self> {
         let address = listener.local_addr()?;
         let stop = CancellationToken::new();
         let stopped = stop.clone().cancelled_owned();

@@ -1,9 +1,9 @@
 //! The values that requests carry. Each can only be built from input that makes sense, so that handlers never check.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// A whole number from `MIN` to `MAX`, both included.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq)]
 #[serde(try_from = "i64")]
 pub struct Whole<const MIN: i64, const MAX: i64>(i64);
 

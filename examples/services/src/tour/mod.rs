@@ -9,6 +9,8 @@ mod state;
 mod steps;
 
 use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
 
 use tempfile::TempDir;
 use tokio::signal::unix::{SignalKind, signal};
@@ -17,7 +19,7 @@ use crate::books::UnreadableBooks;
 use crate::client::ClientError;
 use narrator::Narrator;
 pub use opened::{Opened, OpeningError};
-pub use state::{Refrain, Restarts, Service, State, StateError};
+pub use state::{Refrain, Service, State, StateError};
 
 /// Why the tour did not end well.
 #[derive(Debug, thiserror::Error)]
@@ -77,9 +79,9 @@ pub async fn guided() -> Result<(), TourError> {
     outcome
 }
 
-async fn shown(program: &std::path::Path, folder: &TempDir, narrator: &mut Narrator) -> Result<(), TourError> {
+async fn shown(program: &Path, folder: &TempDir, narrator: &mut Narrator) -> Result<(), TourError> {
     narrator.ends("Opening a shop: five services, a Refrain beside each, and one as the edge in front of them.");
-    let shop = Opened::start(program, folder.path(), &[] as &[&str]).await?;
+    let shop = Opened::start(program, folder.path(), SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), &[] as &[&str]).await?;
     let totals = steps::show(&shop, narrator).await?;
     shop.close().await.map_err(|source| TourError::System { what: "close the shop", source })?;
     narrator.ends(&format!("The tour is over: {} steps, and everything was as it must be. {totals}", narrator.steps()));

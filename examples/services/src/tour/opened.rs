@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -56,16 +57,16 @@ pub enum OpeningError {
 }
 
 impl Opened {
-    /// Starts `program` as a shop with its data in `folder` and these further arguments, and waits until it is open: at
-    /// most two minutes.
+    /// Starts `program` as a shop with its edge at `listen` (port 0: any free one), its data in `folder` and these further
+    /// arguments, and waits until it is open: at most two minutes.
     ///
     /// # Errors
     /// When it cannot be started, or does not open.
-    pub async fn start(program: &Path, folder: &Path, arguments: &[impl AsRef<OsStr>]) -> Result<Self, OpeningError> {
+    pub async fn start(program: &Path, folder: &Path, listen: SocketAddr, arguments: &[impl AsRef<OsStr>]) -> Result<Self, OpeningError> {
         let mut command = Command::new(program);
-        command.args(["--free-ports", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
+        command.args(["--free-ports", "--listen", &listen.to_string(), "--admin", "127.0.0.1:0"]);
         command.arg("--data").arg(folder.join("data")).arg("--state").arg(folder.join("state.json")).args(arguments);
-        let log = File::create(folder.join("shop.log")).map_err(OpeningError::Launch)?;
+        let log = File::options().create(true).append(true).open(folder.join("shop.log")).map_err(OpeningError::Launch)?;
         let said = log.try_clone().map_err(OpeningError::Launch)?;
         // A group of its own: who interrupts its parent leaves the closing to that one.
         command.stdin(Stdio::null()).stdout(said).stderr(log).process_group(0).kill_on_drop(true);
@@ -108,6 +109,15 @@ impl Opened {
     pub fn signal(&self, signal: Signal) -> io::Result<()> {
         let id = self.child.id().ok_or_else(|| io::Error::other("the shop has ended"))?;
         kill(Pid::from_raw(id.cast_signed()), signal).map_err(io::Error::from)
+    }
+
+    /// How many lines of what it has said begin so, over all its starts in this folder.
+    ///
+    /// # Errors
+    /// When its log cannot be read.
+    pub fn heard(&self, beginning: &str) -> io::Result<usize> {
+        let said = std::fs::read_to_string(self.folder.join("shop.log"))?;
+        Ok(said.lines().filter(|line| line.starts_with(beginning)).count())
     }
 
     /// Stops the shop, at most one minute.

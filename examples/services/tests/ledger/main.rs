@@ -10,11 +10,11 @@ mod evidence;
 mod redis;
 
 use std::fmt::Display;
-use std::path::Path;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use nix::sys::signal::Signal;
 use shop::books::Books;
 use shop::tour::Opened;
 use tokio::sync::Mutex;
@@ -22,9 +22,6 @@ use tokio::time::Instant;
 
 use crowd::Crowd;
 use redis::RedisServer;
-
-/// How long the shop may take to bring up what was killed last.
-const MAX_CALM: Duration = Duration::from_secs(120);
 
 /// How long sagas may take to end once nothing fails any more.
 const MAX_SETTLING: Duration = Duration::from_secs(240);
@@ -70,45 +67,45 @@ async fn balances(what: &str, arguments: &[&str]) {
 }
 
 /// What came of it in words, or what is wrong.
-async fn run(
-    folder: impl AsRef<Path>,
-    arguments: String,
-    seconds: Duration,
-    users: usize,
-    seed: u64,
-) -> Result<String, String> {
-    let folder = folder.as_ref();
+async fn run(folder: PathBuf, arguments: String, seconds: Duration, users: usize, seed: u64) -> Result<String, String> {
+    let calm: Vec<&str> = arguments.split_whitespace().collect();
     let seed_text = seed.to_string();
-    let arguments: Vec<&str> = arguments.split_whitespace().chain(["--chaos", "--chaos-seed", &seed_text]).collect();
+    let chaotic = [&calm[..], &["--chaos", "--chaos-seed", &seed_text]].concat();
     let program = Path::new(env!("CARGO_BIN_EXE_shop"));
-    let shop = Opened::start(program, folder, &arguments).await.map_err(|error| in_full(&error))?;
+    // Always the same, so that those who ask find the shop again.
+    let edge = SocketAddr::from((Ipv4Addr::LOCALHOST, redis::free_port()));
+    let open = async |arguments: &[&str]| Opened::start(program, &folder, edge, arguments).await.map_err(|error| in_full(&error));
+    let close = async |shop: Opened| shop.close().await.map_err(|error| error.to_string());
+
     let begun = Instant::now();
-    let crowd = Crowd::enter(&shop.state().map_err(|error| in_full(&error))?.edge.url, users, seed);
-    tokio::time::sleep(seconds).await;
+    let shop = open(&chaotic).await?;
+    let crowd = Crowd::enter(&format!("http://{edge}"), users, seed);
+    tokio::time::sleep(seconds / 2).await;
+    // In the middle of everything the whole shop is closed and opened again. Nobody leaves.
+    close(shop).await?;
+    let shop = open(&chaotic).await?;
+    tokio::time::sleep(seconds / 2).await;
     crowd.close();
-    // Those who still wait for an answer go on asking.
-    shop.signal(Signal::SIGUSR1).map_err(|error| error.to_string())?;
-    let calm = shop.until(MAX_CALM, |state| !state.chaos).await.map_err(|error| in_full(&error))?;
-    let calm = calm.ok_or_else(|| format!("chaos did not stop within {MAX_CALM:?}"))?;
+    close(shop).await?;
+    // From here on nothing fails any more. Those who still wait for an answer go on asking.
+    let shop = open(&calm).await?;
+    let state = shop.state().map_err(|error| in_full(&error))?;
     let tally = crowd.leave().await?;
     let answered = begun.elapsed();
-    evidence::settled(&calm, MAX_SETTLING, folder).await?;
-    let databases = calm.databases().map_err(|error| in_full(&error))?;
-    let books = Books::read(&databases).await.map_err(|error| in_full(&error))?;
+    evidence::settled(&state, MAX_SETTLING, &folder).await?;
+
+    let books = Books::read(&state.databases()).await.map_err(|error| in_full(&error))?;
     let report = books.audit(&tally.told);
     let mut wrong = report.lines();
     wrong.push_str(&tally.unlike_accounts(&books));
-    wrong.push_str(&tally.told_otherwise_now(&calm.edge.url).await?);
+    wrong.push_str(&tally.told_otherwise_now(&state.edge.url).await?);
     if !wrong.is_empty() {
-        evidence::keep(&calm, &wrong, folder).await;
+        evidence::keep(&state, &wrong, &folder).await;
         return Err(format!("the books do not balance: {}\n{wrong}", report.totals));
     }
-    let restarts = calm.restarts;
-    shop.close().await.map_err(|error| error.to_string())?;
-    Ok(format!(
-        "{tally} in {answered:.0?}; {} services and {} sidecars were started again. {}",
-        restarts.services, restarts.sidecars, report.totals
-    ))
+    let kills = shop.heard("Chaos kills").map_err(|error| error.to_string())?;
+    close(shop).await?;
+    Ok(format!("{tally} in {answered:.0?}; {kills} processes were killed. {}", report.totals))
 }
 
 /// An error with all its causes.

@@ -62,7 +62,7 @@ impl RedisServer {
 }
 
 /// A port that is free, and stays so: it is below those that the kernel gives out by itself.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let candidates = std::iter::repeat_with(|| rand::random_range(20_000..30_000)).take(1000);
     candidates.into_iter().find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).expect("a free port")
 }

@@ -6,9 +6,10 @@ use crate::services::values::{Cents, Id, Reference};
 #[serde(deny_unknown_fields)]
 pub(super) struct NewAccount {
     pub(super) user_id: Id,
+    pub(super) reference: Option<Reference>,
 }
 
-/// An account as it is kept and shown.
+/// An account as it is shown.
 #[derive(Debug, Serialize, sqlx::FromRow)]
 pub(super) struct Account {
     pub(super) id: i64,
@@ -38,9 +39,8 @@ impl NewTransaction {
     }
 }
 
-#[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq, sqlx::Type)]
+#[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[sqlx(rename_all = "snake_case")]
 pub(super) enum Kind {
     /// The user puts money on the account.
     Charge,
@@ -50,12 +50,29 @@ pub(super) enum Kind {
     PaymentRefund,
 }
 
+impl Kind {
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Charge => "charge",
+            Self::Payment => "payment",
+            Self::PaymentRefund => "payment_refund",
+        }
+    }
+}
+
 /// A balance is one sum, so the shop takes one currency.
-#[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq, sqlx::Type)]
+#[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
-#[sqlx(rename_all = "UPPERCASE")]
 pub(super) enum Currency {
     Usd,
+}
+
+impl Currency {
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Usd => "USD",
+        }
+    }
 }
 
 /// A transaction as it is kept and shown.
@@ -63,12 +80,12 @@ pub(super) enum Currency {
 pub(super) struct Transaction {
     pub(super) id: i64,
     pub(super) account_id: i64,
-    #[serde(rename = "type")]
-    #[sqlx(rename = "type")]
-    pub(super) kind: Kind,
+    /// A [`Kind`].
+    pub(super) r#type: String,
     /// In cents, above zero: the type says which way.
     pub(super) amount: i64,
-    pub(super) currency: Currency,
+    /// A [`Currency`].
+    pub(super) currency: String,
     pub(super) reference: Option<String>,
     /// RFC 3339, in UTC.
     pub(super) created_at: String,

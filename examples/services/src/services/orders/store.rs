@@ -1,72 +1,64 @@
-use sqlx::query::QueryAs;
-use sqlx::sqlite::SqliteArguments;
-use sqlx::{Sqlite, SqlitePool};
+use sqlx::AnyPool;
 
-use super::model::{NewOrder, Order, Status, UNIT_PRICE};
-use crate::services::database;
-use crate::services::values::Listing;
+use super::model::{CURRENCY, NewOrder, Order, Status};
+use crate::services::values::{Listing, Reference};
+use crate::services::{clock, database};
 
 /// The orders in the database.
 #[derive(Clone)]
 pub(super) struct Orders {
-    pool: SqlitePool,
+    pool: AnyPool,
 }
 
 impl Orders {
-    pub(super) fn new(pool: SqlitePool) -> Self {
+    pub(super) fn new(pool: AnyPool) -> Self {
         Self { pool }
     }
 
-    /// Writes the order and its items, all or nothing.
     pub(super) async fn place(&self, new: &NewOrder) -> Result<Order, sqlx::Error> {
-        let mut transaction = database::begin_write(&self.pool).await?;
-        let id: i64 =
-            sqlx::query_scalar("INSERT INTO orders (user_id, status, amount, reference) VALUES (?, ?, ?, ?) RETURNING id")
-                .bind(new.user_id.map(|id| id.get()))
-                .bind(Status::Created)
-                .bind(new.amount())
-                .bind(new.reference.as_ref().map(|reference| reference.as_str()))
-                .fetch_one(&mut *transaction)
-                .await?;
-        for (line, item) in (0_i64..).zip(&new.items) {
-            sqlx::query("INSERT INTO order_items (order_id, line, product_id, quantity, unit_price) VALUES (?, ?, ?, ?, ?)")
-                .bind(id)
-                .bind(line)
-                .bind(item.product_id.get())
-                .bind(item.quantity.get())
-                .bind(UNIT_PRICE)
-                .execute(&mut *transaction)
-                .await?;
-        }
-        let order = details(id).fetch_one(&mut *transaction).await?;
-        transaction.commit().await?;
-        Ok(order)
+        let items = new.priced();
+        let order = sqlx::query_as(
+            "INSERT INTO orders (user_id, items, status, amount, currency, reference, created_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING *",
+        )
+        .bind(new.user_id.get())
+        .bind(items.to_json())
+        .bind(Status::Created.as_str())
+        .bind(items.amount())
+        .bind(CURRENCY)
+        .bind(new.reference.as_ref().map(Reference::as_str))
+        .bind(clock::now());
+        database::written(order, &self.pool).await
     }
 
     /// Sets the order's status and gives the order as it is then; `None`: there is no such order.
     pub(super) async fn set_status(&self, id: i64, status: Status) -> Result<Option<Order>, sqlx::Error> {
-        let mut transaction = database::begin_write(&self.pool).await?;
-        sqlx::query("UPDATE orders SET status = ? WHERE id = ?").bind(status).bind(id).execute(&mut *transaction).await?;
-        let order = details(id).fetch_optional(&mut *transaction).await?;
-        transaction.commit().await?;
-        Ok(order)
+        let order = sqlx::query_as("UPDATE orders SET status = $2 WHERE id = $1 RETURNING *").bind(id).bind(status.as_str());
+        database::written_if_any(order, &self.pool).await
     }
 
     pub(super) async fn find(&self, id: i64) -> Result<Option<Order>, sqlx::Error> {
-        details(id).fetch_optional(&self.pool).await
+        sqlx::query_as("SELECT * FROM orders WHERE id = $1").bind(id).fetch_optional(&self.pool).await
     }
 
     /// The newest orders first.
     pub(super) async fn list(&self, listing: &Listing) -> Result<Vec<Order>, sqlx::Error> {
         let query = match &listing.reference {
-            Some(reference) => sqlx::query_as("SELECT * FROM order_details WHERE reference = ? ORDER BY id DESC LIMIT ?")
+            Some(reference) => sqlx::query_as("SELECT * FROM orders WHERE reference = $2 ORDER BY id DESC LIMIT $1")
+                .bind(listing.limit())
                 .bind(reference.as_str()),
-            None => sqlx::query_as("SELECT * FROM order_details ORDER BY id DESC LIMIT ?"),
+            None => sqlx::query_as("SELECT * FROM orders ORDER BY id DESC LIMIT $1").bind(listing.limit()),
         };
-        query.bind(listing.limit()).fetch_all(&self.pool).await
+        query.fetch_all(&self.pool).await
     }
-}
 
-fn details(id: i64) -> QueryAs<'static, Sqlite, Order, SqliteArguments> {
-    sqlx::query_as("SELECT * FROM order_details WHERE id = ?").bind(id)
+    /// The user's newest orders first.
+    pub(super) async fn list_of_user(&self, user_id: i64, listing: &Listing) -> Result<Vec<Order>, sqlx::Error> {
+        sqlx::query_as("SELECT * FROM orders WHERE user_id = $1 AND ($2 IS NULL OR reference = $2) ORDER BY id DESC LIMIT $3")
+            .bind(user_id)
+            .bind(listing.reference.as_ref().map(Reference::as_str))
+            .bind(listing.limit())
+            .fetch_all(&self.pool)
+            .await
+    }
 }
