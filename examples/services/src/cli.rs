@@ -75,6 +75,8 @@ pub struct Shop {
 pub enum Command {
     /// Be one of the shop's services, until SIGTERM
     Service(ServiceArgs),
+    /// Open a shop of its own, do there what customers do, kill a sidecar in the middle of it, and check the books
+    Tour,
     /// Be Refrain: the shop starts its sidecars this way, so that one program is all there is to build.
     #[command(hide = true, disable_help_flag = true)]
     Sidecar {

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use shop::cli::{Cli, Command};
 use shop::process::tie_to_parent;
-use shop::{hosting, run, sidecar};
+use shop::{hosting, run, sidecar, tour};
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
@@ -18,6 +18,7 @@ fn main() -> ExitCode {
             Ok(()) => in_runtime(hosting::until_stopped(args)),
             Err(error) => failed(&error),
         },
+        Some(Command::Tour) => in_runtime(tour::guided()),
         Some(Command::Sidecar { arguments }) => sidecar::process(arguments),
     }
 }
