@@ -10,6 +10,9 @@ mod ask;
 mod cache;
 mod crypto;
 mod fetch;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod fixture;
 mod keys;
 mod revocation;
 mod token;
@@ -30,6 +33,7 @@ use crate::{
     body::Body,
     claims::Claims,
     config::{JwtConfig, KeySource, RequiredOn, RevocationCheck},
+    headers::strip_reserved,
     idempotency::view::RequestView,
     metrics::{AuthenticationResult as Counted, Metrics},
     problem::{Problem, ProblemName},
@@ -133,7 +137,7 @@ impl Authenticator {
 
     /// Takes out what only this proxy may say: who the caller is.
     pub fn strip(&self, headers: &mut HeaderMap) {
-        headers.remove(&self.config.payload_header);
+        strip_reserved(headers, &self.config.payload_header);
     }
 
     /// Finds out who the caller of a request is. A token that counts gives its [`Claims`] as an extension, and its payload as a header.
