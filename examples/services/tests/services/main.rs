@@ -4,7 +4,11 @@
 #[macro_use]
 mod support;
 
+mod auth;
 mod billing;
 mod database;
+mod notifications;
 mod orders;
 mod plain;
+mod secrets;
+mod users;
