@@ -14,6 +14,9 @@ const REQUEST: [&str; 5] = ["method", "path", "query", "headers", "body"];
 /// What `response` has.
 const RESPONSE: [&str; 3] = ["status", "headers", "body"];
 
+/// What a verified token says.
+const CLAIMS: &str = "claims";
+
 /// The names of a place, with what is known of their values.
 pub(in crate::config) fn names(roots: &[&'static str]) -> Names {
     roots.iter().fold(Names::new(roots), |names, root| match *root {
@@ -110,6 +113,33 @@ pub(in crate::config) fn check_fields<'e>(
         }
     }
     sound
+}
+
+/// Whether none of the expressions, of the text at `at`, reads `claims`: for where no token is verified, so that there are none.
+pub(in crate::config) fn reads_no_claims<'e>(
+    mut expressions: impl Iterator<Item = (&'e Expression, std::ops::Range<usize>)>,
+    at: &Pointer,
+    findings: &mut Findings,
+) -> bool {
+    let found = expressions.find_map(|(expression, span)| {
+        let reference = expression.references().iter().find(|reference| reference.root() == CLAIMS)?;
+        // After the `${`.
+        let part = reference.offset_bytes().map(|start| span.start + 2 + start..span.start + 2 + start + CLAIMS.len());
+        Some(part.unwrap_or(span))
+    });
+    let Some(span) = found else { return true };
+    findings.template_error(at, 0, no_claims(span));
+    false
+}
+
+/// What is wrong with `claims` where no token is verified.
+pub(in crate::config) fn no_claims(span: std::ops::Range<usize>) -> TemplateError {
+    TemplateError {
+        span,
+        offset_bytes: None,
+        message: "`claims` are those of a verified token, and no token is verified here".to_owned(),
+        help: Some("say how with `authentication: {jwt: …}`, or take the value from `request`".to_owned()),
+    }
 }
 
 /// A header that is never there, since they are bound in lower case.
