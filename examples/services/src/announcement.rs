@@ -1,73 +1,94 @@
 //! What the shop tells the person in front of it.
 #![expect(clippy::print_stdout, reason = "standard output is where these lines belong")]
 
-use std::net::SocketAddr;
 use std::process::ExitStatus;
 
 use uuid::Uuid;
 
-use crate::sidecar::Sidecar;
+use crate::member::Member;
+use crate::table::{RefrainRow, Table};
 
-/// Where a service and its sidecar are.
-#[derive(Debug)]
-pub struct Place {
-    name: &'static str,
-    service: SocketAddr,
-    sidecar: SocketAddr,
-    admin: SocketAddr,
-    process: Option<u32>,
-}
-
-impl Place {
-    /// Where this sidecar and its service are.
-    pub fn of(sidecar: &Sidecar) -> Self {
-        Self {
-            name: sidecar.name(),
-            service: sidecar.upstream(),
-            sidecar: sidecar.listen(),
-            admin: sidecar.admin(),
-            process: sidecar.process_id(),
+/// Tells where everything is and what to try first. `remark`: what becomes of the data.
+pub fn opened(table: &Table, remark: &str) {
+    row(["", "service", "its Refrain", "admin", "service's process", "Refrain's process"]);
+    let id = |pid: Option<u32>| pid.map_or("-".to_owned(), |pid| pid.to_string());
+    for service in &table.services {
+        let name = service.name.name();
+        for RefrainRow { url, admin, pid } in &service.sidecars {
+            row([name, &service.url, url, admin, &id(service.pid), &id(*pid)]);
         }
     }
-}
-
-/// Tells where everything is and what to try first.
-pub fn opened(places: &[Place], data: &str) {
-    let row = |name: &str, service: &str, sidecar: &str, admin: &str, process: &str| {
-        println!("{name:<8} {service:<24} {sidecar:<24} {admin:<24} {process}");
-    };
-    row("", "service", "its Refrain", "admin", "process of Refrain");
-    for place in places {
-        let Place { name, service, sidecar, admin, process } = place;
-        let process = process.map_or("ended".to_owned(), |id| id.to_string());
-        let [service, sidecar, admin] = [service, sidecar, admin].map(|address| format!("http://{address}"));
-        row(name, &service, &sidecar, &admin, &process);
-    }
-    println!("data     {data}");
-
-    let Some(orders) = places.iter().find(|place| place.name == "orders") else {
-        return;
-    };
-    let url = format!("http://{}/orders/", orders.sidecar);
-    // Fresh each time: a kept folder remembers the keys of earlier runs.
-    let order = format!(
-        "curl -i {url} -H 'Content-Type: application/json' -H 'Idempotency-Key: {}' \
-         -d '{{\"items\": [{{\"product_id\": 1, \"quantity\": 2}}]}}'",
-        Uuid::new_v4()
-    );
+    let RefrainRow { url, admin, pid } = &table.edge;
+    row(["edge", "-", url, admin, "-", &id(*pid)]);
+    println!("data           {}{remark}", table.data);
     println!();
-    println!("# place an order");
-    println!("{order}");
-    println!("# the same again: replayed, and orders hears nothing of it");
-    println!("{order}");
-    println!("# one order");
-    println!("curl {url}");
+    println!("{}", guide(url));
     println!();
     println!("Ctrl-C stops everything.");
 }
 
-/// Tells that a sidecar ended and runs again.
-pub fn restarted(name: &str, ended: ExitStatus, process: Option<u32>) {
-    let process = process.map_or("a process that ended".to_owned(), |id| format!("process {id}"));
-    println!("The Refrain of {name} ended ({ended}) and runs again as {process}.");
+/// Tells that a process ended.
+pub fn ended(member: Member, status: ExitStatus) {
+    println!("{} ended ({status}).", capitalised(member));
+}
+
+/// Tells that a process runs again.
+pub fn runs_again(member: Member, pid: u32) {
+    println!("{} runs again as process {pid}.", capitalised(member));
+}
+
+/// Tells that chaos kills a process.
+pub fn killed(member: Member, pid: u32) {
+    println!("Chaos kills {member}, process {pid}.");
+}
+
+/// Tells what chaos is drawn from.
+pub fn chaos(seed: u64) {
+    println!("chaos          --chaos-seed {seed} draws the same again");
+}
+
+fn row([name, service, sidecar, admin, service_process, sidecar_process]: [&str; 6]) {
+    println!("{name:<14} {service:<23} {sidecar:<23} {admin:<23} {service_process:<18} {sidecar_process}");
+}
+
+fn capitalised(member: Member) -> String {
+    let name = member.to_string();
+    let mut rest = name.chars();
+    rest.next().map_or_else(String::new, |first| first.to_uppercase().chain(rest).collect())
+}
+
+/// Lines to paste into a shell. What has to be new is new each time: a kept folder remembers earlier runs.
+fn guide(edge: &str) -> String {
+    let visitor = &Uuid::new_v4().simple().to_string()[..8];
+    let [top_up, order, big_order] = [(); 3].map(|()| Uuid::new_v4());
+    let json = "-H 'Content-Type: application/json'";
+    let token = r#"-H "Authorization: Bearer $TOKEN""#;
+    let ordered = |key: Uuid, quantity: u32| {
+        format!(
+            "curl -i $SHOP/orders/ {token} {json} -H 'Idempotency-Key: {key}' \
+             -d '{{\"items\": [{{\"product_id\": 1, \"quantity\": {quantity}}}]}}'"
+        )
+    };
+    let (two, hundred) = (ordered(order, 2), ordered(big_order, 100));
+    format!(
+        r#"# A guided tour, to paste line by line. Everything goes to the edge.
+SHOP={edge}
+# register: a user, an account and a token, or none of them
+TOKEN=$(curl -s $SHOP/register/ {json} -d '{{"email": "ada-{visitor}@example.com", "first_name": "Ada", "last_name": "Lovelace", "password": "analytical engine"}}' | sed -n 's/.*"access_token": *"\([^"]*\)".*/\1/p')
+# your account
+curl -i $SHOP/account/ {token}
+ACCOUNT=$(curl -s $SHOP/account/ {token} | sed -n 's/.*"id": *\([0-9]*\).*/\1/p')
+# top it up with 5.00
+curl -i $SHOP/balance_transactions/ {token} {json} -H 'Idempotency-Key: {top_up}' -d '{{"account_id": '$ACCOUNT', "type": "charge", "amount": 500, "currency": "USD"}}'
+# order two things of 1.00
+{two}
+# the same again: the same order, byte for byte, and paid once
+{two}
+curl -i $SHOP/account/ {token}
+# a hundred of them are more than you have: 402, and nothing was ordered or paid
+{hundred}
+# log out; then the token is good for nothing
+curl -i -X POST $SHOP/logout/ {token}
+curl -i $SHOP/account/ {token}"#
+    )
 }

@@ -1,19 +1,34 @@
-//! An example shop: two services that hold no code against repeated requests, each behind a Refrain of its own.
+//! An example shop: five services that hold no code against repeated requests and none for sagas, each behind a Refrain
+//! of its own, and one more Refrain as the edge.
 //!
 //! ```text
-//! client ── Refrain 127.0.0.1:8080 ── orders  (orders.db)
-//!                └─ refrain.db
-//! client ── Refrain 127.0.0.1:8081 ── billing (billing.db)
-//!                └─ refrain.db
+//!                     ┌─ Refrain ── users ─────────┐
+//! client ── the edge ─┼─ Refrain ── orders         │ sidecars call each other's services
+//!                     └─ Refrain ── billing        │ through the Refrain beside them
+//!                        Refrain ── auth           │
+//!                        Refrain ── notifications ─┘
 //! ```
 //!
-//! [`services`] is what a team would write. The rest starts it: [`run`] puts the services and their sidecars
-//! ([`sidecar`]) up and down again, at the addresses ([`address`]) that the command line ([`cli`]) names, and tells
-//! what is where ([`announcement`]).
+//! [`services`] is what a team would write. The rest runs it, each part of it ([`member`]) as a process of its own
+//! ([`process`]): a service ([`hosting`]) or a Refrain ([`sidecar`]). [`run`] opens and closes the shop that the command
+//! line ([`cli`]) describes: it reserves addresses ([`address`], [`addresses`]), finds a place for the [`data`], makes
+//! [`keys`], starts all processes ([`opening`]), keeps the [`table`] of them, and tells what is where ([`announcement`]).
+//! [`chaos`] is what goes wrong on purpose.
 
 pub mod address;
+pub mod addresses;
 pub mod announcement;
+pub mod chaos;
 pub mod cli;
+pub mod data;
+pub mod hosting;
+pub mod keys;
+pub mod member;
+pub mod opening;
+pub mod process;
+pub mod redis;
 pub mod run;
 pub mod services;
 pub mod sidecar;
+pub mod signals;
+pub mod table;

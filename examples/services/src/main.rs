@@ -4,23 +4,33 @@ use std::error::Error;
 use std::process::ExitCode;
 
 use clap::Parser;
-use shop::cli::{Command, Shop};
-use shop::{run, sidecar};
+use shop::cli::{Cli, Command};
+use shop::process::tie_to_parent;
+use shop::{hosting, run, sidecar};
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
-    let mut shop = Shop::parse();
-    if let Some(Command::Sidecar { arguments }) = shop.command.take() {
-        return sidecar::process(arguments);
+    let Cli { shop, command } = Cli::parse();
+    match command {
+        None => in_runtime(run::until_stopped(shop)),
+        Some(Command::Service(args)) => match tie_to_parent() {
+            Ok(()) => in_runtime(hosting::until_stopped(args)),
+            Err(error) => failed(&error),
+        },
+        Some(Command::Sidecar { arguments }) => sidecar::process(arguments),
     }
+}
+
+/// Runs it with a log on standard error.
+fn in_runtime<E: Error + 'static>(program: impl Future<Output = Result<(), E>>) -> ExitCode {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("shop=info,warn"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-    // One thread: the kernel ties a sidecar's life to the thread that started it, and this one lives longest.
+    // One thread: the kernel ties a process's life to the thread that started it, and this one lives longest.
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error),
     };
-    match runtime.block_on(run::until_stopped(shop)) {
+    match runtime.block_on(program) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(&error),
     }

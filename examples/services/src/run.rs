@@ -1,234 +1,190 @@
 //! The shop from start to stop.
 
 use std::io;
-use std::net::Ipv4Addr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::time::Duration;
 
-use axum::Router;
-use tempfile::TempDir;
-use tokio::net::TcpListener;
-use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
+use tokio::time::{Instant, sleep_until};
 
-use crate::address::{AddressError, Reserved};
-use crate::announcement::{self, Place};
+use crate::address::AddressError;
+use crate::addresses::Addresses;
+use crate::announcement;
+use crate::chaos::Killer;
 use crate::cli::Shop;
-use crate::services::database::OpenError;
-use crate::services::serving::Serving;
-use crate::services::{billing, orders};
-use crate::sidecar::{Plan, Sidecar, SidecarError};
-
-const ORDERS_CONFIG: &str = include_str!("../sidecars/orders.yaml");
-const BILLING_CONFIG: &str = include_str!("../sidecars/billing.yaml");
+use crate::data::{Data, DataError};
+use crate::keys::{KeyError, Keys};
+use crate::member::Member;
+use crate::opening::{Open, OpeningError, Stock};
+use crate::process::{Event, ProcessError};
+use crate::redis::{RedisUrl, SharedError};
+use crate::signals::Signals;
 
 /// Why the shop did not open, or closed before it was told to.
 #[derive(Debug, thiserror::Error)]
 pub enum ShopError {
-    /// An address given on the command line cannot be used.
+    /// Several sidecars cannot share a file.
+    #[error(
+        "--replicas {0} needs --redis URL: the sidecars of one service have to see each other's records, and a file is for one \
+         process"
+    )]
+    Alone(u8),
+    /// An address cannot be used.
     #[error(transparent)]
     Address(#[from] AddressError),
-    /// The folder for the data cannot be used.
-    #[error("cannot use {} for the data", folder.display())]
-    Data {
-        /// The folder.
-        folder: PathBuf,
+    /// There is no place for the data.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// There are no keys.
+    #[error(transparent)]
+    Keys(#[from] KeyError),
+    /// The Redis given cannot be used.
+    #[error(transparent)]
+    Redis(#[from] SharedError),
+    /// The file of `--state` cannot be written.
+    #[error("cannot write {}: choose another file with --state FILE", path.display())]
+    State {
+        /// The file.
+        path: PathBuf,
         /// What the system says.
         source: io::Error,
-    },
-    /// A service's database cannot be used.
-    #[error("cannot open the database of {service}")]
-    Database {
-        /// The service.
-        service: &'static str,
-        /// What it says.
-        source: OpenError,
     },
     /// The system refuses something basic.
-    #[error("cannot {what}")]
-    System {
-        /// What was tried.
-        what: &'static str,
-        /// What the system says.
-        source: io::Error,
-    },
-    /// A sidecar does not start or does not keep running.
+    #[error("cannot listen for signals")]
+    Signals(#[source] io::Error),
+    /// A process does not start.
     #[error(transparent)]
-    Sidecar(#[from] SidecarError),
+    Opening(#[from] OpeningError),
+    /// A process does not keep running.
+    #[error(transparent)]
+    Process(#[from] ProcessError),
 }
 
-/// Runs the shop until SIGINT or SIGTERM. A second signal cuts the stopping short and kills the sidecars.
+/// Runs the shop until SIGINT or SIGTERM. A second signal cuts the stopping short and kills the processes.
 ///
 /// # Errors
-/// When the shop cannot be started, or when a sidecar cannot be kept running. Everything is stopped then.
+/// When the shop cannot be opened, or when a process cannot be kept running. Everything is stopped then.
 pub async fn until_stopped(shop: Shop) -> Result<(), ShopError> {
-    let mut signals = Signals::new()?;
+    let mut signals = Signals::new().map_err(ShopError::Signals)?;
+    if shop.replicas > 1 && shop.redis.is_none() {
+        return Err(ShopError::Alone(shop.replicas));
+    }
     // Reserved first: the commonest mistake shall be told before anything is written.
     let addresses = Addresses::reserve(&shop)?;
     let data = Data::open(shop.data)?;
-    let mut open = tokio::select! {
-        open = Open::start(addresses, &data) => open?,
+    let keys = Keys::open(&data.folder("keys")?)?;
+    if let Some(redis) = &shop.redis {
+        redis.check(keys.are_new()).await?;
+    }
+    let state = StateFile::new(shop.state)?;
+    let chaos = shop.chaos.then(|| shop.chaos_seed.unwrap_or_else(rand::random));
+    let stock = Stock { data: &data, keys: &keys, redis: shop.redis.as_ref(), chaos };
+    let open = tokio::select! {
+        open = Open::start(addresses, stock) => open,
         () = signals.next() => return Ok(()),
     };
-    announcement::opened(&open.places, &data.described());
+    let mut open = open?;
+    state.write(&open)?;
+    announcement::opened(&open.table, if data.is_temporary() { " (removed at the end; --data DIR keeps it)" } else { "" });
+    if let Some(seed) = chaos {
+        announcement::chaos(seed);
+    }
     let outcome = tokio::select! {
-        error = open.failure() => Err(error),
+        error = watch(&mut open, &state, chaos.map(Killer::new)) => Err(error.into()),
         () = signals.next() => Ok(()),
     };
     tokio::select! {
-        () = open.stop() => outcome,
+        () = close(open, shop.redis.filter(|_| data.is_temporary())) => outcome,
         () = signals.next() => outcome,
     }
 }
 
-/// SIGINT and SIGTERM, which mean the same.
-struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-impl Signals {
-    fn new() -> Result<Self, ShopError> {
-        let listen = |kind| signal(kind).map_err(|source| ShopError::System { what: "listen for signals", source });
-        Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
-    }
-}
-
-struct Addresses {
-    orders: Reserved,
-    orders_admin: Reserved,
-    billing: Reserved,
-    billing_admin: Reserved,
-}
-
-impl Addresses {
-    fn reserve(shop: &Shop) -> Result<Self, AddressError> {
-        Ok(Self {
-            orders: Reserved::new(shop.orders_listen, "--orders-listen")?,
-            orders_admin: Reserved::new(shop.orders_admin, "--orders-admin")?,
-            billing: Reserved::new(shop.billing_listen, "--billing-listen")?,
-            billing_admin: Reserved::new(shop.billing_admin, "--billing-admin")?,
-        })
-    }
-}
-
-/// The folder that holds everything the shop writes.
-enum Data {
-    Kept(PathBuf),
-    Temporary(TempDir),
-}
-
-impl Data {
-    fn open(folder: Option<PathBuf>) -> Result<Self, ShopError> {
-        let Some(folder) = folder else {
-            let temporary = tempfile::Builder::new()
-                .prefix("shop-")
-                .tempdir()
-                .map_err(|source| ShopError::System { what: "create a temporary folder: give one with --data DIR", source })?;
-            return Ok(Self::Temporary(temporary));
-        };
-        let absolute = std::fs::create_dir_all(&folder).and_then(|()| folder.canonicalize());
-        absolute.map(Self::Kept).map_err(|source| ShopError::Data { folder, source })
-    }
-
-    fn path(&self) -> &Path {
-        match self {
-            Self::Kept(folder) => folder,
-            Self::Temporary(folder) => folder.path(),
-        }
-    }
-
-    fn described(&self) -> String {
-        let folder = self.path().display();
-        match self {
-            Self::Kept(_) => folder.to_string(),
-            Self::Temporary(_) => format!("{folder} (removed at the end; --data DIR keeps it)"),
-        }
-    }
-}
-
-/// The shop while it is open.
-struct Open {
-    services: Vec<Serving>,
-    sidecars: JoinSet<Result<(), SidecarError>>,
-    stop: CancellationToken,
-    places: Vec<Place>,
-}
-
-impl Open {
-    async fn start(addresses: Addresses, data: &Data) -> Result<Self, ShopError> {
-        let orders = Counter::open("orders", data, orders::service).await?;
-        let billing = Counter::open("billing", data, billing::service).await?;
-        let orders_plan = orders.plan(ORDERS_CONFIG, addresses.orders, addresses.orders_admin);
-        let billing_plan = billing.plan(BILLING_CONFIG, addresses.billing, addresses.billing_admin);
-        let (orders_sidecar, billing_sidecar) = tokio::try_join!(Sidecar::start(orders_plan), Sidecar::start(billing_plan))?;
-
-        let stop = CancellationToken::new();
-        let places = [&orders_sidecar, &billing_sidecar].map(Place::of).into();
-        let mut sidecars = JoinSet::new();
-        sidecars.spawn(orders_sidecar.keep_running(stop.clone()));
-        sidecars.spawn(billing_sidecar.keep_running(stop.clone()));
-        Ok(Self { services: vec![orders.serving, billing.serving], sidecars, stop, places })
-    }
-
-    /// Waits until a sidecar is given up.
-    async fn failure(&mut self) -> ShopError {
-        loop {
-            match self.sidecars.join_next().await {
-                Some(Ok(Err(error))) => return error.into(),
-                Some(Err(panic)) => std::panic::resume_unwind(panic.into_panic()),
-                // Only a sidecar that was told to stop ends well, and none was.
-                Some(Ok(Ok(()))) => {}
-                None => std::future::pending().await,
+/// Tells what happens, until a process is given up.
+async fn watch(open: &mut Open, state: &StateFile, mut killer: Option<Killer>) -> ProcessError {
+    let mut next_kill = next_kill(killer.as_mut());
+    loop {
+        let (member, event) = tokio::select! {
+            event = open.next() => match event {
+                Ok(event) => event,
+                Err(error) => return error,
+            },
+            () = sleep_until(next_kill) => {
+                if let Some(killer) = &mut killer {
+                    kill_one(open, killer);
+                }
+                next_kill = self::next_kill(killer.as_mut());
+                continue;
             }
-        }
-    }
-
-    /// Stops the sidecars, whose last requests the services still answer, and then the services.
-    async fn stop(mut self) {
-        self.stop.cancel();
-        while self.sidecars.join_next().await.is_some() {}
-        for service in self.services {
-            service.stop().await;
+        };
+        tell(open, member, &event);
+        if let Err(error) = state.write(open) {
+            tracing::warn!(%error, "the state is not written");
         }
     }
 }
 
-/// A service that is up, and the folder that it shares with its sidecar.
-struct Counter {
-    name: &'static str,
-    folder: PathBuf,
-    serving: Serving,
+fn tell(open: &mut Open, member: Member, event: &Event) {
+    match *event {
+        Event::Ended(status) => {
+            open.table.set(member, None);
+            announcement::ended(member, status);
+        }
+        Event::Runs(pid) => {
+            open.table.set(member, Some(pid));
+            announcement::runs_again(member, pid);
+        }
+    }
 }
 
-impl Counter {
-    async fn open(
-        name: &'static str,
-        data: &Data,
-        service: impl AsyncFnOnce(&str) -> Result<Router, OpenError>,
-    ) -> Result<Self, ShopError> {
-        let folder = data.path().join(name);
-        if let Err(source) = std::fs::create_dir_all(&folder) {
-            return Err(ShopError::Data { folder, source });
+fn next_kill(killer: Option<&mut Killer>) -> Instant {
+    const NEVER: Duration = Duration::from_secs(60 * 60 * 24);
+    #[expect(clippy::disallowed_methods, reason = "tokio's clock, to sleep by")]
+    let now = Instant::now();
+    now + killer.map_or(NEVER, Killer::pause)
+}
+
+fn kill_one(open: &Open, killer: &mut Killer) {
+    if let Some((member, pid)) = killer.choose(&open.table.running()) {
+        announcement::killed(member, pid);
+        open.kill(member);
+    }
+}
+
+/// Stops the processes; `redis` is emptied, as the folder that belongs to it is removed.
+async fn close(open: Open, redis: Option<RedisUrl>) {
+    open.stop().await;
+    if let Some(redis) = redis
+        && let Err(error) = redis.empty().await
+    {
+        tracing::warn!(%error, "what the sidecars kept is still there");
+    }
+}
+
+/// The file of `--state`, if there is one. Dropped, it is removed: nothing runs any more.
+struct StateFile(Option<PathBuf>);
+
+impl StateFile {
+    /// One that is there is of an earlier shop, and goes.
+    fn new(path: Option<PathBuf>) -> Result<Self, ShopError> {
+        if let Some(path) = &path
+            && let Err(source) = std::fs::remove_file(path)
+            && source.kind() != io::ErrorKind::NotFound
+        {
+            return Err(ShopError::State { path: path.clone(), source });
         }
-        let database = folder.join(name).with_extension("db");
-        let url = format!("sqlite://{}", database.display());
-        let router = service(&url).await.map_err(|source| ShopError::Database { service: name, source })?;
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
-        let serving = listener
-            .and_then(|listener| Serving::start(listener, router))
-            .map_err(|source| ShopError::System { what: "listen on the loopback interface", source })?;
-        Ok(Self { name, folder, serving })
+        Ok(Self(path))
     }
 
-    fn plan(&self, config: &'static str, listen: Reserved, admin: Reserved) -> Plan {
-        Plan { name: self.name, config, folder: self.folder.clone(), upstream: self.serving.address(), listen, admin }
+    fn write(&self, open: &Open) -> Result<(), ShopError> {
+        let Some(path) = &self.0 else { return Ok(()) };
+        open.table.write(path).map_err(|source| ShopError::State { path: path.clone(), source })
+    }
+}
+
+impl Drop for StateFile {
+    fn drop(&mut self) {
+        if let Some(path) = &self.0 {
+            // It need not be there.
+            let _removed = std::fs::remove_file(path);
+        }
     }
 }

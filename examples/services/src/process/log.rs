@@ -1,38 +1,37 @@
-//! What a sidecar says, in a file.
+//! What a process says, in a file.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
-use std::path::PathBuf;
-
-use super::SidecarError;
+use std::path::{Path, PathBuf};
 
 /// How much of the log an error shows, in bytes.
 const MAX_TAIL_BYTES: u64 = 4096;
 
-/// The file that a sidecar's standard output and error go to, over all its restarts.
+/// A log longer than this is begun anew when its process is started again; the one before it is kept.
+const MAX_LOG_BYTES: u64 = 16 * 1024 * 1024;
+
+/// The file that a process's standard output and error go to, over all its restarts.
 #[derive(Debug)]
 pub(super) struct Log {
-    name: &'static str,
     path: PathBuf,
 }
 
 impl Log {
-    pub(super) fn new(name: &'static str, path: PathBuf) -> Self {
-        Self { name, path }
+    pub(super) fn new(path: PathBuf) -> Self {
+        Self { path }
     }
 
-    pub(super) fn name(&self) -> &'static str {
-        self.name
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// The file's end, twice.
-    pub(super) fn open(&self) -> Result<(File, File), SidecarError> {
-        let opened = File::options().create(true).append(true).open(&self.path);
-        opened.and_then(|file| Ok((file.try_clone()?, file))).map_err(|source| SidecarError::File {
-            name: self.name,
-            path: self.path.clone(),
-            source,
-        })
+    pub(super) fn open(&self) -> io::Result<(File, File)> {
+        if self.path.metadata().is_ok_and(|metadata| metadata.len() > MAX_LOG_BYTES) {
+            std::fs::rename(&self.path, self.path.with_extension("log.1"))?;
+        }
+        let file = File::options().create(true).append(true).open(&self.path)?;
+        Ok((file.try_clone()?, file))
     }
 
     /// The last lines, at most 4 KiB.

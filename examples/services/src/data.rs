@@ -1,0 +1,79 @@
+//! The folder that holds everything the shop writes.
+//!
+//! ```text
+//! keys/      what the sidecars share, for the owner alone
+//! sagas/     the sagas' files, as in the repository
+//! sidecars/  the sidecars' files, as in the repository
+//! orders/    of each service: its database, its sidecars' stores, and what all of them say
+//! …
+//! edge/      what the edge says
+//! ```
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+
+/// Why there is no place for the data.
+#[derive(Debug, thiserror::Error)]
+pub enum DataError {
+    /// A folder or file in it cannot be used.
+    #[error("cannot use {} for the data", path.display())]
+    Unusable {
+        /// Which.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// There is no place for temporary files.
+    #[error("cannot create a temporary folder: give one with --data DIR")]
+    Temporary(#[source] io::Error),
+}
+
+/// The folder.
+#[derive(Debug)]
+pub enum Data {
+    /// It stays.
+    Kept(PathBuf),
+    /// It is removed at the end.
+    Temporary(TempDir),
+}
+
+impl Data {
+    /// The given folder, created if absent, or a temporary one.
+    ///
+    /// # Errors
+    /// When it cannot be created.
+    pub fn open(folder: Option<PathBuf>) -> Result<Self, DataError> {
+        let Some(folder) = folder else {
+            return tempfile::Builder::new().prefix("shop-").tempdir().map(Self::Temporary).map_err(DataError::Temporary);
+        };
+        let absolute = std::fs::create_dir_all(&folder).and_then(|()| folder.canonicalize());
+        absolute.map(Self::Kept).map_err(|source| DataError::Unusable { path: folder, source })
+    }
+
+    /// Where it is; absolute.
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::Kept(folder) => folder,
+            Self::Temporary(folder) => folder.path(),
+        }
+    }
+
+    /// Whether it is removed at the end.
+    pub fn is_temporary(&self) -> bool {
+        matches!(self, Self::Temporary(_))
+    }
+
+    /// The folder of that name in it, created if absent.
+    ///
+    /// # Errors
+    /// When it cannot be created.
+    pub fn folder(&self, name: &str) -> Result<PathBuf, DataError> {
+        let path = self.path().join(name);
+        match std::fs::create_dir_all(&path) {
+            Ok(()) => Ok(path),
+            Err(source) => Err(DataError::Unusable { path, source }),
+        }
+    }
+}
