@@ -124,11 +124,14 @@ class Shop(unittest.TestCase):
     def test_the_chart_and_the_overlays_run_the_same(self):
         """Of each container what it is told and how it is probed; how many there are and where is their own affair."""
 
+        def in_order(container):
+            return container | {"env": sorted(container.get("env", []), key=lambda variable: variable["name"])}
+
         def said(manifests):
             keys = ("name", "image", "args", "restartPolicy", "ports", "env", "startupProbe", "readinessProbe", "livenessProbe",
                     "lifecycle", "securityContext", "volumeMounts")
             return {
-                (w["metadata"]["name"], c["name"]): {key: c[key] for key in keys if key in c}
+                (w["metadata"]["name"], c["name"]): in_order({key: c[key] for key in keys if key in c})
                 for w in rendered.workloads(manifests) if w["metadata"]["name"] in ("edge", *tree.SERVICES)
                 for c in rendered.containers(w)
             }

@@ -21,6 +21,7 @@ pub mod announcement;
 pub mod chaos;
 pub mod cli;
 pub mod data;
+pub mod health;
 pub mod hosting;
 pub mod keys;
 pub mod member;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use shop::cli::{Cli, Command};
 use shop::process::tie_to_parent;
-use shop::{hosting, run, sidecar};
+use shop::{health, hosting, run, sidecar};
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
@@ -15,6 +15,10 @@ fn main() -> ExitCode {
         None => in_runtime(run::until_stopped(shop)),
         Some(Command::Service(args)) => match tie_to_parent() {
             Ok(()) => in_runtime(hosting::until_stopped(args)),
+            Err(error) => failed(&error),
+        },
+        Some(Command::Health { address }) => match health::ask(address) {
+            Ok(()) => ExitCode::SUCCESS,
             Err(error) => failed(&error),
         },
         Some(Command::Sidecar { arguments }) => sidecar::process(arguments),
