@@ -1,8 +1,9 @@
-//! The command line: `run`, `check`, `simulate`, `schema`, `diagram`, `records`, `sagas`.
+//! The command line: `run`, `check`, `simulate`, `schema`, `diagram`, `ready`, `records`, `sagas`.
 
 mod ask;
 mod check;
 mod diagram;
+mod ready;
 mod records;
 mod run;
 mod sagas;
@@ -71,6 +72,10 @@ enum Command {
     },
     /// Draw a saga: the way forward, the way back, and what undoes each step
     Diagram(diagram::DiagramArgs),
+    /// Whether a running Refrain takes requests; exit code 1 if not
+    ///
+    /// Asks its admin side. For the health check of a container that has no other program.
+    Ready(ready::ReadyArgs),
     /// See and decide about requests whose outcome nobody knows
     Records(records::RecordsArgs),
     /// See sagas, and decide about those that wait for an operator
@@ -152,6 +157,7 @@ where
         Command::Schema { of: SchemaOf::Config } => print(&format!("{:#}\n", crate::config::schema())),
         Command::Schema { of: SchemaOf::Saga } => print(&format!("{:#}\n", crate::config::saga_schema())),
         Command::Diagram(args) => diagram::run(&args),
+        Command::Ready(args) => ready::run(&args),
         Command::Records(args) => records::run(args),
         Command::Sagas(args) => sagas::run(args),
     }

@@ -5,7 +5,7 @@ use crate::support::{
     origin::{Origin, Reply},
     raw::{RawConnection, RawOrigin, beside},
     redis::RedisServer,
-    refrain::{Refrain, Signal},
+    refrain::{Refrain, Signal, command},
 };
 
 #[tokio::test]
@@ -42,9 +42,16 @@ async fn readiness_says_why_not() {
     assert_eq!((&lost["ready"], &lost["store"]["ready"]), (&false.into(), &false.into()));
     assert!(lost["reasons"][0].as_str().unwrap().starts_with("store: "), "{lost}");
     assert_eq!(refrain.metric("refrain_store_ready").await, 0.0);
+    let check = || command(&["ready"], Some(refrain.admin_address()));
+    let unready = check();
+    assert_eq!((unready.status.code(), unready.stdout.len()), (Some(1), 0));
+    assert!(String::from_utf8(unready.stderr).unwrap().contains("store: "));
     redis.restart();
     refrain.ready().await;
     assert_eq!(refrain.metric("refrain_store_ready").await, 1.0);
+    let ready = check();
+    assert_eq!(ready.status.code(), Some(0));
+    assert!(String::from_utf8(ready.stdout).unwrap().contains("\"ready\":true"));
 }
 
 /// Whether every line is a comment or a sample whose metric was described before it.

@@ -46,7 +46,10 @@ const MAY_USE: [(&str, &[&str]); 35] = [
             "upstream",
         ],
     ),
-    ("idempotency", &["body", "claims", "headers", "ids", "metrics", "pass", "peers", "problem", "server", "store", "time", "upstream"]),
+    (
+        "idempotency",
+        &["body", "claims", "headers", "ids", "metrics", "pass", "peers", "problem", "server", "store", "time", "upstream"],
+    ),
     (
         "saga",
         &[
