@@ -14,6 +14,9 @@
 //! line ([`cli`]) describes: it reserves addresses ([`address`], [`addresses`]), finds a place for the [`data`], makes
 //! [`keys`], starts all processes ([`opening`]), keeps the [`table`] of them, and tells what is where ([`announcement`]).
 //! [`chaos`] is what goes wrong on purpose.
+//!
+//! The rest looks at it from outside: [`client`] is what a customer's program would be, [`books`] checks that the services'
+//! databases balance, and [`tour`] shows all of it.
 
 pub mod address;
 pub mod addresses;
@@ -34,3 +37,4 @@ pub mod services;
 pub mod sidecar;
 pub mod signals;
 pub mod table;
+pub mod tour;

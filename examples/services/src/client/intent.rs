@@ -87,7 +87,12 @@ impl Intent {
 
     /// To read: without a key, for it changes nothing.
     pub fn read(path: &str, token: &str) -> Self {
-        Self { method: Method::GET, path: path.to_owned(), body: None, key: None, token: Some(token.to_owned()) }
+        Self::look(path).by(token)
+    }
+
+    /// To read without saying who asks.
+    pub fn look(path: &str) -> Self {
+        Self { method: Method::GET, path: path.to_owned(), body: None, key: None, token: None }
     }
 
     /// The same under this key. Printable ASCII without `"` and `\`.
