@@ -77,6 +77,14 @@ pub enum Command {
     Service(ServiceArgs),
     /// Open a shop of its own, do there what customers do, kill a sidecar in the middle of it, and check the books
     Tour,
+    /// Ask a service whether it is well; exit code 1 if not
+    ///
+    /// For the health check of a container that has no other program.
+    Health {
+        /// Where it listens
+        #[arg(value_name = "ADDR")]
+        address: SocketAddr,
+    },
     /// Be Refrain: the shop starts its sidecars this way, so that one program is all there is to build.
     #[command(hide = true, disable_help_flag = true)]
     Sidecar {

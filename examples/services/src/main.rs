@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use shop::cli::{Cli, Command};
 use shop::process::tie_to_parent;
-use shop::{hosting, run, sidecar, tour};
+use shop::{health, hosting, run, sidecar, tour};
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
@@ -19,6 +19,10 @@ fn main() -> ExitCode {
             Err(error) => failed(&error),
         },
         Some(Command::Tour) => in_runtime(tour::guided()),
+        Some(Command::Health { address }) => match health::ask(address) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => failed(&error),
+        },
         Some(Command::Sidecar { arguments }) => sidecar::process(arguments),
     }
 }

@@ -19,7 +19,7 @@ use crate::books::UnreadableBooks;
 use crate::client::ClientError;
 use narrator::Narrator;
 pub use opened::{Opened, OpeningError};
-pub use state::{Refrain, Service, State, StateError};
+pub use state::{Refrain, Restarts, Service, State, StateError};
 
 /// Why the tour did not end well.
 #[derive(Debug, thiserror::Error)]

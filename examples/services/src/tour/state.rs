@@ -1,9 +1,9 @@
 //! What runs where, as the shop writes it down (`--state FILE`).
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use reqwest::Url;
 use serde::Deserialize;
 
 use crate::books::Databases;
@@ -11,12 +11,16 @@ use crate::books::Databases;
 /// The processes of a shop, and where they listen.
 #[derive(Clone, Debug, Deserialize)]
 pub struct State {
-    /// The folder for its data.
-    pub data: PathBuf,
     /// The Refrain in front of everything.
     pub edge: Refrain,
-    /// The services.
-    pub services: Vec<Service>,
+    /// The services by their names.
+    pub services: BTreeMap<String, Service>,
+    /// Whether chaos goes on.
+    #[serde(default)]
+    pub chaos: bool,
+    /// How often something was started again.
+    #[serde(default)]
+    pub restarts: Restarts,
 }
 
 /// One Refrain.
@@ -33,14 +37,23 @@ pub struct Refrain {
 /// One service, and the Refrains beside it.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Service {
-    /// What it is called.
-    pub name: String,
     /// Where it listens.
     pub url: String,
     /// Its process.
     pub pid: Option<i32>,
+    /// The URL of its database.
+    pub database: String,
     /// The Refrains beside it.
     pub sidecars: Vec<Refrain>,
+}
+
+/// How often processes were started again.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+pub struct Restarts {
+    /// Services.
+    pub services: u64,
+    /// Sidecars, and the edge.
+    pub sidecars: u64,
 }
 
 /// Why it is not known what runs where.
@@ -87,8 +100,7 @@ impl State {
     /// # Errors
     /// When there is none.
     pub fn service(&self, name: &str) -> Result<&Service, StateError> {
-        let service = self.services.iter().find(|service| service.name == name);
-        service.ok_or_else(|| StateError::Missing(format!("service {name}")))
+        self.services.get(name).ok_or_else(|| StateError::Missing(format!("service {name}")))
     }
 
     /// The first Refrain beside the service of this name.
@@ -99,14 +111,13 @@ impl State {
         self.service(name)?.sidecars.first().ok_or_else(|| StateError::Missing(format!("sidecar of {name}")))
     }
 
-    /// Where the books are kept: each service's SQLite file in its folder in the data.
-    pub fn databases(&self) -> Databases {
-        let database = |name: &str| {
-            let file = self.data.join(name).join(name).with_extension("db");
-            // Blanks and the like have to be written otherwise in a URL. What is not absolute has no URL, and is not there.
-            Url::from_file_path(&file).map_or_else(|()| file.display().to_string(), |url| format!("sqlite://{}", url.path()))
-        };
-        Databases { orders: database("orders"), billing: database("billing") }
+    /// Where the books are kept.
+    ///
+    /// # Errors
+    /// When a service that keeps some is missing.
+    pub fn databases(&self) -> Result<Databases, StateError> {
+        let database = |name| self.service(name).map(|service| service.database.clone());
+        Ok(Databases { orders: database("orders")?, billing: database("billing")? })
     }
 }
 
@@ -117,13 +128,13 @@ mod tests {
     use super::*;
 
     const TEXT: &str = r#"{
-        "data": "/tmp/a folder",
-        "edge": {"url": "http://127.0.0.1:8080", "admin": "http://127.0.0.1:9090", "pid": 1},
-        "services": [
-            {"name": "orders", "url": "http://127.0.0.1:8001", "pid": 2,
-             "sidecars": [{"url": "http://127.0.0.1:8101", "admin": "http://127.0.0.1:9101", "pid": 3}]},
-            {"name": "billing", "url": "http://127.0.0.1:8002", "pid": null, "sidecars": []}
-        ]
+        "edge": {"url": "http://127.0.0.1:8080", "admin": "http://127.0.0.1:9090", "pid": 1}, "chaos": true, "data": "/data",
+        "services": {
+            "orders": {"url": "http://127.0.0.1:8001", "pid": 2, "database": "sqlite:///orders.db",
+                       "sidecars": [{"url": "http://127.0.0.1:8101", "admin": "http://127.0.0.1:9101", "pid": 3}]},
+            "billing": {"url": "http://127.0.0.1:8002", "pid": null, "database": "sqlite:///billing.db", "sidecars": []}
+        },
+        "restarts": {"services": 4, "sidecars": 7}
     }"#;
 
     #[test]
@@ -136,7 +147,9 @@ mod tests {
         assert_eq!(state.edge.url, "http://127.0.0.1:8080");
         assert_eq!(state.sidecar("orders").unwrap().pid, Some(3));
         assert_eq!(state.service("billing").unwrap().pid, None);
-        assert_eq!(state.databases().billing, "sqlite:///tmp/a%20folder/billing/billing.db");
+        assert_eq!(state.databases().unwrap().billing, "sqlite:///billing.db");
+        assert!(state.chaos);
+        assert_eq!(state.restarts.sidecars, 7);
     }
 
     #[test]

@@ -147,7 +147,7 @@ impl Tour<'_> {
         let intent = Intent::order(ada.token(), &TWO).under(&key);
 
         self.narrator.says("Billing's database is locked for a moment, so that the payment has to wait there.");
-        let held = Held::lock(&state.databases().billing).await?;
+        let held = Held::lock(&state.databases()?.billing).await?;
         self.narrator.sent(&intent);
         let (edge, sent) = (self.edge.clone(), intent.clone());
         let first = tokio::spawn(async move { edge.send(&sent).await });
@@ -186,7 +186,7 @@ impl Tour<'_> {
     }
 
     async fn balances(&mut self) -> Result<Totals, TourError> {
-        let report = Books::read(&self.shop.state()?.databases()).await?.audit(&self.told);
+        let report = Books::read(&self.shop.state()?.databases()?).await?.audit(&self.told);
         must(report.is_balanced(), || format!("the books do not balance:\n{}", report.lines()))?;
         self.narrator.says(&report.totals.to_string());
         Ok(report.totals)

@@ -43,7 +43,7 @@ pub(crate) async fn settled(state: &State, limit: Duration, folder: &Path) -> Re
 pub(crate) async fn keep(state: &State, wrong: &str, folder: &Path) {
     let words = wrong.split(|letter: char| !letter.is_ascii_hexdigit()).filter(|word| word.len() == 32);
     for id in words.collect::<BTreeSet<_>>().into_iter().take(MAX_KEPT) {
-        for sidecar in state.services.iter().filter_map(|service| service.sidecars.first()) {
+        for sidecar in state.services.values().filter_map(|service| service.sidecars.first()) {
             eprint!("{}", kept(&sidecar.admin, id, folder).await);
         }
     }
@@ -53,7 +53,7 @@ pub(crate) async fn keep(state: &State, wrong: &str, folder: &Path) {
 async fn open(state: &State, states: &str) -> Result<BTreeMap<String, Vec<String>>, String> {
     let mut open = BTreeMap::new();
     // Replicas share a store, so that one of them tells for all.
-    for sidecar in state.services.iter().filter_map(|service| service.sidecars.first()) {
+    for sidecar in state.services.values().filter_map(|service| service.sidecars.first()) {
         let page = look(&sidecar.admin, &format!("/sagas?state={states}")).await?;
         let sagas = page["sagas"].as_array().cloned().unwrap_or_default();
         let ids: Vec<String> = sagas.iter().filter_map(|saga| Some(saga["id"].as_str()?.to_owned())).collect();
