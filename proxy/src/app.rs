@@ -19,6 +19,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     admin,
+    authentication::Authenticator,
     body::Budget,
     config::Config,
     gateway::{Gateway, Sagas, Table},
@@ -212,8 +213,8 @@ impl App {
     pub fn reload(&mut self, config: Config) -> Result<Vec<&'static str>, SetUpError> {
         let needs_restart = config.needs_restart(&self.config);
         let config = config.keeping_what_needs_a_restart(&self.config);
-        let old = self.force.directory.load_full();
-        self.force.put(InForce::of(&config, Some(&old), &self.shared.metrics)?);
+        let (directory, table) = (self.force.directory.load_full(), self.force.table.load_full());
+        self.force.put(InForce::of(&config, Some((&directory, &table)), &self.shared.metrics)?);
         self.leases.expect(shortest_lease(&config));
         self.barrier.expect(step_routes(&config));
         self.config = config;
@@ -289,8 +290,10 @@ struct InForce {
 }
 
 impl InForce {
-    /// The routes, upstreams and sagas of a configuration. An upstream that has not changed keeps its connections.
-    fn of(config: &Config, old: Option<&Directory>, metrics: &Metrics) -> Result<Self, SetUpError> {
+    /// The routes, upstreams and sagas of a configuration. An upstream that has not changed keeps its connections, and who verifies
+    /// tokens its keys.
+    fn of(config: &Config, old: Option<(&Directory, &Table)>, metrics: &Metrics) -> Result<Self, SetUpError> {
+        let (old, old_table) = old.unzip();
         let kept = |wanted: &crate::config::UpstreamConfig| {
             old.and_then(|old| old.upstreams().find(|upstream| upstream.config() == wanted)).map(Arc::clone)
         };
@@ -315,8 +318,13 @@ impl InForce {
         let directory = Arc::new(directory);
         let local = config.upstreams.iter().find(|upstream| upstream.local).map(|upstream| upstream.name.to_string());
         let sagas = Plan::new(&config.sagas, config.public_url.as_ref(), local, Arc::<Directory>::clone(&directory));
+        let old_authentication = old_table.and_then(|table| table.authentication.as_ref());
+        let authenticator =
+            |jwt: &Arc<_>| Authenticator::new(jwt, &upstreams, config.workers, metrics, old_authentication);
+        let authentication = config.authentication.as_ref().map(authenticator).transpose()?;
         let table = Table {
             router,
+            authentication,
             forwarded: config.forwarded,
             peers: Peers::new(&config.saga_peers),
             sagas: Arc::new(sagas),
@@ -419,7 +427,12 @@ async fn run_core(core: Core) {
     loop {
         tokio::select! {
             () = shared.cut.cancelled() => break,
-            _tick = reap.tick() => force.directory.load().upstreams().for_each(|upstream| upstream.reap(core)),
+            _tick = reap.tick() => {
+                force.directory.load().upstreams().for_each(|upstream| upstream.reap(core));
+                if let Some(authentication) = &force.table.load().authentication {
+                    authentication.tend(core);
+                }
+            }
         }
     }
     take_over.abort();

@@ -1,6 +1,6 @@
 //! What answers a client's request: the stack, in request order.
 //!
-//! in-flight bound → a saga's callback → route → access → whose saga call it is → a saga's status or trigger → what the way here adds and takes from the
+//! in-flight bound → a saga's callback → route → access → whose saga call it is → who the caller is → a saga's status or trigger → what the way here adds and takes from the
 //! headers → idempotency, or pass-through → the same on the way back → counted, logged, and done when the answer's last byte is gone.
 
 use std::{
@@ -19,6 +19,7 @@ use tokio::time::Instant;
 use tower::{Layer as _, Service as _};
 
 use crate::{
+    authentication::{Authenticated, Authenticator},
     body::{Body, OnEnd},
     config::{Access, Forwarded},
     headers,
@@ -51,6 +52,8 @@ pub struct Table {
     pub forwarded: Forwarded,
     /// Whose saga calls are believed.
     pub peers: Peers,
+    /// Who callers are; `None`: nobody's token is looked at.
+    pub authentication: Option<Arc<Authenticator>>,
     /// What sagas go by.
     pub sagas: Arc<Plan>,
     /// What requests that start a saga are promised where their route has no policy, or there is no route.
@@ -126,6 +129,11 @@ impl<S: Store + Journal> Gateway<S> {
             Ok(call_of) => call_of,
             Err(problem) => return answer(problem),
         };
+        // Held until there is an answer, and no longer: the caller may act on it at once.
+        let _caller = match self.caller(table, &call_of, &mut request).await {
+            Ok(caller) => caller,
+            Err(problem) => return answer(problem),
+        };
         if call_of == CallOf::Client
             && let Some(response) = self.saga(table, route, &mut request).await
         {
@@ -134,6 +142,26 @@ impl<S: Store + Journal> Gateway<S> {
         match route {
             Some(route) => self.forward(table, route, request, call_of, peer).await,
             None => answer(Problem::new(ProblemName::NotFound, "no route matches, and there is no local upstream")),
+        }
+    }
+
+    /// Who the caller is. A saga's call has no token: its peer is trusted, and nobody else is its caller.
+    async fn caller(
+        &self,
+        table: &Table,
+        call_of: &CallOf,
+        request: &mut Request<Body>,
+    ) -> Result<Option<Authenticated>, Problem> {
+        let Some(authenticator) = &table.authentication else { return Ok(None) };
+        match call_of {
+            CallOf::Client => {
+                let host = host_of(request).map(str::to_owned);
+                authenticator.authenticate(request, self.core, host.as_deref()).await.map(Some)
+            }
+            CallOf::Step(_) | CallOf::Reading => {
+                authenticator.strip(request.headers_mut());
+                Ok(None)
+            }
         }
     }
 

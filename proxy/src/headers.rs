@@ -254,6 +254,26 @@ fn strip_named_by_connection(headers: &mut HeaderMap) {
     }
 }
 
+/// Takes out a header that only this proxy may say: under its name, under names that many services read as the same (`_` for `-`, as in
+/// CGI variables, RFC 3875, section 4.1.18), and where `Connection` names it, by which it would be lost on the way to the service.
+pub fn strip_reserved(headers: &mut HeaderMap, reserved: &HeaderName) {
+    headers.remove(reserved);
+    let reads_the_same = |name: &HeaderName| name.as_str().contains('_') && name.as_str().replace('_', "-") == reserved.as_str();
+    while let Some(name) = headers.keys().find(|name| reads_the_same(name)).cloned() {
+        headers.remove(name);
+    }
+    if headers.contains_key(CONNECTION) && lists(headers, &CONNECTION, reserved.as_str()) {
+        let is_kept = |token: &&str| !token.eq_ignore_ascii_case(reserved.as_str());
+        let kept = list(headers, &CONNECTION).filter(is_kept).collect::<Vec<_>>().join(", ");
+        headers.remove(CONNECTION);
+        if let Ok(kept) = HeaderValue::from_str(&kept)
+            && !kept.is_empty()
+        {
+            headers.insert(CONNECTION, kept);
+        }
+    }
+}
+
 /// Adds one element to a list-valued header and folds its lines into one.
 fn append_element(headers: &mut HeaderMap, name: &HeaderName, element: fmt::Arguments<'_>) {
     let mut line = Vec::with_capacity(64);
@@ -311,6 +331,26 @@ fn write_value(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_only_this_proxy_may_say_cannot_be_said_in_its_place_nor_be_taken_from_it_on_the_way() {
+        let reserved = HeaderName::from_static("x-jwt-payload");
+        let sent = [
+            ("X-JWT-Payload", "a"),
+            ("x_jwt_payload", "b"),
+            ("X-JWT_Payload", "c"),
+            ("x-jwt-payload-too", "kept"),
+            ("Connection", "close, X-JWT-Payload"),
+            ("Connection", "x-jwt-payload,te"),
+        ];
+        let mut headers = map(&sent);
+        headers.append(&reserved, HeaderValue::from_static("d"));
+        strip_reserved(&mut headers, &reserved);
+        assert_eq!(headers, map(&[("x-jwt-payload-too", "kept"), ("connection", "close, te")]));
+        let mut headers = map(&[("Connection", "X-JWT-Payload")]);
+        strip_reserved(&mut headers, &reserved);
+        assert_eq!(headers, HeaderMap::new());
+    }
 
     fn map(lines: &[(&str, &str)]) -> HeaderMap {
         let mut headers = HeaderMap::new();

@@ -41,7 +41,8 @@
 //! | [`store`] | the protocol of records, its rules, and the backends |
 //! | [`admin`] | health, metrics, records, sagas, on a listener of its own |
 //! | [`problem`] | every error that a caller can get (RFC 9457), in one table |
-//! | [`claims`] | who the caller is, for expressions |
+//! | [`authentication`] | who the caller is: tokens, their keys, and whether they were revoked |
+//! | [`claims`] | the same, for expressions |
 //! | [`body`] [`headers`] [`ids`] [`time`] [`metrics`] [`telemetry`] | what all of them use |
 //!
 //! Data flows one way: `cli → app → server → gateway → {saga, idempotency, pass} → upstream`, with `store` beside `saga` and
@@ -49,6 +50,7 @@
 
 pub mod admin;
 pub mod app;
+pub mod authentication;
 pub mod body;
 pub mod claims;
 pub mod cli;

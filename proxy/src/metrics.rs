@@ -16,6 +16,7 @@ use prometheus_client::{
 
 use crate::idempotency::marker::Status as IdempotencyStatus;
 
+pub use self::authentication::{Authentication, AuthenticationResult, KeyFetch};
 pub use self::sagas::{CallDirection, CallOutcome, CallbackOutcome, Sagas};
 
 /// Label values as they are shown: lower case, words apart by `_`.
@@ -29,6 +30,7 @@ macro_rules! label_values {
     };
 }
 
+mod authentication;
 mod sagas;
 
 /// Upper bounds of the latency buckets, in seconds.
@@ -55,6 +57,8 @@ pub struct Counters {
     /// Completions that another owner's fence refused.
     pub fenced_completions: Counter,
     breakers: Family<UpstreamLabel, Gauge>,
+    /// Who callers are.
+    pub authentication: Authentication,
     /// What sagas do.
     pub sagas: Sagas,
     gauges: Gauges,
@@ -304,6 +308,7 @@ impl Metrics {
             late_replies: Counter::default(),
             fenced_completions: Counter::default(),
             breakers: Family::default(),
+            authentication: Authentication::default(),
             sagas: Sagas::default(),
             gauges: Gauges::default(),
         };
@@ -339,6 +344,7 @@ impl Counters {
             self.fenced_completions.clone(),
         );
         at.register("upstream_breaker_open", "Whether saga calls leave an upstream alone", self.breakers.clone());
+        self.authentication.register(at);
         self.sagas.register(at);
         let gauges = self.gauges.clone();
         at.register("connections", "Open client connections", gauges.connections);

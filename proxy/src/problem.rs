@@ -8,7 +8,7 @@ use std::{fmt, str::FromStr};
 use bytes::Bytes;
 use http::{
     HeaderValue, Response, StatusCode,
-    header::{CACHE_CONTROL, CONTENT_TYPE, LINK, RETRY_AFTER},
+    header::{CACHE_CONTROL, CONTENT_TYPE, LINK, RETRY_AFTER, WWW_AUTHENTICATE},
 };
 use serde::Serialize;
 use uuid::Uuid;
@@ -54,6 +54,14 @@ pub enum ProblemName {
     StepCancelled,
     /// A saga call of a peer that is not trusted.
     UntrustedPeer,
+    /// The request must carry a token, and carries none.
+    TokenMissing,
+    /// The request's token does not count.
+    TokenInvalid,
+    /// The token counts, and its claims do not suffice.
+    ClaimsRefused,
+    /// It cannot be found out whether the token counts; nothing was sent.
+    AuthenticationUnavailable,
     /// The route is closed.
     Denied,
     /// The saga waits for an operator.
@@ -108,11 +116,13 @@ struct Meaning {
     retry_after: Option<u64>,
     /// The section of the draft that speaks of it.
     draft_section: Option<&'static str>,
+    /// What `WWW-Authenticate` says: a 401 has it always (RFC 9110, section 11.6.1).
+    challenge: Option<&'static str>,
 }
 
 impl ProblemName {
     /// All of them.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 32] = [
         Self::KeyMissing,
         Self::KeyInvalid,
         Self::KeyReused,
@@ -127,6 +137,10 @@ impl ProblemName {
         Self::Overloaded,
         Self::StepCancelled,
         Self::UntrustedPeer,
+        Self::TokenMissing,
+        Self::TokenInvalid,
+        Self::ClaimsRefused,
+        Self::AuthenticationUnavailable,
         Self::Denied,
         Self::Quarantined,
         Self::InputInvalid,
@@ -147,7 +161,7 @@ impl ProblemName {
     const fn meaning(self) -> Meaning {
         use StatusCode as Code;
         const fn refused(name: &'static str, status: StatusCode, title: &'static str, retry: Retry) -> Meaning {
-            Meaning { name, status, title, retryable: false, retry, retry_after: None, draft_section: None }
+            Meaning { name, status, title, retryable: false, retry, retry_after: None, draft_section: None, challenge: None }
         }
         const fn later(name: &'static str, status: StatusCode, title: &'static str, seconds: u64) -> Meaning {
             Meaning {
@@ -158,10 +172,14 @@ impl ProblemName {
                 retry: Retry::SameKey,
                 retry_after: Some(seconds),
                 draft_section: None,
+                challenge: None,
             }
         }
         const fn drafted(section: &'static str, meaning: Meaning) -> Meaning {
             Meaning { draft_section: Some(section), ..meaning }
+        }
+        const fn unauthorized(name: &'static str, title: &'static str, challenge: &'static str) -> Meaning {
+            Meaning { challenge: Some(challenge), ..refused(name, Code::UNAUTHORIZED, title, Retry::Never) }
         }
         match self {
             Self::KeyMissing => {
@@ -206,6 +224,18 @@ impl ProblemName {
             Self::StepCancelled => refused("step-cancelled", Code::CONFLICT, "The step was undone before it began", Retry::Never),
             Self::UntrustedPeer => {
                 refused("untrusted-peer", Code::FORBIDDEN, "Saga calls are not taken from this peer", Retry::Never)
+            }
+            Self::TokenMissing => unauthorized("token-missing", "The request needs a token", "Bearer realm=\"refrain\""),
+            Self::TokenInvalid => unauthorized(
+                "token-invalid",
+                "The request's token does not count",
+                "Bearer realm=\"refrain\", error=\"invalid_token\"",
+            ),
+            Self::ClaimsRefused => {
+                refused("claims-refused", Code::FORBIDDEN, "The request is not allowed with this token", Retry::Never)
+            }
+            Self::AuthenticationUnavailable => {
+                later("authentication-unavailable", Code::SERVICE_UNAVAILABLE, "Tokens cannot be verified", 1)
             }
             Self::Denied => refused("denied", Code::FORBIDDEN, "The route is closed to this caller", Retry::Never),
             Self::Quarantined => later("quarantined", Code::INTERNAL_SERVER_ERROR, "The saga waits for an operator", 60),
@@ -350,6 +380,9 @@ impl Problem {
         headers.insert(REFRAIN_PROBLEM, HeaderValue::from_static(meaning.name));
         let link = format!("<{page}>; rel=\"describedby\"");
         headers.insert(LINK, HeaderValue::try_from(link).expect("the pages' addresses are ASCII without controls"));
+        if let Some(challenge) = meaning.challenge {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        }
         if let Some(seconds) = self.retry_after {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
@@ -435,6 +468,21 @@ mod tests {
         }
         let response = Problem::new(ProblemName::InFlight, "").retry_after(7).into_response(Dialect::Ietf);
         assert_eq!(response.headers().get(RETRY_AFTER).unwrap(), "7");
+    }
+
+    #[test]
+    fn a_401_says_how_to_authenticate_and_speaks_of_an_error_only_where_there_was_a_token() {
+        for name in ProblemName::ALL {
+            let response = Problem::new(name, "").into_response(Dialect::Ietf);
+            assert_eq!(
+                response.headers().contains_key(WWW_AUTHENTICATE),
+                response.status() == StatusCode::UNAUTHORIZED,
+                "{name}"
+            );
+        }
+        let challenge = |name| Problem::new(name, "").into_response(Dialect::Ietf).headers()[WWW_AUTHENTICATE].clone();
+        assert_eq!(challenge(ProblemName::TokenMissing), "Bearer realm=\"refrain\"");
+        assert_eq!(challenge(ProblemName::TokenInvalid), "Bearer realm=\"refrain\", error=\"invalid_token\"");
     }
 
     #[test]

@@ -131,6 +131,11 @@ pub(crate) fn matches_path(pattern: &PathMatch, path: &str) -> bool {
     }
 }
 
+/// Whether a request with this [canonical] path is what `matcher` means.
+pub(crate) fn matches(matcher: &RouteMatch, method: &Method, path: &str, host: Option<&str>) -> bool {
+    matches_path(&matcher.path, path) && matches_rest(matcher, method, host.map(without_port))
+}
+
 fn matches_rest(matcher: &RouteMatch, method: &Method, host: Option<&str>) -> bool {
     (matcher.methods.is_empty() || matcher.methods.contains(method))
         && matcher.host.as_deref().is_none_or(|wanted| host.is_some_and(|host| host.eq_ignore_ascii_case(wanted)))

@@ -6,7 +6,7 @@ use crate::address::{AddressError, Reserved};
 use crate::cli::Shop;
 use crate::member::Service;
 use crate::sidecar::Directory;
-use crate::table::{RefrainRow, ServiceRow, Table};
+use crate::table::{RefrainRow, ServiceRow};
 
 /// The addresses of the whole shop.
 #[derive(Debug)]
@@ -45,7 +45,10 @@ impl Addresses {
     pub fn reserve(shop: &Shop) -> Result<Self, AddressError> {
         let edge = OfRefrain {
             listen: Reserved::new(shop.listen, "choose another address for the edge with --listen ADDR (port 0: any free one)")?,
-            admin: Reserved::new(shop.admin, "choose another address for the edge's admin side with --admin ADDR (port 0: any free one)")?,
+            admin: Reserved::new(
+                shop.admin,
+                "choose another address for the edge's admin side with --admin ADDR (port 0: any free one)",
+            )?,
         };
         let inner = |address: SocketAddr| match shop.free_ports {
             true => Reserved::any(),
@@ -71,11 +74,12 @@ impl Addresses {
     }
 
     /// Where everyone is, for those who watch. Nobody runs yet.
-    pub fn table(&self, data: String) -> Table {
+    pub fn rows(&self, database: impl Fn(Service) -> String) -> (RefrainRow, Vec<ServiceRow>) {
         let refrain = |of: &OfRefrain| RefrainRow::new(of.listen.address(), of.admin.address());
         let row = |of: &OfService| {
-            ServiceRow::new(of.service, of.address.address(), of.sidecars.iter().map(refrain).collect())
+            let sidecars = of.sidecars.iter().map(refrain).collect();
+            ServiceRow::new(of.service, of.address.address(), database(of.service), sidecars)
         };
-        Table { data, edge: refrain(&self.edge), services: self.services.iter().map(row).collect() }
+        (refrain(&self.edge), self.services.iter().map(row).collect())
     }
 }

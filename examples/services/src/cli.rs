@@ -57,8 +57,8 @@ pub struct Shop {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=8))]
     pub replicas: u8,
 
-    #[doc = chaos::ABOUT]
-    #[arg(long, help = "Services fail, delay and lose replies, and processes are killed, at random", long_help = chaos::ABOUT)]
+    /// Services fail, delay and lose replies, and processes are killed, at random
+    #[arg(long, long_help = chaos::ABOUT)]
     pub chaos: bool,
 
     /// What chaos is drawn from: the same seed draws the same. By default another one each time
@@ -83,6 +83,8 @@ pub enum Command {
         #[arg(value_name = "ADDR")]
         address: SocketAddr,
     },
+    /// Open a shop of its own, do there what customers do, kill a sidecar in the middle of it, and check the books
+    Tour,
     /// Be Refrain: the shop starts its sidecars this way, so that one program is all there is to build.
     #[command(hide = true, disable_help_flag = true)]
     Sidecar {

@@ -46,7 +46,10 @@ impl Data {
     /// When it cannot be created.
     pub fn open(folder: Option<PathBuf>) -> Result<Self, DataError> {
         let Some(folder) = folder else {
-            return tempfile::Builder::new().prefix("shop-").tempdir().map(Self::Temporary).map_err(DataError::Temporary);
+            // Absolute, for the processes work in folders of their own.
+            let made = std::path::absolute(std::env::temp_dir())
+                .and_then(|folder| tempfile::Builder::new().prefix("shop-").tempdir_in(folder));
+            return made.map(Self::Temporary).map_err(DataError::Temporary);
         };
         let absolute = std::fs::create_dir_all(&folder).and_then(|()| folder.canonicalize());
         absolute.map(Self::Kept).map_err(|source| DataError::Unusable { path: folder, source })

@@ -14,12 +14,17 @@
 //! line ([`cli`]) describes: it reserves addresses ([`address`], [`addresses`]), finds a place for the [`data`], makes
 //! [`keys`], starts all processes ([`opening`]), keeps the [`table`] of them, and tells what is where ([`announcement`]).
 //! [`chaos`] is what goes wrong on purpose.
+//!
+//! The rest looks at it from outside: [`client`] is what a customer's program would be, [`books`] checks that the services'
+//! databases balance, and [`tour`] shows all of it.
 
 pub mod address;
 pub mod addresses;
 pub mod announcement;
+pub mod books;
 pub mod chaos;
 pub mod cli;
+pub mod client;
 pub mod data;
 pub mod health;
 pub mod hosting;
@@ -33,3 +38,4 @@ pub mod services;
 pub mod sidecar;
 pub mod signals;
 pub mod table;
+pub mod tour;

@@ -5,14 +5,12 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use axum::Router;
 use clap::ValueEnum;
-use serde::Serialize;
 
 use crate::services::database::OpenError;
 use crate::services::{auth, billing, notifications, orders, users};
 
 /// A service of the shop.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Service {
     /// Tokens, and the keys they are signed with.
     Auth,

@@ -1,7 +1,7 @@
 //! The shop's processes, from the first start to the last stop.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 
 use reqwest::Url;
@@ -17,7 +17,7 @@ use crate::member::{Member, Post, Service};
 use crate::process::{Event, Plan, Process, ProcessError, Question};
 use crate::redis::RedisUrl;
 use crate::sidecar::{FileError, Files, Sidecar, Store};
-use crate::table::Table;
+use crate::table::{Restarts, Table};
 
 /// How many events may wait to be told.
 const MAX_EVENTS: usize = 64;
@@ -74,7 +74,14 @@ impl Open {
         let program = std::env::current_exe().map_err(OpeningError::Program)?;
         let files = Files::write(data)?;
         let directory = addresses.directory();
-        let mut table = addresses.table(data.path().display().to_string());
+        let (edge, services) = addresses.rows(|service| database(data, service));
+        let mut table = Table {
+            data: data.path().display().to_string(),
+            chaos: stock.chaos.is_some(),
+            restarts: Restarts::default(),
+            edge,
+            services,
+        };
 
         let (mut services, mut sidecars) = (Vec::new(), Vec::new());
         for OfService { service, address, sidecars: beside } in addresses.services {
@@ -90,7 +97,7 @@ impl Open {
         };
 
         let plans = services.into_iter().map(|(service, address)| {
-            let database = database(&data.folder(service.name())?, service);
+            let database = database(data, service);
             let mut command = Command::new(&program);
             let address = address.release();
             command.args(["service", service.name(), "--listen", &address.to_string(), "--database", &database]);
@@ -194,7 +201,7 @@ async fn start(plans: Vec<Plan>) -> Result<Vec<Process>, ProcessError> {
     Ok(processes)
 }
 
-fn store(post: Post, redis: Option<&RedisUrl>, folder: &std::path::Path) -> Store {
+fn store(post: Post, redis: Option<&RedisUrl>, folder: &Path) -> Store {
     match (post, redis) {
         // It keeps nothing.
         (Post::Edge, _) => Store::Own,
@@ -203,10 +210,10 @@ fn store(post: Post, redis: Option<&RedisUrl>, folder: &std::path::Path) -> Stor
     }
 }
 
-/// The URL of a service's database in `folder`, which is absolute.
-fn database(folder: &std::path::Path, service: Service) -> String {
-    let file: PathBuf = folder.join(service.name()).with_extension("db");
-    // A URL, so that a `?`, a `%` or a blank in the path is one.
+/// The URL of a service's database.
+fn database(data: &Data, service: Service) -> String {
+    let file = data.path().join(service.name()).join(service.name()).with_extension("db");
+    // A URL, so that a `?`, a `%` or a blank in the path is one. The path is absolute: `Data` made it so.
     match Url::from_file_path(&file) {
         Ok(url) => format!("sqlite://{}", url.path()),
         Err(()) => format!("sqlite://{}", file.display()),

@@ -150,7 +150,9 @@ mod tests {
 
     #[test]
     fn what_is_no_redis_or_names_a_database_is_refused_without_being_repeated() {
-        for text in ["127.0.0.1:6379", "rediss://h", "unix:///tmp/s", "redis://h/3", "redis://:hunter2@h?protocol=resp3", "redis://"] {
+        for text in
+            ["127.0.0.1:6379", "rediss://h", "unix:///tmp/s", "redis://h/3", "redis://:hunter2@h?protocol=resp3", "redis://"]
+        {
             let refused = text.parse::<RedisUrl>().unwrap_err();
             assert!(!refused.contains("hunter2"), "{refused}");
         }

@@ -129,7 +129,7 @@ fn tell(open: &mut Open, member: Member, event: &Event) {
             announcement::ended(member, status);
         }
         Event::Runs(pid) => {
-            open.table.set(member, Some(pid));
+            open.table.set_again(member, pid);
             announcement::runs_again(member, pid);
         }
     }

@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::member::{Member, Post, Service};
 
@@ -13,19 +13,36 @@ use crate::member::{Member, Post, Service};
 pub struct Table {
     /// The folder for the data.
     pub data: String,
+    /// Whether chaos goes on.
+    pub chaos: bool,
+    /// How often processes were started again.
+    pub restarts: Restarts,
     /// The edge.
     pub edge: RefrainRow,
-    /// The services.
+    /// The services, by their names.
+    #[serde(serialize_with = "by_name")]
     pub services: Vec<ServiceRow>,
+}
+
+/// How often processes were started again.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct Restarts {
+    /// Services.
+    pub services: u64,
+    /// Sidecars, and the edge.
+    pub sidecars: u64,
 }
 
 /// A service.
 #[derive(Clone, Debug, Serialize)]
 pub struct ServiceRow {
     /// Which.
+    #[serde(skip)]
     pub name: Service,
     /// Where it listens.
     pub url: String,
+    /// The URL of its database.
+    pub database: String,
     /// Its process.
     pub pid: Option<u32>,
     /// Its sidecars.
@@ -52,8 +69,8 @@ impl RefrainRow {
 
 impl ServiceRow {
     /// One that does not run yet.
-    pub fn new(name: Service, address: SocketAddr, sidecars: Vec<RefrainRow>) -> Self {
-        Self { name, url: url(address), pid: None, sidecars }
+    pub fn new(name: Service, address: SocketAddr, database: String, sidecars: Vec<RefrainRow>) -> Self {
+        Self { name, url: url(address), database, pid: None, sidecars }
     }
 }
 
@@ -75,15 +92,24 @@ impl Table {
         }
     }
 
+    /// `member` runs again, as this process.
+    pub fn set_again(&mut self, member: Member, pid: u32) {
+        self.set(member, Some(pid));
+        match member {
+            Member::Service(_) => self.restarts.services += 1,
+            Member::Refrain(..) => self.restarts.sidecars += 1,
+        }
+    }
+
     /// The services and sidecars that run, each with its process.
     pub fn running(&self) -> Vec<(Member, u32)> {
         let mut running = Vec::new();
         for row in &self.services {
             running.extend(row.pid.map(|pid| (Member::Service(row.name), pid)));
             let sidecars = row.sidecars.iter().enumerate();
-            running.extend(sidecars.filter_map(|(index, sidecar)| {
-                Some((Member::Refrain(Post::Beside(row.name), index), sidecar.pid?))
-            }));
+            running.extend(
+                sidecars.filter_map(|(index, sidecar)| Some((Member::Refrain(Post::Beside(row.name), index), sidecar.pid?))),
+            );
         }
         running
     }
@@ -98,6 +124,10 @@ impl Table {
         std::fs::write(&beside, serde_json::to_string_pretty(self)? + "\n")?;
         std::fs::rename(&beside, file)
     }
+}
+
+fn by_name<S: Serializer>(rows: &[ServiceRow], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(rows.iter().map(|row| (row.name.name(), row)))
 }
 
 fn url(address: SocketAddr) -> String {

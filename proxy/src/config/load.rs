@@ -9,6 +9,7 @@ use saga_config::{
 
 use super::{
     Config, Forwarded, SagaPeers, Secret,
+    authentication::authentication,
     findings::Findings,
     limits::limits,
     raw::{self, Listen, Listener, Raw, Workers},
@@ -96,6 +97,7 @@ fn config(raw: &Raw, in_file: Vec<String>, around: Surroundings<'_>, also: &[Sag
     let admin = admin(raw.admin.as_ref(), &listeners, findings);
     let upstreams = upstreams(raw, in_file, around, findings);
     let Routes { routes, fallback, trigger_policy } = routes(raw, &upstreams, findings);
+    let authentication = authentication(raw, &upstreams, around, findings);
     let secrets = secrets(raw, around, findings);
     let sagas = sagas(raw, &upstreams, around, also, findings);
     let limits = limits(raw.limits.as_ref().unwrap_or(&raw::Limits::default()), findings);
@@ -113,7 +115,7 @@ fn config(raw: &Raw, in_file: Vec<String>, around: Surroundings<'_>, also: &[Sag
         limits,
         forwarded: forwarded(raw.forwarded.as_ref()),
         saga_peers: raw.saga_peers.as_ref().map(|peers| saga_peers(peers, around, findings)).unwrap_or_default(),
-        authentication: None,
+        authentication,
         access_log: raw.access_log.unwrap_or(false),
         secrets: Arc::new(secrets),
         sagas,

@@ -4,7 +4,9 @@
 //! what would be right. The serde mirror of the file is private to `raw`; `read` fills it, one module for each part of the file checks
 //! it, and `findings` collects what they say. Nothing else reads the file, and no secret of it is ever shown: `masking` sees to that.
 
+mod authentication;
 pub mod check;
+mod expressions;
 pub mod files;
 mod findings;
 mod idempotency;
@@ -78,7 +80,7 @@ pub struct Config {
 }
 
 /// How bearer tokens (RFC 6750) that are JWTs (RFC 7519) are verified.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct JwtConfig {
     /// What `iss` has to be.
     pub issuer: String,

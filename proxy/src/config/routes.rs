@@ -9,6 +9,7 @@ use saga_config::{
 
 use super::{
     Access, PathMatch, RouteConfig, RouteMatch, Segment, UpstreamConfig,
+    authentication::has_claims,
     findings::Findings,
     idempotency::{About, Presets, Written, policy},
     paths::{self, Mistake},
@@ -37,19 +38,19 @@ pub(super) struct Routes {
 /// Which requests go where.
 pub(super) fn routes(raw: &Raw, upstreams: &Upstreams, findings: &mut Findings) -> Routes {
     let all = &upstreams.sound;
-    let mut policies = Policies::new(raw);
+    let mut policies = Policies::new(raw, has_claims(raw, findings));
     let mut matchers: Vec<(Pointer, RouteMatch)> = Vec::new();
     let mut routes = Vec::new();
     for (index, written) in raw.routes.iter().flatten().enumerate() {
         let at = Pointer::root().child("routes").child(index);
         let matcher = written.r#match.as_ref().and_then(|matcher| self::matcher(matcher, &at.child("match"), findings));
         if let Some(matcher) = &matcher {
-            check_clash(matcher, &at.child("match"), &matchers, findings);
+            check_clash("route", matcher, &at.child("match"), &matchers, findings);
             matchers.push((at.child("match"), matcher.clone()));
         }
         let access = access(written.access);
         let Some(upstream) = upstream(written, access, &at, upstreams, findings) else { continue };
-        let about = About { upstream: &all[upstream], access };
+        let about = policies.about(&all[upstream], access);
         let policy = policies.of_route(written, &at, about, upstream, findings);
         if let Some(matcher) = matcher {
             routes.push(Arc::new(RouteConfig { label: label(&matcher), matcher, upstream, policy, access }));
@@ -60,7 +61,7 @@ pub(super) fn routes(raw: &Raw, upstreams: &Upstreams, findings: &mut Findings) 
             label: FALLBACK.to_owned(),
             matcher: RouteMatch { path: PathMatch::Prefix("/".to_owned()), methods: Vec::new(), host: None },
             upstream,
-            policy: policies.of_top(About { upstream: &all[upstream], access: Access::Public }, upstream, findings),
+            policy: policies.of_top(policies.about(&all[upstream], Access::Public), upstream, findings),
             access: Access::Public,
         })),
         Named::Reported | Named::Unknown => None,
@@ -70,9 +71,16 @@ pub(super) fn routes(raw: &Raw, upstreams: &Upstreams, findings: &mut Findings) 
     Routes { routes, fallback, trigger_policy }
 }
 
-fn check_clash(matcher: &RouteMatch, at: &Pointer, earlier: &[(Pointer, RouteMatch)], findings: &mut Findings) {
+/// Reports a `route`, or what else has a match, that cannot be told from an earlier one.
+pub(super) fn check_clash(
+    route: &str,
+    matcher: &RouteMatch,
+    at: &Pointer,
+    earlier: &[(Pointer, RouteMatch)],
+    findings: &mut Findings,
+) {
     let Some((other, _)) = earlier.iter().find(|(_, earlier)| clash(earlier, matcher)) else { return };
-    let message = "this route and an earlier one take the same requests, and neither is more specific";
+    let message = format!("this {route} and an earlier one take the same requests, and neither is more specific");
     let diagnostic = Diagnostic::error("ambiguous-routes", findings.place(at), message)
         .with_label(findings.place(other), "the earlier one")
         .with_help("tell them apart by path, methods or host, or remove one");
@@ -83,12 +91,17 @@ fn check_clash(matcher: &RouteMatch, at: &Pointer, earlier: &[(Pointer, RouteMat
 struct Policies<'a> {
     presets: Presets,
     top: Option<&'a Idempotency>,
+    has_claims: bool,
     shared: HashMap<(usize, bool), Option<Arc<Policy>>>,
 }
 
 impl<'a> Policies<'a> {
-    fn new(raw: &'a Raw) -> Self {
-        Self { presets: Presets::new(), top: raw.idempotency.as_ref(), shared: HashMap::new() }
+    fn new(raw: &'a Raw, has_claims: bool) -> Self {
+        Self { presets: Presets::new(), top: raw.idempotency.as_ref(), has_claims, shared: HashMap::new() }
+    }
+
+    fn about<'u>(&self, upstream: &'u UpstreamConfig, access: Access) -> About<'u> {
+        About { upstream, access, has_claims: self.has_claims }
     }
 
     fn of_route(
@@ -123,7 +136,7 @@ impl<'a> Policies<'a> {
     fn of_triggers(&self, upstream: Option<&Arc<UpstreamConfig>>) -> Arc<Policy> {
         let written = Written { route: None, top: self.top_rules() };
         let of = |upstream: &Arc<UpstreamConfig>| {
-            policy(&written, &self.presets, &About { upstream, access: Access::Public }, &mut Findings::default())
+            policy(&written, &self.presets, &self.about(upstream, Access::Public), &mut Findings::default())
         };
         // Without an upstream there is no configuration.
         Arc::new(upstream.and_then(of).unwrap_or_else(Policy::of_triggers))
@@ -166,21 +179,26 @@ fn upstream(route: &Route, access: Access, at: &Pointer, upstreams: &Upstreams, 
         Named::Sound(index) => Some(index),
         Named::Reported => None,
         Named::Unknown => {
-            let help = match did_you_mean(name, upstreams.names()) {
-                Some(meant) => format!("did you mean {}?", quoted(meant)),
-                None if upstreams.names().next().is_none() => "describe it under `upstreams`".to_owned(),
-                None => format!("the upstreams are {}", upstreams.names().map(quoted).collect::<Vec<_>>().join(", ")),
-            };
-            if findings.is_whole(&Pointer::root().child("upstreams")) || upstreams.names().next().is_some() {
-                findings.error("unknown-upstream", &at.child("upstream"), format!("there is no upstream {}", quoted(name)), help);
-            }
+            unknown_upstream(name, &at.child("upstream"), upstreams, findings);
             None
         }
     }
 }
 
+/// Reports that there is no upstream of the name that stands at `at`.
+pub(super) fn unknown_upstream(name: &str, at: &Pointer, upstreams: &Upstreams, findings: &mut Findings) {
+    let help = match did_you_mean(name, upstreams.names()) {
+        Some(meant) => format!("did you mean {}?", quoted(meant)),
+        None if upstreams.names().next().is_none() => "describe it under `upstreams`".to_owned(),
+        None => format!("the upstreams are {}", upstreams.names().map(quoted).collect::<Vec<_>>().join(", ")),
+    };
+    if findings.is_whole(&Pointer::root().child("upstreams")) || upstreams.names().next().is_some() {
+        findings.error("unknown-upstream", at, format!("there is no upstream {}", quoted(name)), help);
+    }
+}
+
 /// What a route matches. `None`: reported.
-fn matcher(written: &Match, at: &Pointer, findings: &mut Findings) -> Option<RouteMatch> {
+pub(super) fn matcher(written: &Match, at: &Pointer, findings: &mut Findings) -> Option<RouteMatch> {
     type Parse = fn(&str) -> Result<PathMatch, Mistake>;
     let ways: [(&str, &Option<String>, Parse); 3] = [
         ("path", &written.path, paths::exact),

@@ -11,6 +11,7 @@ use saga_config::{
 
 use super::{
     FilePattern, PathMatch, RouteMatch, SagasConfig, Segment, UpstreamConfig,
+    authentication::has_claims,
     files::{self, MAX_FILES},
     findings::Findings,
     limits::positive,
@@ -60,7 +61,8 @@ pub(super) fn sagas(
     let facts = Facts { upstreams, secrets: &secrets };
     // Where an upstream has a mistake, nothing is said of the services that sagas name: it would be wrong.
     let facts = upstreams.are_sound().then_some(&facts as &dyn UpstreamFacts);
-    let together = Together { can_seal, is_reachable: raw.public_url.is_some(), seen: Vec::new() };
+    let has_claims = has_claims(raw, findings);
+    let together = Together { can_seal, is_reachable: raw.public_url.is_some(), has_claims, seen: Vec::new() };
     let definitions = definitions(&sources, facts, together, findings);
     // A saga that could not be read may be the one that names it.
     if definitions.len() == sources.len() {
@@ -78,7 +80,7 @@ pub(super) fn sagas(
 /// Sagas without a configuration: nothing is said of upstreams, nor of whether the store encrypts.
 pub(super) fn alone(files: &[SagaFile], findings: &mut Findings) -> Vec<Arc<Saga>> {
     let sources: Vec<_> = files.iter().map(|file| Arc::clone(&file.source)).collect();
-    let together = Together { can_seal: true, is_reachable: true, seen: Vec::new() };
+    let together = Together { can_seal: true, is_reachable: true, has_claims: true, seen: Vec::new() };
     definitions(&sources, None, together, findings)
 }
 
@@ -176,6 +178,8 @@ struct Together {
     can_seal: bool,
     /// Whether it is said how this Refrain is reached (`public_url`).
     is_reachable: bool,
+    /// Whether tokens are verified, so that there are `claims`.
+    has_claims: bool,
     seen: Vec<Seen>,
 }
 
@@ -213,12 +217,12 @@ impl Together {
                 findings.add(Diagnostic::error("no-public-url", at, message).with_help(help));
             }
         }
-        for input in &saga.input {
+        for input in saga.input.iter().filter(|_| !self.has_claims) {
             if input.from.expressions().iter().any(|expression| expression.touches(&["claims"])) {
-                let message = "`claims` are those of a verified token, and tokens are not verified yet: there would be none";
-                let help = "take the value from `request`; a header that the service in front has checked, for instance";
+                let message = "`claims` are those of a verified token, and no token is verified here";
+                let help = "say how in the configuration, with `authentication: {jwt: …}`, or take the value from `request`";
                 let at = place(&["input", input.name.as_str(), "from"]);
-                findings.add(Diagnostic::error("not-supported", at, message).with_help(help));
+                findings.add(Diagnostic::error("no-claims", at, message).with_help(help));
             }
         }
         let name = (saga.name.as_str().to_owned(), place(&["saga"]));

@@ -6,11 +6,7 @@ use saga_config::{
 };
 
 /// Where (`*` is any key or item), and what to do instead.
-const UNSUPPORTED: [(&[&str], &str); 5] = [
-    (
-        &["authentication"],
-        "remove it, and let the service verify tokens; `idempotency.scope` can be any expression over the request",
-    ),
+const UNSUPPORTED: [(&[&str], &str); 4] = [
     (&["saga_peers", "mtls"], "use `key` or `networks`"),
     (&["listen", "*", "transparent"], "remove it, and send clients to the address itself"),
     (&["listen", "*", "tls"], "remove it, and let what stands in front end TLS"),

@@ -164,7 +164,34 @@ pub fn scope(headers: &HeaderMap, policy: &Policy, kind: CallKind, view: &Reques
         _ if kind == CallKind::Step => Ok(ScopeValue::Global),
         Scope::Authorization => Ok(name::authorization_scope(headers)),
         Scope::Global => Ok(ScopeValue::Global),
-        Scope::Expression(template) => view.scope(template).map_err(|detail| Problem::new(ProblemName::KeyInvalid, detail)),
+        Scope::Expression(template) => view.scope(template).map_err(|detail| {
+            let reads_claims = template.expressions().any(|(expression, _)| expression.touches(&["claims"]));
+            match reads_claims && !view.has_claims() {
+                true => caller_unknown(headers),
+                false => Problem::new(ProblemName::KeyInvalid, detail),
+            }
+        }),
+    }
+}
+
+/// `claims` are needed, and no token was verified.
+pub fn caller_unknown(headers: &HeaderMap) -> Problem {
+    let is_token =
+        |line: &http::HeaderValue| line.as_bytes().get(..7).is_some_and(|start| start.eq_ignore_ascii_case(b"bearer "));
+    match headers.get_all(header::AUTHORIZATION).iter().any(is_token) {
+        true => Problem::new(
+            ProblemName::TokenInvalid,
+            "the request's token does not count, and it is needed to tell whose the request is",
+        ),
+        false => Problem::new(ProblemName::TokenMissing, "the request needs a token, to tell whose it is"),
+    }
+}
+
+/// The body has been read, and there is no key, and there must be one. A key that is taken from `claims` needs a token first.
+pub fn no_key(headers: &HeaderMap, policy: &Policy, view: &RequestView<'_>) -> Problem {
+    match policy.key.from.as_ref().is_some_and(|from| from.touches(&["claims"])) && !view.has_claims() {
+        true => caller_unknown(headers),
+        false => key_missing(policy),
     }
 }
 

@@ -141,7 +141,9 @@ impl<S: Store, U: Sender> Idempotency<S, U> {
         let view = RequestView::new(&call.request, &bytes);
         let key = match key.map_or_else(|| view.key(&policy), |key| Ok(Some(key))) {
             Ok(Some(key)) => key,
-            Ok(None) if policy.key.required => return answer::problem(intake::key_missing(&policy), policy.dialect),
+            Ok(None) if policy.key.required => {
+                return answer::problem(intake::no_key(call.request.headers(), &policy, &view), policy.dialect);
+            }
             Ok(None) => {
                 *call.request.body_mut() = Body::with_trailers(bytes, trailers);
                 return self.pass(call, None).await;

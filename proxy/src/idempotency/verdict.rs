@@ -84,7 +84,9 @@ fn judge_problem(name: ProblemName) -> Option<Verdict> {
     use ProblemName as Name;
     match name {
         Name::InFlight | Name::InProgress | Name::OutcomeUnknown | Name::Quarantined => Some(Verdict::Unknown),
-        Name::StoreLost | Name::Overloaded | Name::UpstreamNotReached => Some(Verdict::Release),
+        Name::StoreLost | Name::Overloaded | Name::UpstreamNotReached | Name::AuthenticationUnavailable => Some(Verdict::Release),
+        // Another token may come with the same key: what the service was never asked is not its answer.
+        Name::TokenMissing | Name::TokenInvalid | Name::ClaimsRefused => Some(Verdict::Release),
         Name::KeyMissing
         | Name::KeyInvalid
         | Name::KeyReused

@@ -1,4 +1,4 @@
-//! A request as expressions see it: `request.method`, `.path`, `.query`, `.headers`, `.body`.
+//! A request as expressions see it: `request.method`, `.path`, `.query`, `.headers`, `.body`; and who sent it: `claims`.
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, header};
@@ -10,6 +10,7 @@ use super::{
     name::ScopeValue,
     policy::Policy,
 };
+use crate::claims::Claims;
 
 /// A request whose body has been read. What an expression does not name is not converted.
 #[derive(Debug)]
@@ -18,12 +19,31 @@ pub struct RequestView<'a> {
     uri: &'a http::Uri,
     headers: &'a HeaderMap,
     body: &'a Bytes,
+    claims: &'a Value,
+    has_claims: bool,
 }
 
 impl<'a> RequestView<'a> {
     /// A view of `request`, whose body is `body`.
     pub fn new<B>(request: &'a Request<B>, body: &'a Bytes) -> Self {
-        Self { method: request.method().as_str(), uri: request.uri(), headers: request.headers(), body }
+        Self {
+            method: request.method().as_str(),
+            uri: request.uri(),
+            headers: request.headers(),
+            body,
+            claims: Claims::of(request),
+            has_claims: request.extensions().get::<Claims>().is_some(),
+        }
+    }
+
+    /// The value of `claims`: empty where no token was verified.
+    pub fn claims(&self) -> &'a Value {
+        self.claims
+    }
+
+    /// Whether a token was verified.
+    pub fn has_claims(&self) -> bool {
+        self.has_claims
     }
 
     /// The value of `request`.
@@ -49,7 +69,7 @@ impl<'a> RequestView<'a> {
     pub fn key(&self, policy: &Policy) -> Result<Option<Key>, KeyError> {
         let Some(from) = &policy.key.from else { return Ok(None) };
         let request = self.value();
-        let text = match from.eval(&Bindings::new().with("request", &request)) {
+        let text = match from.eval(&Bindings::new().with("request", &request).with("claims", self.claims)) {
             Ok(Value::String(text)) if !text.is_empty() => text,
             Ok(Value::Number(number)) => number.to_string(),
             // Not there, or not a text: there is no key.
@@ -65,7 +85,7 @@ impl<'a> RequestView<'a> {
     /// What the client has to send for it, in words.
     pub fn scope(&self, template: &Template) -> Result<ScopeValue, String> {
         let request = self.value();
-        match template.render_string(&Bindings::new().with("request", &request)) {
+        match template.render_string(&Bindings::new().with("request", &request).with("claims", self.claims)) {
             Ok(text) => Ok(ScopeValue::Text(text)),
             Err(error) => Err(format!("the scope of the key cannot be had from this request: {error}")),
         }

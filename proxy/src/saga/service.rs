@@ -10,7 +10,7 @@ use http::{
     HeaderValue, Request, Response, StatusCode,
     header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION, RETRY_AFTER},
 };
-use saga_config::saga::Saga;
+use saga_config::saga::{Input, Saga};
 use serde_json::{Map, Value, json};
 use tokio::{sync::oneshot, time::Instant};
 
@@ -103,6 +103,10 @@ impl<S: Store + Journal, C: Caller> Engine<S, C> {
         let traceparent = request.headers().get(TRACEPARENT).and_then(|value| value.to_str().ok()).map(str::to_owned);
         let input = match inputs(&saga, request, named.bytes).await {
             Ok(input) => input,
+            // Whoever says nothing of themselves is told nothing of what they may have started.
+            Err(problem) if matches!(problem.name(), ProblemName::TokenMissing | ProblemName::TokenInvalid) => {
+                return Err(problem);
+            }
             Err(problem) => return self.refused(asking, named.fingerprint, listener, problem).await,
         };
         drop(named.share);
@@ -143,7 +147,7 @@ impl<S: Store + Journal, C: Caller> Engine<S, C> {
             None => view.key(policy).map_err(|error| intake::key_invalid(&error, None))?,
         };
         if key.is_none() && saga.trigger.key_required {
-            return Err(intake::key_missing(policy));
+            return Err(intake::no_key(request.headers(), policy, &view));
         }
         let scope = intake::scope(request.headers(), policy, CallKind::Client, &view)?;
         let by_key = |key: &Key| name::saga_id(&hash_key, &scope, saga.name.as_str(), key);
@@ -407,9 +411,13 @@ fn inputs_here(saga: &Saga, request: &Request<()>, bytes: &Bytes) -> Result<Map<
     if let Some(detail) = input::broken_json(request.headers(), bytes) {
         return Err(Problem::new(ProblemName::Malformed, detail));
     }
-    let request_value = RequestView::new(request, bytes).value();
-    let claims = Value::Object(Map::new());
-    input::evaluate(&saga.input, &request_value, &claims).map_err(|error| {
+    let view = RequestView::new(request, bytes);
+    input::evaluate(&saga.input, &view.value(), view.claims()).map_err(|error| {
+        let wrong = saga.input.iter().find(|input| input.name.as_str() == error.input);
+        let reads_claims = |input: &Input| input.from.expressions().iter().any(|from| from.touches(&["claims"]));
+        if !view.has_claims() && wrong.is_some_and(reads_claims) {
+            return intake::caller_unknown(request.headers());
+        }
         let hint = match bytes.is_empty() || crate::idempotency::view::is_json(request.headers()) {
             true => "",
             false => " (the body is not JSON by its Content-Type)",

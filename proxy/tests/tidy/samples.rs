@@ -62,11 +62,13 @@ fn drawn(folder: &Path, files: &[&str], format: &str) -> String {
 }
 
 /// What samples take from the environment.
-const VARIABLES: [(&str, &str); 4] = [
+const VARIABLES: [(&str, &str); 6] = [
     ("REFRAIN_STORE_KEY", "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="),
     ("FLIGHTS_TOKEN", "a-token"),
     ("PARTNER_TOKEN", "a-token"),
     ("VISA_TOKEN", "a-token"),
+    ("SHOP_STORE_KEY", "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="),
+    ("SHOP_SAGA_KEY", "a key that all sidecars share"),
 ];
 
 /// What `refrain check` says against a configuration.
@@ -178,7 +180,8 @@ fn a_picture_in_the_documentation_is_that_of_its_sample() {
     assert!(!pictures.is_empty());
     for picture in pictures {
         let name = picture.path.trim_start_matches("docs/pictures/").trim_end_matches(".svg");
-        let sample = format!("examples/sagas/{name}.yaml");
+        let folder = if name == "create-order" { "examples/services/sagas" } else { "examples/sagas" };
+        let sample = format!("{folder}/{name}.yaml");
         let parts: &[&str] = if name == "book-trip" { &["examples/sagas/book-hotel.yaml"] } else { &[] };
         let files = [&[sample.as_str()], parts].concat();
         let now = drawn(&root(), &files, "svg");

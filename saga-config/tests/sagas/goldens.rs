@@ -11,7 +11,8 @@ use saga_config::diagnostic::{Colour, Diagnostic, render};
 
 use super::load;
 
-const CREATE_ORDER: &str = include_str!("../valid/create-order.yaml");
+/// As it stands in the shop.
+const CREATE_ORDER: &str = include_str!("../../../examples/services/sagas/create-order.yaml");
 
 fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))

@@ -65,8 +65,8 @@ fn loaded(name: &str, text: &str) -> Saga {
 }
 
 #[test]
-fn the_first_example_loads_word_for_word() {
-    let saga = loaded("create-order.yaml", include_str!("../valid/create-order.yaml"));
+fn the_first_example_loads_as_it_stands_in_the_shop() {
+    let saga = loaded("create-order.yaml", include_str!("../../../examples/services/sagas/create-order.yaml"));
     assert_eq!(saga.steps.len(), 5);
     assert_eq!(Saga::from_canonical(&saga.canonical).map(|again| again.hash), Ok(saga.hash));
 }
@@ -233,7 +233,8 @@ fn what_is_no_stored_definition_says_why() {
 #[test]
 fn the_hash_of_a_definition_stays_what_it_was() {
     // It names stored definitions that sagas under way need: a change here leaves them without.
-    let saga = loaded("create-order.yaml", include_str!("../valid/create-order.yaml"));
+    // So it is that of a file which nobody has a reason to improve.
+    let saga = loaded("doubt.yaml", include_str!("../valid/doubt.yaml"));
     insta::assert_snapshot!("hash", saga.hash.to_string());
 }
 

@@ -1,4 +1,4 @@
-//! The sagas to copy (`examples/sagas`): each is read and proved, and keeps its identity in the store.
+//! The sagas to copy (`examples/sagas`, and those of the shop): each is read and proved, and keeps its identity in the store.
 
 #![allow(clippy::unwrap_used, reason = "these are tests")]
 
@@ -11,13 +11,14 @@ use saga_config::{
 
 /// Every sample by its file's name, read together, as a configuration reads them.
 fn samples() -> Vec<(String, Result<Loaded, Vec<Diagnostic>>)> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("examples/sagas");
-    let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("examples");
+    let folders = ["sagas", "services/sagas"].map(|folder| fs::read_dir(examples.join(folder)).unwrap());
+    let mut files: Vec<_> = folders.into_iter().flatten().map(|entry| entry.unwrap().path()).collect();
     files.retain(|file| file.extension().is_some_and(|extension| extension == "yaml"));
     files.sort();
     let texts = files.iter().map(|file| (file, fs::read_to_string(file).unwrap()));
     let sagas: Vec<_> = texts.filter(|(_, text)| text.lines().any(|line| line.starts_with("saga:"))).collect();
-    assert!(sagas.len() >= 13, "{} samples: are these all?", sagas.len());
+    assert!(sagas.len() >= 15, "{} samples: are these all?", sagas.len());
     let name = |file: &Path| file.file_name().unwrap().to_string_lossy().into_owned();
     let sources: Vec<_> = sagas.iter().map(|(file, text)| Source::new(name(file), text)).collect();
     sagas.iter().map(|(file, _)| name(file)).zip(Saga::load_all(&sources, None)).collect()

@@ -163,7 +163,11 @@ impl Process {
     ///
     /// # Errors
     /// When it was started again ten times and did not become ready once, or cannot be started at all.
-    pub async fn keep_running(mut self, events: mpsc::Sender<(Member, Event)>, stop: CancellationToken) -> Result<(), ProcessError> {
+    pub async fn keep_running(
+        mut self,
+        events: mpsc::Sender<(Member, Event)>,
+        stop: CancellationToken,
+    ) -> Result<(), ProcessError> {
         let member = self.member;
         loop {
             let ended = tokio::select! {

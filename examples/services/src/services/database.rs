@@ -122,7 +122,7 @@ fn create_if_absent(options: &mut AnyConnectOptions) {
 }
 
 /// Runs a change that gives one row, to its end: only then is the row there to stay. (sqlx's own `fetch_one` takes the row
-/// and looks no further, not even whether the change was refused after all.)
+/// and looks no further, not even whether it could be committed.)
 ///
 /// # Errors
 /// When the change was not made, or gave no row ([`sqlx::Error::RowNotFound`]).

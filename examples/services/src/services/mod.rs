@@ -1,6 +1,6 @@
 //! The shop's services, as any team would write them: plain HTTP over plain SQL.
 //!
-//! Nothing in here knows that requests may arrive twice, and nothing in here knows that there is a proxy in front.
+//! Nothing in here knows that requests may arrive twice, or what stands in front.
 
 pub mod api;
 pub mod auth;

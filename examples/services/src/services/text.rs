@@ -55,12 +55,7 @@ impl Email {
 
     /// What is the same for addresses that differ in case only.
     pub fn folded(&self) -> String {
-        Self::fold(&self.0)
-    }
-
-    /// What [`Email::folded`] gives, of a text that may be no address.
-    pub fn fold(text: &str) -> String {
-        text.to_ascii_lowercase()
+        self.0.to_ascii_lowercase()
     }
 
     fn is_local_part(text: &str) -> bool {

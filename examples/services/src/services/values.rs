@@ -38,7 +38,8 @@ impl<const MIN: i64, const MAX: i64> TryFrom<i64> for Whole<MIN, MAX> {
     }
 }
 
-/// The caller's own name for a thing, by which it can find it again. Not unique. One to 255 characters.
+/// The caller's own name for a thing, by which it can find it again. Not unique. One to 255 characters, none of
+/// them a control character (PostgreSQL would not keep every one).
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(try_from = "String")]
 pub struct Reference(String);
@@ -58,6 +59,7 @@ impl TryFrom<String> for Reference {
     fn try_from(text: String) -> Result<Self, String> {
         match text.chars().count() {
             0 => Err("a reference must not be empty".to_owned()),
+            _ if text.chars().any(char::is_control) => Err("a reference has no control characters".to_owned()),
             n if n > Self::MAX_CHARACTERS => Err(format!("a reference has at most {} characters, not {n}", Self::MAX_CHARACTERS)),
             _ => Ok(Self(text)),
         }

@@ -85,8 +85,8 @@ fn write(path: PathBuf, text: &str) -> Result<(), FileError> {
 /// The names of the upstreams that the sidecars there know.
 pub(super) fn upstreams(post: Post) -> Result<Vec<String>, FileError> {
     let source = Source::new(post.name(), config(post));
-    let document = Document::parse(&source)
-        .map_err(|found| FileError::Broken { post: post.name(), said: render(&found, Colour::Never) })?;
+    let document =
+        Document::parse(&source).map_err(|found| FileError::Broken { post: post.name(), said: render(&found, Colour::Never) })?;
     let upstreams = document.root().child("upstreams");
     Ok(upstreams.into_iter().flat_map(|upstreams| upstreams.entries()).map(|entry| entry.key.text.clone()).collect())
 }

@@ -1,6 +1,5 @@
 //! What is written about idempotency, at the top and of a route, to the route's [`Policy`].
 
-mod expressions;
 mod layers;
 mod presets;
 mod probe;
@@ -17,6 +16,7 @@ use saga_config::{
 use self::layers::{Chosen, Layers};
 use super::{
     Access, UpstreamConfig,
+    expressions::{self, reads_no_claims},
     findings::Findings,
     limits::{at_least_one, bytes, positive},
     raw::idempotency::{self as raw, Preset, Rules},
@@ -34,6 +34,8 @@ const BODY: ByteCount = bytes(1 << 20);
 pub(super) struct About<'a> {
     pub(super) upstream: &'a UpstreamConfig,
     pub(super) access: Access,
+    /// Whether tokens are verified, so that there are `claims`.
+    pub(super) has_claims: bool,
 }
 
 /// What is written: for the route and at the top, each with where.
@@ -52,8 +54,8 @@ pub(super) fn policy(written: &Written<'_>, presets: &Presets, about: &About<'_>
     let max_stored_body = layers.choose(&["max_stored_body"], |rules| rules.max_stored_body, BODY);
     let at = layers.place(&max_stored_body, "max_stored_body");
     let max_stored_body = at_least_one(Some(max_stored_body.value), BODY, &at, findings);
-    let scope = scope(&layers, findings);
-    let key = rules::key(&layers, findings);
+    let scope = scope(&layers, about, findings);
+    let key = rules::key(&layers, about, findings);
     let on_unknown = on_unknown(&layers, durations.max_execution, about, findings);
     Some(Policy {
         dialect: match layers.preset() {
@@ -169,7 +171,7 @@ impl Durations {
     }
 }
 
-fn scope(layers: &Layers<'_>, findings: &mut Findings) -> Option<Scope> {
+fn scope(layers: &Layers<'_>, about: &About<'_>, findings: &mut Findings) -> Option<Scope> {
     let chosen = layers.find(&["scope"], |rules| rules.scope.as_ref())?;
     let at = layers.place(&chosen, "scope");
     match chosen.value {
@@ -179,16 +181,22 @@ fn scope(layers: &Layers<'_>, findings: &mut Findings) -> Option<Scope> {
                 "scope-by-token",
                 &at,
                 "keys are apart by the hash of the `Authorization` header: after a client's token is refreshed, its retries are new requests",
-                "name what stays the same, such as scope: \"${request.headers['x-tenant']}\", or `global` if keys are never shared by chance",
+                match about.has_claims {
+                    true => "name what stays the same: scope: \"${claims.sub}\", or `global` if keys are never shared by chance",
+                    false => "name what stays the same, such as scope: \"${request.headers['x-tenant']}\", or `global` if keys are never shared by chance",
+                },
             );
             Some(Scope::Authorization)
         }
         raw::Scope::Text(text) => {
-            let template = expressions::template(text, &at, &expressions::names(&["request"]), findings)?;
+            let template = expressions::template(text, &at, &expressions::names(&["claims", "request"]), findings)?;
+            if !about.has_claims && !reads_no_claims(template.expressions(), &at, findings) {
+                return None;
+            }
             if template.expressions().next().is_none() {
                 let help = match saga_config::diagnostic::did_you_mean(text, ["authorization", "global"]) {
                     Some(meant) => format!("did you mean `{meant}`?"),
-                    None => "write `authorization`, `global`, or a text with `${…}` over `request`".to_owned(),
+                    None => "write `authorization`, `global`, or a text with `${…}` over `claims` and `request`".to_owned(),
                 };
                 findings.error("not-a-scope", &at, "this scope is the same text for every request", help);
                 return None;

@@ -11,13 +11,11 @@ use saga_config::{
 };
 use serde_json::Value;
 
-use super::{
-    About,
-    expressions::{check_fields, condition, expression, names, template},
-};
+use super::About;
 use crate::{
     config::{
         Access,
+        expressions::{check_fields, condition, expression, names, template},
         findings::Findings,
         limits::positive,
         raw::idempotency::{self as raw, ProbeStatus},

@@ -2,12 +2,10 @@
 
 use http::{HeaderName, Method, StatusCode, header::SET_COOKIE};
 
-use super::{
-    expressions::{self, expression},
-    layers::Layers,
-};
+use super::{About, layers::Layers};
 use crate::{
     config::{
+        expressions::{self, expression, reads_no_claims},
         findings::Findings,
         raw::{
             idempotency::{self as raw, StatusSet},
@@ -18,7 +16,7 @@ use crate::{
 };
 
 /// `key`, choice by choice. `None`: reported.
-pub(super) fn key(layers: &Layers<'_>, findings: &mut Findings) -> Option<KeyRules> {
+pub(super) fn key(layers: &Layers<'_>, about: &About<'_>, findings: &mut Findings) -> Option<KeyRules> {
     let form = KeyForm::default();
     macro_rules! choice {
         ($name:ident) => {
@@ -49,7 +47,11 @@ pub(super) fn key(layers: &Layers<'_>, findings: &mut Findings) -> Option<KeyRul
     }
     let from = from.map(|from| {
         let at = layers.place(&from, "key");
-        expression(from.value, &at, &expressions::names(&["request"]), findings)
+        let text = from.value.as_str();
+        let from_start = text.find("${").unwrap_or_default();
+        let from = expression(text, &at, &expressions::names(&["claims", "request"]), findings)?;
+        let whole = (&from, from_start..text.len());
+        (about.has_claims || reads_no_claims(std::iter::once(whole), &at, findings)).then_some(from)
     });
     let from = match from {
         None => None,

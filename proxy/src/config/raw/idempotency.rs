@@ -34,7 +34,7 @@ pub(in crate::config) struct Rules {
     /// Where the key is, and what it may look like.
     pub(in crate::config) key: Option<Key>,
     /// Whose keys are apart from whose: two clients with the same key in different scopes do not meet. `authorization` tells them apart
-    /// by the `Authorization` header, `global` not at all, a text with `${…}` over `request` by what it renders to.
+    /// by the `Authorization` header, `global` not at all, a text with `${…}` over `claims` and `request` by what it renders to.
     #[schemars(extend("default" = "authorization"))]
     pub(in crate::config) scope: Option<Scope>,
     /// What makes a request the same request, beside method, path and query. The same key with another one is refused.
@@ -94,7 +94,7 @@ pub(in crate::config) struct Key {
     /// The headers that may hold it, in the order in which they are looked for.
     #[schemars(length(max = 16), extend("default" = ["Idempotency-Key", "X-Idempotency-Key"]))]
     pub(in crate::config) headers: Option<Vec<Header>>,
-    /// One `${…}` over `request` that gives the key where no header does, such as `${request.body.request_id}`.
+    /// One `${…}` over `request` and `claims` that gives the key where no header does, such as `${request.body.request_id}`.
     pub(in crate::config) from: Option<String>,
     /// Whether a request without a key is refused: 400.
     #[schemars(extend("default" = false))]

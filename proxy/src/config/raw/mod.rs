@@ -4,6 +4,7 @@
 //! read for the rest of its mistakes: where such a field is `None`, that has been reported. `default` is for editors and for the
 //! test that holds it against the truth.
 
+pub(super) mod authentication;
 pub(super) mod idempotency;
 pub(super) mod route;
 pub(super) mod sagas;
@@ -45,6 +46,8 @@ pub(super) struct Raw {
     /// matches goes to the upstream that is `local`.
     #[schemars(length(max = 1000))]
     pub(super) routes: Option<Vec<route::Route>>,
+    /// Who callers are. Absent: no token is looked at, and `claims` are nowhere.
+    pub(super) authentication: Option<authentication::Authentication>,
     /// What is bounded, and how. For the whole process.
     pub(super) limits: Option<Limits>,
     /// What upstreams are told about the way a request took.

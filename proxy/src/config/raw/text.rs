@@ -13,6 +13,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de};
 
 use super::store_url::WrittenStoreUrl;
+use crate::config::SignatureAlgorithm;
 use crate::idempotency::policy::{JsonPointer, KeyPattern, StatusPattern};
 
 macro_rules! text {
@@ -92,6 +93,14 @@ text! {
     Network(IpNet), "refrain-network", "a network such as 10.0.0.0/8", network
 }
 text! {
+    /// Where keys are.
+    KeysUrl(Uri), "refrain-keys-url", "a URL such as https://auth.example/jwks/", keys_url
+}
+text! {
+    /// What a token may be signed with.
+    Algorithm(SignatureAlgorithm), "refrain-algorithm", "algorithms such as RS256", algorithm
+}
+text! {
     /// A host, as in the `Host` header but for the port.
     Host(String), "refrain-host", "a host without port such as shop.example", host
 }
@@ -106,7 +115,7 @@ pub(in crate::config) const SECRET_NAME: Format =
 
 /// The grammars of this file and those of units.
 pub(in crate::config) fn formats() -> Vec<Format> {
-    const OWN: [Format; 12] = [
+    const OWN: [Format; 14] = [
         Address::FORMAT,
         Endpoint::FORMAT,
         UPSTREAM_NAME,
@@ -119,6 +128,8 @@ pub(in crate::config) fn formats() -> Vec<Format> {
         Pattern::FORMAT,
         Network::FORMAT,
         Host::FORMAT,
+        KeysUrl::FORMAT,
+        Algorithm::FORMAT,
     ];
     [STANDARD_FORMATS, &OWN].concat()
 }
@@ -139,16 +150,34 @@ fn address(text: &str) -> Result<SocketAddr, String> {
 }
 
 fn endpoint(text: &str) -> Result<Uri, String> {
-    // What is wrong with it is not quoted: a URL may hold credentials.
+    let uri = url(text, "an upstream is spoken to over http:// or https://")?;
+    if text.contains(['?', '#']) {
+        return Err("an upstream's URL has no query and no fragment: they belong to each request".to_owned());
+    }
+    if uri.path().split('/').any(|segment| matches!(segment, "." | "..")) {
+        return Err("the path has a segment `.` or `..`".to_owned());
+    }
+    Ok(uri)
+}
+
+fn keys_url(text: &str) -> Result<Uri, String> {
+    if text.contains('#') {
+        return Err("a fragment is not sent: leave it out".to_owned());
+    }
+    url(text, "keys are asked for over http:// or https://")
+}
+
+/// A URL of a host without credentials. What is wrong with it is not quoted: it may hold some.
+fn url(text: &str, another_scheme: &str) -> Result<Uri, String> {
     let uri: Uri = text.parse().map_err(|error| format!("this is not a URL: {error}"))?;
     let Some(authority) = uri.authority().filter(|_| uri.scheme().is_some()) else {
         return Err("a URL begins with http:// or https:// and names a host".to_owned());
     };
     if !matches!(uri.scheme_str(), Some("http" | "https")) {
-        return Err("an upstream is spoken to over http:// or https://".to_owned());
+        return Err(another_scheme.to_owned());
     }
     if authority.as_str().contains('@') {
-        return Err("a URL with credentials is not supported: the client's own `Authorization` is passed on".to_owned());
+        return Err("a URL with credentials is not supported: they would be shown and logged with it".to_owned());
     }
     if authority.host().is_empty() {
         return Err("the host is missing".to_owned());
@@ -157,13 +186,41 @@ fn endpoint(text: &str) -> Result<Uri, String> {
     if has_port && authority.port_u16().is_none_or(|port| port == 0) {
         return Err("the port is a number from 1 to 65535".to_owned());
     }
-    if text.contains(['?', '#']) {
-        return Err("an upstream's URL has no query and no fragment: they belong to each request".to_owned());
-    }
-    if uri.path().split('/').any(|segment| matches!(segment, "." | "..")) {
-        return Err("the path has a segment `.` or `..`".to_owned());
-    }
     Ok(uri)
+}
+
+/// The algorithms with a key to sign and another to verify (RFC 7518, section 3.1; RFC 8037). Those with one secret are refused: whoever
+/// takes a published key for such a secret can sign (RFC 8725, section 2.1).
+fn algorithm(text: &str) -> Result<SignatureAlgorithm, String> {
+    use SignatureAlgorithm as Known;
+    const KNOWN: [(&str, Known); 9] = [
+        ("RS256", Known::RS256),
+        ("RS384", Known::RS384),
+        ("RS512", Known::RS512),
+        ("PS256", Known::PS256),
+        ("PS384", Known::PS384),
+        ("PS512", Known::PS512),
+        ("ES256", Known::ES256),
+        ("ES384", Known::ES384),
+        ("EdDSA", Known::EdDSA),
+    ];
+    if let Some((_, known)) = KNOWN.iter().find(|(name, _)| *name == text) {
+        return Ok(*known);
+    }
+    let name = text.to_ascii_uppercase();
+    if name == "NONE" {
+        return Err("a token without a signature says nothing that anybody could not write".to_owned());
+    }
+    if name.starts_with("HS") {
+        return Err(format!(
+            "{text} signs and verifies with one shared secret: with keys that are published, whoever reads them could sign"
+        ));
+    }
+    let names = KNOWN.map(|(name, _)| name);
+    Err(match did_you_mean(text, names) {
+        Some(meant) => format!("{} is not an algorithm: did you mean {meant}?", quoted(text)),
+        None => format!("{} is not supported: there are {}", quoted(text), names.join(", ")),
+    })
 }
 
 fn method(text: &str) -> Result<Method, String> {
@@ -255,6 +312,27 @@ mod tests {
         refused(endpoint("http://a/#x"), "fragment");
         refused(endpoint("http://a/../b"), "..");
         assert!(!endpoint("http://u:hunter2@a b/").err().unwrap().contains("hunter2"));
+    }
+
+    #[test]
+    fn keys_are_at_a_url_that_may_have_a_query() {
+        assert_eq!(keys_url("https://auth.example/jwks/?tenant=a").unwrap().query(), Some("tenant=a"));
+        refused(keys_url("ftp://auth.example/jwks"), "http:// or https://");
+        refused(keys_url("https://auth.example/jwks#keys"), "fragment");
+        refused(keys_url("https://u:hunter2@auth.example/"), "credentials");
+    }
+
+    #[test]
+    fn an_algorithm_with_one_secret_or_none_at_all_is_refused_with_the_reason() {
+        assert_eq!(algorithm("EdDSA").unwrap(), SignatureAlgorithm::EdDSA);
+        for one_secret in ["HS256", "HS384", "HS512", "hs256"] {
+            refused(algorithm(one_secret), "one shared secret");
+        }
+        refused(algorithm("none"), "anybody could");
+        refused(algorithm("None"), "anybody could");
+        refused(algorithm("rs256"), "did you mean RS256?");
+        refused(algorithm("ES256K"), "did you mean ES256?");
+        refused(algorithm("Blowfish"), "there are RS256, ");
     }
 
     #[test]

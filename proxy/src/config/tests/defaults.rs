@@ -105,7 +105,7 @@ fn shown_defaults(schema: &Value, of: &Value) -> Value {
     let properties = of.get("properties").and_then(Value::as_object).into_iter().flatten();
     let defaults: serde_json::Map<String, Value> = properties
         // A default of a part that is absent as a whole.
-        .filter(|(name, _)| !["store.url", "routes", "upstreams", "on_unknown"].contains(&name.as_str()))
+        .filter(|(name, _)| !["store.url", "routes", "upstreams", "on_unknown", "authentication"].contains(&name.as_str()))
         .map(|(name, property)| {
             (
                 name.clone(),

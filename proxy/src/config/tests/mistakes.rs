@@ -66,7 +66,7 @@ fn the_form_of_a_key_is_judged_where_it_stands() {
 #[test]
 fn expressions_are_compiled_with_the_names_that_will_be_there() {
     let at = |rest: &str| format!("{LOCAL}idempotency: {rest}\n");
-    one_mistake(&at("{key: {from: '${response.body}'}}"), "2:30: error: there is no `response` here (there is request)");
+    one_mistake(&at("{key: {from: '${response.body}'}}"), "2:30: error: there is no `response` here (there is claims, request)");
     one_mistake(
         &at("{key: {from: request.body.id}}"),
         "2:27: error: this has to be one expression, `${…}`, and nothing else (write ${request.body.id})",
@@ -83,7 +83,7 @@ fn expressions_are_compiled_with_the_names_that_will_be_there() {
     one_mistake(&at("{scope: globl}"), "2:22: error: this scope is the same text for every request (did you mean `global`?)");
     one_mistake(
         &at("{scope: tenants}"),
-        "2:22: error: this scope is the same text for every request (write `authorization`, `global`, or a text with `${…}` over `request`)",
+        "2:22: error: this scope is the same text for every request (write `authorization`, `global`, or a text with `${…}` over `claims` and `request`)",
     );
     one_mistake(&at("{scope: '${request.path'}"), "2:23: error: this `${` is never closed (write `$${` for a literal `${`)");
 }
@@ -239,7 +239,6 @@ fn what_is_not_supported_yet_is_refused_by_name() {
     for (written, name) in [
         ("sagas: {durability: decisions}", "sagas.durability: decisions"),
         ("sagas: {durability: all}", "sagas.durability: all"),
-        ("authentication: {}", "authentication"),
         ("saga_peers: {mtls: []}", "saga_peers.mtls"),
         ("listen: [{address: '127.0.0.1:1', transparent: true}]", "listen.transparent"),
         ("listen: [{address: '127.0.0.1:1', tls: {}}]", "listen.tls"),

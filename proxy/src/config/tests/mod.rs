@@ -1,6 +1,7 @@
 //! What loading promises.
 #![allow(clippy::unwrap_used)]
 
+mod authentication;
 mod defaults;
 mod idempotency;
 mod mistakes;

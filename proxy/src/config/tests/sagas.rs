@@ -229,10 +229,13 @@ fn a_path_of_a_saga_is_relative_to_the_configuration() {
 }
 
 #[test]
-fn what_a_token_says_cannot_be_asked_for_while_tokens_are_not_verified() {
+fn what_a_token_says_cannot_be_asked_for_where_no_token_is_verified() {
     let claiming = saga("one", "POST /one/").replace("steps:", "input: {user: {from: \"${claims.user_id}\"}}\nsteps:");
-    let files = Files::new(&with("{files: [sagas/*.yaml]}"), &[("sagas/a.yaml", &claiming)]);
-    let told = files.told();
-    assert!(told.contains("error[not-supported]: `claims` are those of a verified token"), "{told}");
+    let without = with("{files: [sagas/*.yaml]}");
+    let told = Files::new(&without, &[("sagas/a.yaml", &claiming)]).told();
+    assert!(told.contains("error[no-claims]: `claims` are those of a verified token"), "{told}");
     assert!(told.contains("sagas/a.yaml:4:"), "{told}");
+    let verified = format!("{without}authentication: {{jwt: {{issuer: shop, jwks: {{url: http://auth/jwks/}}}}}}\n");
+    let told = Files::new(&verified, &[("sagas/a.yaml", &claiming)]).told();
+    assert!(!told.contains("no-claims"), "{told}");
 }

@@ -126,6 +126,7 @@ fn of_problem(about: About, came: &Came) -> Answer {
             | Name::StoreLost
             | Name::Overloaded
             | Name::UpstreamNotReached
+            | Name::AuthenticationUnavailable
             // Of the request itself nothing has gone on.
             | Name::HeaderTimeout
             | Name::BodyIncomplete,
@@ -140,6 +141,10 @@ fn of_problem(about: About, came: &Came) -> Answer {
             | Name::KeyReused
             | Name::DuplicatePayload
             | Name::TooLarge
+            // A peer whose calls are trusted is asked for no token: one is asked for where the two do not know each other.
+            | Name::TokenMissing
+            | Name::TokenInvalid
+            | Name::ClaimsRefused
             | Name::Denied
             | Name::InputInvalid
             | Name::NotFound

@@ -34,7 +34,7 @@ fn announcing() -> String {
     let steps: String = (1..=5)
         .map(|number| {
             format!(
-                "  - id: s{number}\n    call: notifications POST /events/order-completed\n    body: {{order_id: {number}}}\n    compensate: none\n"
+                "  - id: s{number}\n    call: notifications POST /events/order-completed/\n    body: {{order_id: {number}}}\n    compensate: none\n"
             )
         })
         .collect();

@@ -231,7 +231,7 @@ fn at_billing(method: &Method, path: &str, body: &Value) -> Option<Endpoint> {
 }
 
 fn at_notifications(method: &Method, path: &str, _body: &Value) -> Option<Endpoint> {
-    (method == Method::POST && path == "/events/order-completed").then_some(Endpoint::Announce)
+    (method == Method::POST && path == "/events/order-completed/").then_some(Endpoint::Announce)
 }
 
 async fn handle(request: Request<Incoming>, state: Arc<State>, route: Route, cut: CancellationToken) -> Served {

@@ -15,8 +15,8 @@ use super::{
     shop::Shop,
 };
 
-/// `create-order`, as the design has it, with quick retries.
-pub(crate) const CREATE_ORDER: &str = include_str!("../saga/create-order.yaml");
+/// `create-order`, as it stands in the shop.
+const CREATE_ORDER: &str = include_str!("../../../../examples/services/sagas/create-order.yaml");
 /// How long a request may still act, in all services. Undo and probes wait for it.
 pub(crate) const MAX_EXECUTION: Duration = Duration::from_millis(700);
 /// One file, one process.
@@ -48,11 +48,30 @@ pub(crate) struct Setup {
     pub(crate) of_billing: &'static str,
 }
 
+/// The shop's `create-order` with quick retries, the announcement's as those of all steps, and without tokens: the user is in the body.
+/// Without comments as well, so that tests can change what stands there.
+fn create_order() -> String {
+    let without_comment = |line: &'static str| line.split("  #").next().unwrap().trim_end();
+    let lines = CREATE_ORDER.lines().take_while(|line| *line != "test:").map(without_comment);
+    let bare: String = lines.filter(|line| !line.trim_start().starts_with('#')).map(|line| format!("{line}\n")).collect();
+    let changes = [
+        ("${claims.user_id}", "${request.body.user_id}"),
+        ("${claims.email}", "ann@shop.example"),
+        ("    timeout: 2s\n    retry: {for: 3s, initial: 200ms}\n", ""),
+        ("retry: {max: 5, initial: 200ms, max_delay: 5s}", "retry: {max: 5, initial: 20ms, max_delay: 200ms}"),
+        ("retry: {for: 24h, initial: 500ms, max_delay: 1m}", "retry: {for: 24h, initial: 50ms, max_delay: 500ms}"),
+    ];
+    changes.into_iter().fold(bare, |saga, (from, to)| {
+        assert_eq!(saga.matches(from).count(), 1, "{from} in {saga}");
+        saga.replace(from, to)
+    })
+}
+
 impl Default for Setup {
     fn default() -> Self {
         let lease = Some(Duration::from_millis(300));
         let (of_notifications, of_billing) = ("idempotency_window: 24h", "refrain: true");
-        Self { saga: CREATE_ORDER.to_owned(), lease, more: String::new(), of_notifications, of_billing }
+        Self { saga: create_order(), lease, more: String::new(), of_notifications, of_billing }
     }
 }
 

@@ -88,9 +88,14 @@ async fn blacklist(State(store): State<Store>, JsonBody(token): JsonBody<Token>)
 }
 
 async fn find_blacklisted(State(store): State<Store>, Path(jti): Path<String>) -> Result<Json<Blacklisted>, ApiError> {
-    match store.blacklisted(&jti).await? {
+    let expires_at = match Uuid::try_parse(&jti) {
+        Ok(_) => store.blacklisted(&jti).await?,
+        // No token of this service is called so.
+        Err(_) => None,
+    };
+    match expires_at {
         Some(expires_at) => Ok(Json(Blacklisted { jti, expires_at: written(expires_at)? })),
-        None => Err(ApiError::NotFound(format!("no token {jti} is blacklisted"))),
+        None => Err(ApiError::NotFound("this token is not blacklisted".to_owned())),
     }
 }
 

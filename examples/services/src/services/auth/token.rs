@@ -64,10 +64,11 @@ impl AccessToken {
         Ok(Self(jsonwebtoken::encode(&header, claims, &key.signing()?)?))
     }
 
-    /// The key that it says to be signed with. Nothing is checked by this.
+    /// The key that it says to be signed with: a text such as this service calls its keys by. Nothing else is checked by this.
     pub(super) fn kid(&self) -> Result<String, TokenError> {
         let header = jsonwebtoken::decode_header(&self.0).map_err(|_| TokenError::Malformed)?;
-        header.kid.ok_or(TokenError::UnknownKey)
+        let is_base64url = |kid: &String| kid.bytes().all(|c| c.is_ascii_alphanumeric() || b"-_".contains(&c));
+        header.kid.filter(is_base64url).ok_or(TokenError::UnknownKey)
     }
 
     /// Checks its signature, and nothing else: a token whose time is over was a token.
@@ -156,6 +157,9 @@ mod tests {
         let confused = AccessToken(jsonwebtoken::encode(&header, &claims(i64::MAX), &secret).unwrap());
         assert_eq!(confused.kid().unwrap_err(), TokenError::UnknownKey);
         assert_eq!(confused.verify(&PAIR.public).unwrap_err(), TokenError::Forged);
+
+        let odd = with_part(&token, 0, json!({"alg": "RS256", "kid": "a\u{0}"}).to_string().as_bytes());
+        assert_eq!(odd.kid().unwrap_err(), TokenError::UnknownKey);
     }
 
     #[test]

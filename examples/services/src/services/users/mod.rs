@@ -28,6 +28,7 @@ use axum::{Json, Router};
 use super::api::{self, ApiError, JsonBody, Path, Query};
 use super::caller::Caller;
 use super::database::{self, Migrations, OpenError};
+use super::text::Email;
 use super::values::Listing;
 use model::{Authenticated, Credentials, NewUser, ProfileChange, User, UserChange};
 use password::{Hasher, Match, PasswordError};
@@ -95,9 +96,13 @@ async fn authenticate(
     State(service): State<Service>,
     JsonBody(credentials): JsonBody<Credentials>,
 ) -> Result<Json<Authenticated>, ApiError> {
-    let (id, hash) = service.users.kept(&credentials.email).await?.map(|kept| (kept.id, kept.password_hash)).unzip();
-    let found = service.hasher.compare(credentials.password, hash.flatten()).await?;
-    let authenticated = match (id, found) {
+    let kept = match Email::try_from(credentials.email) {
+        Ok(email) => service.users.kept(&email).await?,
+        // Nobody has what is no address.
+        Err(_) => None,
+    };
+    let (id, hash) = kept.map(|kept| (kept.id, kept.password_hash)).unzip();
+    let authenticated = match (id, service.hasher.compare(credentials.password, hash.flatten()).await?) {
         (Some(id), Match::Same) => service.users.log_in(id).await?,
         _ => None,
     };

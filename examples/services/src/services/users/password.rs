@@ -197,6 +197,9 @@ mod tests {
         let _all = hasher.turns.clone().acquire_many_owned(u32::try_from(Hasher::AT_ONCE).unwrap()).await.unwrap();
         let refused = hasher.hash(new_password("correct horse")).await;
         assert!(matches!(refused, Err(PasswordError::Busy)), "{refused:?}");
+        // A turn is what nobody's password needs as well: it is hashed like any other.
+        let refused = hasher.compare(password("correct horse"), None).await;
+        assert!(matches!(refused, Err(PasswordError::Busy)), "{refused:?}");
     }
 
     #[test]

@@ -87,9 +87,9 @@ impl Users {
     }
 
     /// What is kept of the password of the user with this address, whatever its case.
-    pub(super) async fn kept(&self, email: &str) -> Result<Option<Kept>, sqlx::Error> {
+    pub(super) async fn kept(&self, email: &Email) -> Result<Option<Kept>, sqlx::Error> {
         sqlx::query_as("SELECT id, password_hash FROM users WHERE email_folded = $1")
-            .bind(Email::fold(email))
+            .bind(email.folded())
             .fetch_optional(&self.pool)
             .await
     }

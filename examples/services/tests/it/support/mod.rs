@@ -1,3 +1,2 @@
 pub(crate) mod client;
 pub(crate) mod program;
-pub(crate) mod service;

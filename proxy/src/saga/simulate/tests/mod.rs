@@ -17,7 +17,7 @@ use saga_config::{
 use super::{Bounds, Go, Lacking, Outcome, Report, simulate};
 
 /// The example that everything is shown by.
-const CREATE_ORDER: &str = include_str!("../../../../tests/it/saga/create-order.yaml");
+const CREATE_ORDER: &str = include_str!("../../../../../examples/services/sagas/create-order.yaml");
 
 /// All upstreams are the same.
 struct All(UpstreamFact);

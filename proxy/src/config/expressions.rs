@@ -1,4 +1,4 @@
-//! Expressions and templates of a policy, compiled with the names that are there when they are evaluated.
+//! Expressions and templates, compiled with the names that are there when they are evaluated.
 
 use saga_config::{
     diagnostic::{did_you_mean, quoted},
@@ -7,15 +7,18 @@ use saga_config::{
     yaml::Pointer,
 };
 
-use crate::config::findings::Findings;
+use super::findings::Findings;
 
 /// What `request` has.
 const REQUEST: [&str; 5] = ["method", "path", "query", "headers", "body"];
 /// What `response` has.
 const RESPONSE: [&str; 3] = ["status", "headers", "body"];
 
+/// What a verified token says.
+const CLAIMS: &str = "claims";
+
 /// The names of a place, with what is known of their values.
-pub(super) fn names(roots: &[&'static str]) -> Names {
+pub(in crate::config) fn names(roots: &[&'static str]) -> Names {
     roots.iter().fold(Names::new(roots), |names, root| match *root {
         "request" => names.with_type("request", Type::request()),
         "response" => names.with_type("response", Type::response()),
@@ -25,7 +28,7 @@ pub(super) fn names(roots: &[&'static str]) -> Names {
 }
 
 /// As [`expression`], for a condition.
-pub(super) fn condition(text: &str, at: &Pointer, names: &Names, findings: &mut Findings) -> Option<Expression> {
+pub(in crate::config) fn condition(text: &str, at: &Pointer, names: &Names, findings: &mut Findings) -> Option<Expression> {
     let condition = expression(text, at, names, findings)?;
     let Some(clash) = condition.clash_as(Use::Condition) else { return Some(condition) };
     // After the `${`.
@@ -42,7 +45,7 @@ fn report(clash: Clash, start: usize, at: &Pointer, findings: &mut Findings) {
 }
 
 /// Compiles the one `${…}` that `text`, written at `at`, has to be. `None`: reported.
-pub(super) fn expression(text: &str, at: &Pointer, names: &Names, findings: &mut Findings) -> Option<Expression> {
+pub(in crate::config) fn expression(text: &str, at: &Pointer, names: &Names, findings: &mut Findings) -> Option<Expression> {
     let template = template(text, at, names, findings)?;
     let whole = template.whole().cloned();
     if whole.is_none() {
@@ -56,7 +59,7 @@ pub(super) fn expression(text: &str, at: &Pointer, names: &Names, findings: &mut
 }
 
 /// Compiles a text with `${…}` in it. `None`: reported.
-pub(super) fn template(text: &str, at: &Pointer, names: &Names, findings: &mut Findings) -> Option<Template> {
+pub(in crate::config) fn template(text: &str, at: &Pointer, names: &Names, findings: &mut Findings) -> Option<Template> {
     match Template::parse(text, names) {
         Ok(template) => check_fields(template.expressions(), at, 0, findings).then_some(template),
         Err(error) => {
@@ -67,7 +70,7 @@ pub(super) fn template(text: &str, at: &Pointer, names: &Names, findings: &mut F
 }
 
 /// Whether every expression reads only what there is; `offset` is where the template begins in the text at `at`.
-pub(super) fn check_fields<'e>(
+pub(in crate::config) fn check_fields<'e>(
     expressions: impl Iterator<Item = (&'e Expression, std::ops::Range<usize>)>,
     at: &Pointer,
     offset: usize,
@@ -110,6 +113,33 @@ pub(super) fn check_fields<'e>(
         }
     }
     sound
+}
+
+/// Whether none of the expressions, of the text at `at`, reads `claims`: for where no token is verified, so that there are none.
+pub(in crate::config) fn reads_no_claims<'e>(
+    mut expressions: impl Iterator<Item = (&'e Expression, std::ops::Range<usize>)>,
+    at: &Pointer,
+    findings: &mut Findings,
+) -> bool {
+    let found = expressions.find_map(|(expression, span)| {
+        let reference = expression.references().iter().find(|reference| reference.root() == CLAIMS)?;
+        // After the `${`.
+        let part = reference.offset_bytes().map(|start| span.start + 2 + start..span.start + 2 + start + CLAIMS.len());
+        Some(part.unwrap_or(span))
+    });
+    let Some(span) = found else { return true };
+    findings.template_error(at, 0, no_claims(span));
+    false
+}
+
+/// What is wrong with `claims` where no token is verified.
+pub(in crate::config) fn no_claims(span: std::ops::Range<usize>) -> TemplateError {
+    TemplateError {
+        span,
+        offset_bytes: None,
+        message: "`claims` are those of a verified token, and no token is verified here".to_owned(),
+        help: Some("say how with `authentication: {jwt: …}`, or take the value from `request`".to_owned()),
+    }
 }
 
 /// A header that is never there, since they are bound in lower case.
