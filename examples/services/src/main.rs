@@ -18,11 +18,11 @@ fn main() -> ExitCode {
             Ok(()) => in_runtime(hosting::until_stopped(args)),
             Err(error) => failed(&error),
         },
-        Some(Command::Tour) => in_runtime(tour::guided()),
         Some(Command::Health { address }) => match health::ask(address) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => failed(&error),
         },
+        Some(Command::Tour) => in_runtime(tour::guided()),
         Some(Command::Sidecar { arguments }) => sidecar::process(arguments),
     }
 }

@@ -10,9 +10,6 @@ mod ask;
 mod cache;
 mod crypto;
 mod fetch;
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod fixture;
 mod keys;
 mod revocation;
 mod token;
@@ -251,7 +248,9 @@ impl Authenticator {
             KeySource::File(_) | KeySource::Url(..) => true,
         };
         let asked = self.revocation.as_ref().map(|revocation| revocation.upstream());
-        keys_are_kept && is_kept(asked, config.revoked.as_ref().map(|check| check.upstream)) && says_the_same(&self.config, config)
+        keys_are_kept
+            && is_kept(asked, config.revoked.as_ref().map(|check| check.upstream))
+            && says_the_same(&self.config, config)
     }
 }
 
