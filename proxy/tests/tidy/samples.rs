@@ -112,7 +112,8 @@ fn unsound(at: &str, text: &str) -> Option<String> {
 fn every_yaml_file_is_sound() {
     let meant_to_be_wrong = |path: &str| path.contains("/golden/") || path.contains("/invalid/");
     let is_template = |path: &str| path.starts_with("deployments/helm/") && path.contains("/templates/");
-    let is_meant = |path: &str| !meant_to_be_wrong(path) && !is_template(path);
+    // Compose's own dialect has merge keys, which are not read here.
+    let is_meant = |path: &str| !meant_to_be_wrong(path) && !is_template(path) && path != "deployments/compose.yaml";
     let all = files(".yaml").into_iter().chain(files(".yml")).filter(|file| is_meant(&file.path));
     let of_a_cluster = |file: &File| file.path.starts_with("deployments/");
     let what = |file: File| if of_a_cluster(&file) { unsound_manifest(&file) } else { unsound(&file.path, &file.text) };
