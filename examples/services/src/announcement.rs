@@ -65,7 +65,7 @@ fn guide(edge: &str) -> String {
     let token = r#"-H "Authorization: Bearer $TOKEN""#;
     let ordered = |key: Uuid, quantity: u32| {
         format!(
-            "curl -i $SHOP/orders/ {token} {json} -H 'Idempotency-Key: {key}' \
+            "curl -iw '\\n' $SHOP/orders/ {token} {json} -H 'Idempotency-Key: {key}' \
              -d '{{\"items\": [{{\"product_id\": 1, \"quantity\": {quantity}}}]}}'"
         )
     };
@@ -76,19 +76,19 @@ SHOP={edge}
 # register: a user, an account and a token, or none of them
 TOKEN=$(curl -s $SHOP/register/ {json} -d '{{"email": "ada-{visitor}@example.com", "first_name": "Ada", "last_name": "Lovelace", "password": "analytical engine"}}' | sed -n 's/.*"access_token": *"\([^"]*\)".*/\1/p')
 # your account
-curl -i $SHOP/account/ {token}
+curl -iw '\n' $SHOP/account/ {token}
 ACCOUNT=$(curl -s $SHOP/account/ {token} | sed -n 's/.*"id": *\([0-9]*\).*/\1/p')
 # top it up with 5.00
-curl -i $SHOP/balance_transactions/ {token} {json} -H 'Idempotency-Key: {top_up}' -d '{{"account_id": '$ACCOUNT', "type": "charge", "amount": 500, "currency": "USD"}}'
+curl -iw '\n' $SHOP/balance_transactions/ {token} {json} -H 'Idempotency-Key: {top_up}' -d '{{"account_id": '$ACCOUNT', "type": "charge", "amount": 500, "currency": "USD"}}'
 # order two things of 1.00
 {two}
 # the same again: the same order, byte for byte, and paid once
 {two}
-curl -i $SHOP/account/ {token}
+curl -iw '\n' $SHOP/account/ {token}
 # a hundred of them are more than you have: 402, and nothing was ordered or paid
 {hundred}
 # log out; then the token is good for nothing
-curl -i -X POST $SHOP/logout/ {token}
-curl -i $SHOP/account/ {token}"#
+curl -iw '\n' -X POST $SHOP/logout/ {token}
+curl -iw '\n' $SHOP/account/ {token}"#
     )
 }

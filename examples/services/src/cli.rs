@@ -75,8 +75,6 @@ pub struct Shop {
 pub enum Command {
     /// Be one of the shop's services, until SIGTERM
     Service(ServiceArgs),
-    /// Open a shop of its own, do there what customers do, kill a sidecar in the middle of it, and check the books
-    Tour,
     /// Ask a service whether it is well; exit code 1 if not
     ///
     /// For the health check of a container that has no other program.
@@ -85,6 +83,8 @@ pub enum Command {
         #[arg(value_name = "ADDR")]
         address: SocketAddr,
     },
+    /// Open a shop of its own, do there what customers do, kill a sidecar in the middle of it, and check the books
+    Tour,
     /// Be Refrain: the shop starts its sidecars this way, so that one program is all there is to build.
     #[command(hide = true, disable_help_flag = true)]
     Sidecar {

@@ -28,7 +28,7 @@ use self::{
 };
 use crate::{
     body::Body,
-    claims::Claims,
+    claims::{CallersHeader, Claims},
     config::{JwtConfig, KeySource, RequiredOn, RevocationCheck},
     headers::strip_reserved,
     idempotency::view::RequestView,
@@ -163,6 +163,7 @@ impl Authenticator {
         self.count(Counted::Verified);
         request.headers_mut().insert(&self.config.payload_header, verified.payload.clone());
         request.extensions_mut().insert(verified.claims.clone());
+        request.extensions_mut().insert(CallersHeader(self.config.payload_header.clone()));
         let may_revoke = !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE);
         let revocation = self.revocation.as_ref().filter(|_| may_revoke).map(Arc::clone);
         Ok(Authenticated { _forgets: revocation.map(|revocation| Forgets { revocation, token }) })

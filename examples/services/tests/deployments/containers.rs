@@ -50,7 +50,8 @@ fn of_base() -> Vec<Container> {
         for workload in documents(&path).iter().filter(|document| document["kind"] == "Deployment") {
             let is_sidecar = workload.pointer("/metadata/labels/refrain").is_some();
             let spec = "/spec/template/spec";
-            for entry in items(workload, &format!("{spec}/initContainers")).chain(items(workload, &format!("{spec}/containers"))) {
+            for entry in items(workload, &format!("{spec}/initContainers")).chain(items(workload, &format!("{spec}/containers")))
+            {
                 let Some(program) = Program::of(str_at(entry, "/image")) else { continue };
                 let common = Some(common).filter(|_| is_sidecar && program == Program::Refrain);
                 found.push(of_pod(&path, str_at(workload, "/metadata/name"), program, entry, common));
@@ -169,10 +170,15 @@ fn every_variable_of_a_refrain_is_one_that_is_read() {
 fn every_service_is_started_as_the_program_can_be() {
     for container in all().iter().filter(|container| container.program == Program::Shop) {
         let at = &container.at;
-        let words = ["shop"].into_iter().chain(container.arguments.iter().map(String::as_str)).chain(["--database", "sqlite:///a"]);
+        let words =
+            ["shop"].into_iter().chain(container.arguments.iter().map(String::as_str)).chain(["--database", "sqlite:///a"]);
         let parsed = Cli::try_parse_from(words).unwrap_or_else(|error| panic!("{at}: {error}"));
         let Some(Command::Service(service)) = parsed.command else { panic!("{at}: not a service") };
-        assert_eq!((service.name.name(), service.listen.unwrap().port()), (&*container.owner, service.name.address().port()), "{at}");
+        assert_eq!(
+            (service.name.name(), service.listen.unwrap().port()),
+            (&*container.owner, service.name.address().port()),
+            "{at}"
+        );
 
         let known = Cli::command();
         let service = known.find_subcommand("service").unwrap();
@@ -181,7 +187,10 @@ fn every_service_is_started_as_the_program_can_be() {
         let url = container.variables["DATABASE_URL"].clone();
         let used = |name: &String| name == "DATABASE_URL" || url.contains(&format!("$({name})"));
         assert!(container.variables.keys().all(used), "{at}: a variable that nobody reads");
-        assert!(url.starts_with(&format!("postgres://{}:", container.owner)) && url.ends_with(&format!("/{}", container.owner)), "{url}");
+        assert!(
+            url.starts_with(&format!("postgres://{}:", container.owner)) && url.ends_with(&format!("/{}", container.owner)),
+            "{url}"
+        );
     }
 }
 

@@ -124,7 +124,7 @@ fn every_path_that_a_kustomization_or_the_page_names_exists() {
         }
     }
     let page = text("deployments/README.md");
-    let words = page.split_whitespace().map(|word| word.trim_matches(['`', '(', ')', ',', ';']));
+    let words = page.split_whitespace().map(|word| word.trim_matches(['`', '(', ')', ',', ';', ':', '.']));
     let paths: Vec<&str> = words.filter(|word| word.starts_with("deployments/") || word.starts_with("examples/")).collect();
     assert!(paths.len() > 5, "{paths:?}");
     for path in paths {
