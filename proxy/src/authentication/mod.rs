@@ -29,7 +29,7 @@ use self::{
 use crate::{
     body::Body,
     claims::{CallersHeader, Claims},
-    config::{JwtConfig, KeySource, RequiredOn, RevocationCheck},
+    config::{JwtConfig, KeySource, RequiredOn},
     headers::strip_reserved,
     idempotency::view::RequestView,
     metrics::{AuthenticationResult as Counted, Metrics},
@@ -249,9 +249,7 @@ impl Authenticator {
             KeySource::File(_) | KeySource::Url(..) => true,
         };
         let asked = self.revocation.as_ref().map(|revocation| revocation.upstream());
-        keys_are_kept
-            && is_kept(asked, config.revoked.as_ref().map(|check| check.upstream))
-            && says_the_same(&self.config, config)
+        keys_are_kept && is_kept(asked, config.revoked.as_ref().map(|check| check.upstream)) && *self.config == *config
     }
 }
 
@@ -281,30 +279,6 @@ fn check(wanted: &[&RequiredOn], request: &Request<Body>, claims: &Claims) -> Re
         return Err(Problem::new(ProblemName::ClaimsRefused, detail));
     }
     Ok(())
-}
-
-/// Whether two configurations say the same. Expressions are compared as they are written.
-fn says_the_same(a: &JwtConfig, b: &JwtConfig) -> bool {
-    // Whole, so that nothing new is left out.
-    let JwtConfig { issuer, audience, keys, refresh, algorithms, leeway, payload_header, required_on, revoked } = a;
-    let simple = (issuer, audience, keys, refresh, algorithms, leeway, payload_header);
-    let same_revoked = match (revoked, &b.revoked) {
-        (Some(a), Some(b)) => {
-            let RevocationCheck { upstream, call, when, cache, timeout } = a;
-            let written = |call: &saga_config::template::CallTarget| (call.method(), call.template().source().to_owned());
-            (upstream, written(call), when.source(), cache, timeout)
-                == (&b.upstream, written(&b.call), b.when.source(), &b.cache, &b.timeout)
-        }
-        (a, b) => a.is_none() && b.is_none(),
-    };
-    let same_required = |(a, b): (&RequiredOn, &RequiredOn)| {
-        let RequiredOn { matcher, check } = a;
-        *matcher == b.matcher && check.as_ref().map(|a| a.source()) == b.check.as_ref().map(|b| b.source())
-    };
-    simple == (&b.issuer, &b.audience, &b.keys, &b.refresh, &b.algorithms, &b.leeway, &b.payload_header)
-        && same_revoked
-        && required_on.len() == b.required_on.len()
-        && required_on.iter().zip(&b.required_on).all(same_required)
 }
 
 #[cfg(test)]

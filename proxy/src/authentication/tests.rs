@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use self::fixture::{Origin, Signer, jwks, upstream};
 use super::*;
-use crate::config::{PathMatch, RouteMatch};
+use crate::config::{PathMatch, RevocationCheck, RouteMatch};
 
 const PAYLOAD: HeaderName = HeaderName::from_static("x-jwt-payload");
 
@@ -234,9 +234,12 @@ async fn a_key_that_is_taken_back_takes_its_tokens_along() {
     let keys = jwks(&[other.jwk("two")]);
     let before = world.authenticator.keys.generation();
     world.origin.asked().await.answer(200, &keys);
-    while world.authenticator.keys.generation() == before {
-        tokio::task::yield_now().await;
-    }
+    let changed = async {
+        while world.authenticator.keys.generation() == before {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), changed).await.unwrap();
     // Its key is unknown now, and looked for once more.
     let waiting = tokio::spawn({
         let (authenticator, token) = (Arc::clone(&world.authenticator), token.clone());

@@ -154,7 +154,7 @@ impl Origin {
 
     /// The next request.
     pub(in crate::authentication) async fn asked(&mut self) -> Asked {
-        self.asked.recv().await.unwrap()
+        tokio::time::timeout(Duration::from_secs(10), self.asked.recv()).await.expect("nobody asks").unwrap()
     }
 
     /// Whether nobody has asked since.

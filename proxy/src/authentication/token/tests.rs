@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use http::HeaderMap;
+use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
@@ -283,4 +284,33 @@ fn nothing_of_a_token_is_in_what_is_said_of_it() {
     assert!(!format!("{unverified:?}").contains(secret));
     let verified = with_claims(&claims(json!({"name": secret})), &config()).unwrap();
     assert!(!format!("{verified:?}").contains(secret));
+}
+
+proptest! {
+    #[test]
+    fn no_text_makes_reading_panic(text in "\\PC{0,60}", header in "\\{\"alg\":\"(EdDSA|RS256|none)\"(,\"\\PC{0,9}\":\\PC{0,9})?\\}", payload in "\\PC{0,60}") {
+        let _refused = Unverified::read(&text, &config(), now());
+        let token = format!("{}.{}.{}", base64(header.as_bytes()), base64(payload.as_bytes()), base64(text.as_bytes()));
+        prop_assert!(Unverified::read(&token, &config(), now()).is_err());
+        let line = HeaderValue::from_str(&text).map(|value| HeaderMap::from_iter([(AUTHORIZATION, value)]));
+        let _token = line.as_ref().map(bearer);
+        let _left_out = KeySet::read(text.as_bytes(), &config().algorithms);
+        let _left_out = KeySet::read(format!("{{\"keys\": [{payload}]}}").as_bytes(), &config().algorithms);
+    }
+
+    #[test]
+    fn any_change_of_a_token_makes_it_another(at in 0_usize..400, by in 1_u8..64) {
+        let signer = Signer::ed25519();
+        let keys = jwks(&[signer.jwk("one")]);
+        let good = signer.token("one", &claims(json!({})));
+        prop_assert!(verified(&good, &config(), &keys).is_ok());
+        let mut bytes = good.clone().into_bytes();
+        let at = at % bytes.len();
+        bytes[at] = bytes[at].wrapping_add(by) & 0x7f;
+        if let Ok(changed) = String::from_utf8(bytes)
+            && changed != good
+        {
+            prop_assert!(verified(&changed, &config(), &keys).is_err(), "{}", changed);
+        }
+    }
 }
