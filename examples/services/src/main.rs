@@ -26,7 +26,11 @@ fn main() -> ExitCode {
 /// Runs it with a log on standard error.
 fn in_runtime<E: Error + 'static>(program: impl Future<Output = Result<(), E>>) -> ExitCode {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("shop=info,warn"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr)
+        .init();
     // One thread: the kernel ties a process's life to the thread that started it, and this one lives longest.
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -40,10 +44,15 @@ fn in_runtime<E: Error + 'static>(program: impl Future<Output = Result<(), E>>) 
 
 /// Tells the error and all its causes.
 fn failed(error: &dyn Error) -> ExitCode {
-    eprintln!("shop: {error}");
+    let mut said = error.to_string();
+    eprintln!("shop: {said}");
     let mut cause = error.source();
     while let Some(error) = cause {
-        eprintln!("  because: {error}");
+        // Some errors say what their cause says.
+        if !said.ends_with(&error.to_string()) {
+            said = error.to_string();
+            eprintln!("  because: {said}");
+        }
         cause = error.source();
     }
     ExitCode::FAILURE
