@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use shop::cli::{Cli, Command};
 use shop::process::tie_to_parent;
-use shop::{hosting, run, sidecar, tour};
+use shop::{health, hosting, run, sidecar, tour};
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
@@ -16,6 +16,10 @@ fn main() -> ExitCode {
         None => in_runtime(run::until_stopped(shop)),
         Some(Command::Service(args)) => match tie_to_parent() {
             Ok(()) => in_runtime(hosting::until_stopped(args)),
+            Err(error) => failed(&error),
+        },
+        Some(Command::Health { address }) => match health::ask(address) {
+            Ok(()) => ExitCode::SUCCESS,
             Err(error) => failed(&error),
         },
         Some(Command::Tour) => in_runtime(tour::guided()),
