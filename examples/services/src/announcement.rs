@@ -1,6 +1,7 @@
 //! What the shop tells the person in front of it.
-#![expect(clippy::print_stdout, reason = "standard output is where these lines belong")]
 
+use std::fmt;
+use std::io::Write;
 use std::process::ExitStatus;
 
 use uuid::Uuid;
@@ -20,35 +21,40 @@ pub fn opened(table: &Table, remark: &str) {
     }
     let RefrainRow { url, admin, pid } = &table.edge;
     row(["edge", "-", url, admin, "-", &id(*pid)]);
-    println!("data           {}{remark}", table.data);
-    println!();
-    println!("{}", guide(url));
-    println!();
-    println!("Ctrl-C stops everything.");
+    say(format_args!("data           {}{remark}", table.data));
+    say("");
+    say(guide(url));
+    say("");
+    say("Ctrl-C stops everything.");
 }
 
 /// Tells that a process ended.
 pub fn ended(member: Member, status: ExitStatus) {
-    println!("{} ended ({status}).", capitalised(member));
+    say(format_args!("{} ended ({status}).", capitalised(member)));
 }
 
 /// Tells that a process runs again.
 pub fn runs_again(member: Member, pid: u32) {
-    println!("{} runs again as process {pid}.", capitalised(member));
+    say(format_args!("{} runs again as process {pid}.", capitalised(member)));
 }
 
 /// Tells that chaos kills a process.
 pub fn killed(member: Member, pid: u32) {
-    println!("Chaos kills {member}, process {pid}.");
+    say(format_args!("Chaos kills {member}, process {pid}."));
 }
 
 /// Tells what chaos is drawn from.
 pub fn chaos(seed: u64) {
-    println!("chaos          --chaos-seed {seed} draws the same again");
+    say(format_args!("chaos          --chaos-seed {seed} draws the same again"));
+}
+
+fn say(line: impl fmt::Display) {
+    // Whoever closed the stream does not want to know; the shop goes on.
+    let _heard = writeln!(std::io::stdout(), "{line}");
 }
 
 fn row([name, service, sidecar, admin, service_process, sidecar_process]: [&str; 6]) {
-    println!("{name:<14} {service:<23} {sidecar:<23} {admin:<23} {service_process:<18} {sidecar_process}");
+    say(format_args!("{name:<14} {service:<23} {sidecar:<23} {admin:<23} {service_process:<18} {sidecar_process}"));
 }
 
 fn capitalised(member: Member) -> String {

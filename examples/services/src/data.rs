@@ -11,8 +11,13 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use tempfile::TempDir;
+
+/// How often removing a temporary folder is tried, and how long is waited in between.
+const REMOVALS: u32 = 40;
+const REMOVE_EVERY: Duration = Duration::from_millis(50);
 
 /// Why there is no place for the data.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +58,21 @@ impl Data {
         };
         let absolute = std::fs::create_dir_all(&folder).and_then(|()| folder.canonicalize());
         absolute.map(Self::Kept).map_err(|source| DataError::Unusable { path: folder, source })
+    }
+
+    /// Removes it, if it is temporary. Whoever was killed may write for a moment longer: it is tried for two seconds.
+    pub async fn remove(self) {
+        let Self::Temporary(folder) = self else { return };
+        let path = folder.keep();
+        let mut removed = Ok(());
+        for _ in 0..REMOVALS {
+            removed = std::fs::remove_dir_all(&path);
+            if removed.is_ok() {
+                return;
+            }
+            tokio::time::sleep(REMOVE_EVERY).await;
+        }
+        tracing::warn!(path = %path.display(), ?removed, "the temporary folder is still there");
     }
 
     /// Where it is; absolute.

@@ -48,10 +48,15 @@ fn in_runtime<E: Error + 'static>(program: impl Future<Output = Result<(), E>>) 
 
 /// Tells the error and all its causes.
 fn failed(error: &dyn Error) -> ExitCode {
-    eprintln!("shop: {error}");
+    let mut said = error.to_string();
+    eprintln!("shop: {said}");
     let mut cause = error.source();
     while let Some(error) = cause {
-        eprintln!("  because: {error}");
+        // Some errors say what their cause says.
+        if !said.ends_with(&error.to_string()) {
+            said = error.to_string();
+            eprintln!("  because: {said}");
+        }
         cause = error.source();
     }
     ExitCode::FAILURE

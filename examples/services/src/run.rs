@@ -18,6 +18,7 @@ use crate::opening::{Open, OpeningError, Stock};
 use crate::process::{Event, ProcessError};
 use crate::redis::{RedisUrl, SharedError};
 use crate::signals::Signals;
+use crate::table::beside;
 
 /// Why the shop did not open, or closed before it was told to.
 #[derive(Debug, thiserror::Error)]
@@ -70,14 +71,20 @@ pub async fn until_stopped(shop: Shop) -> Result<(), ShopError> {
     }
     // Reserved first: the commonest mistake shall be told before anything is written.
     let addresses = Addresses::reserve(&shop)?;
-    let data = Data::open(shop.data)?;
+    let data = Data::open(shop.data.clone())?;
+    let outcome = with(&shop, addresses, &data, &mut signals).await;
+    data.remove().await;
+    outcome
+}
+
+async fn with(shop: &Shop, addresses: Addresses, data: &Data, signals: &mut Signals) -> Result<(), ShopError> {
     let keys = Keys::open(&data.folder("keys")?)?;
     if let Some(redis) = &shop.redis {
         redis.check(keys.are_new()).await?;
     }
-    let state = StateFile::new(shop.state)?;
+    let state = StateFile::new(shop.state.clone())?;
     let chaos = shop.chaos.then(|| shop.chaos_seed.unwrap_or_else(rand::random));
-    let stock = Stock { data: &data, keys: &keys, redis: shop.redis.as_ref(), chaos };
+    let stock = Stock { data, keys: &keys, redis: shop.redis.as_ref(), chaos };
     let open = tokio::select! {
         open = Open::start(addresses, stock) => open,
         () = signals.next() => return Ok(()),
@@ -92,8 +99,9 @@ pub async fn until_stopped(shop: Shop) -> Result<(), ShopError> {
         error = watch(&mut open, &state, chaos.map(Killer::new)) => Err(error.into()),
         () = signals.next() => Ok(()),
     };
+    let redis = shop.redis.as_ref().filter(|_| data.is_temporary());
     tokio::select! {
-        () = close(open, shop.redis.filter(|_| data.is_temporary())) => outcome,
+        () = close(open, redis) => outcome,
         () = signals.next() => outcome,
     }
 }
@@ -148,7 +156,7 @@ fn kill_one(open: &Open, killer: &mut Killer) {
 }
 
 /// Stops the processes; `redis` is emptied, as the folder that belongs to it is removed.
-async fn close(open: Open, redis: Option<RedisUrl>) {
+async fn close(open: Open, redis: Option<&RedisUrl>) {
     open.stop().await;
     if let Some(redis) = redis
         && let Err(error) = redis.empty().await
@@ -163,11 +171,15 @@ struct StateFile(Option<PathBuf>);
 impl StateFile {
     /// One that is there is of an earlier shop, and goes.
     fn new(path: Option<PathBuf>) -> Result<Self, ShopError> {
-        if let Some(path) = &path
-            && let Err(source) = std::fs::remove_file(path)
-            && source.kind() != io::ErrorKind::NotFound
-        {
-            return Err(ShopError::State { path: path.clone(), source });
+        if let Some(path) = &path {
+            // Tried now rather than when everything runs.
+            let beside = beside(path);
+            let written = std::fs::write(&beside, "").and_then(|()| std::fs::remove_file(&beside));
+            let removed = written.and_then(|()| match std::fs::remove_file(path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+                _ => Ok(()),
+            });
+            removed.map_err(|source| ShopError::State { path: path.clone(), source })?;
         }
         Ok(Self(path))
     }

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Serialize, Serializer};
 
@@ -119,11 +119,17 @@ impl Table {
     /// # Errors
     /// When the file, or one beside it, cannot be written.
     pub fn write(&self, file: &Path) -> io::Result<()> {
-        let mut beside = file.as_os_str().to_owned();
-        beside.push(".new");
+        let beside = beside(file);
         std::fs::write(&beside, serde_json::to_string_pretty(self)? + "\n")?;
         std::fs::rename(&beside, file)
     }
+}
+
+/// Where the file is written before it takes its place.
+pub fn beside(file: &Path) -> PathBuf {
+    let mut beside = file.as_os_str().to_owned();
+    beside.push(".new");
+    beside.into()
 }
 
 fn by_name<S: Serializer>(rows: &[ServiceRow], serializer: S) -> Result<S::Ok, S::Error> {

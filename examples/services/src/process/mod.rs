@@ -32,7 +32,7 @@ const MAX_FAILED_STARTS: u32 = 10;
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 
 /// The longest of these pauses.
-const MAX_PAUSE: Duration = Duration::from_secs(2);
+const MAX_PAUSE: Duration = Duration::from_secs(1);
 
 /// How long a process may take to stop. More than Refrain's own limit for finishing requests, which is 30 s.
 const MAX_STOP: Duration = Duration::from_secs(35);

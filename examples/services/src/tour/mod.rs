@@ -81,8 +81,8 @@ pub async fn guided() -> Result<(), TourError> {
 
 async fn shown(program: &Path, folder: &TempDir, narrator: &mut Narrator) -> Result<(), TourError> {
     narrator.ends("Opening a shop: five services, a Refrain beside each, and one as the edge in front of them.");
-    let shop = Opened::start(program, folder.path(), SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), &[] as &[&str]).await?;
-    let totals = steps::show(&shop, narrator).await?;
+    let mut shop = Opened::start(program, folder.path(), SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), &[] as &[&str]).await?;
+    let totals = steps::show(&mut shop, narrator).await?;
     shop.close().await.map_err(|source| TourError::System { what: "close the shop", source })?;
     narrator.ends(&format!("The tour is over: {} steps, and everything was as it must be. {totals}", narrator.steps()));
     Ok(())

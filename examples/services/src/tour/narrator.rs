@@ -34,7 +34,9 @@ impl Narrator {
     pub(super) fn came(&self, answer: &Answer) {
         let treated = answer.treated().map(|treated| format!(" ({treated})")).unwrap_or_default();
         let body = String::from_utf8_lossy(&answer.body);
-        println!("   ← {}{treated}  {}", answer.status, shortened(&without_secrets(&body), MAX_SHOWN));
+        // Of a problem document only what it means.
+        let said = if answer.status < 400 { without_secrets(&body) } else { answer.said() };
+        println!("   ← {}{treated}  {}", answer.status, shortened(&said, MAX_SHOWN));
     }
 
     /// What else is to be known.

@@ -37,8 +37,8 @@ pub enum OpeningError {
     /// The system does not start it.
     #[error("cannot start the shop")]
     Launch(#[source] io::Error),
-    /// It ended before it was open.
-    #[error("the shop ended ({status}) instead of opening; it said:\n{said}")]
+    /// It ended by itself.
+    #[error("the shop ended ({status}); it said:\n{said}")]
     Ended {
         /// How it ended.
         status: ExitStatus,
@@ -93,12 +93,13 @@ impl Opened {
     /// Waits until the shop's state is as `wanted`, and gives it; `None` when it is not within `limit`.
     ///
     /// # Errors
-    /// When the shop does not say how it stands.
-    pub async fn until(&self, limit: Duration, wanted: impl Fn(&State) -> bool) -> Result<Option<State>, StateError> {
+    /// When the shop has ended, or does not say how it stands.
+    pub async fn until(&mut self, limit: Duration, wanted: impl Fn(&State) -> bool) -> Result<Option<State>, OpeningError> {
         let begun = Instant::now();
         let mut looks = interval(LOOK_EVERY);
         while begun.elapsed() < limit {
             looks.tick().await;
+            self.still_runs()?;
             let state = self.state()?;
             if wanted(&state) {
                 return Ok(Some(state));
@@ -144,14 +145,19 @@ impl Opened {
         let mut looks = interval(LOOK_EVERY);
         while begun.elapsed() < MAX_OPENING {
             looks.tick().await;
-            if let Some(status) = self.child.try_wait().map_err(OpeningError::Launch)? {
-                return Err(OpeningError::Ended { status, said: self.said() });
-            }
+            self.still_runs()?;
             if State::read(&self.state_file())?.is_some() {
                 return Ok(());
             }
         }
         Err(OpeningError::NotOpen { said: self.said() })
+    }
+
+    fn still_runs(&mut self) -> Result<(), OpeningError> {
+        match self.child.try_wait().map_err(OpeningError::Launch)? {
+            Some(status) => Err(OpeningError::Ended { status, said: self.said() }),
+            None => Ok(()),
+        }
     }
 
     fn state_file(&self) -> PathBuf {

@@ -27,7 +27,7 @@ struct Customer {
 }
 
 struct Tour<'a> {
-    shop: &'a Opened,
+    shop: &'a mut Opened,
     narrator: &'a mut Narrator,
     edge: Edge,
     patient: Patient,
@@ -36,7 +36,7 @@ struct Tour<'a> {
 }
 
 /// Shows everything.
-pub(super) async fn show(shop: &Opened, narrator: &mut Narrator) -> Result<Totals, TourError> {
+pub(super) async fn show(shop: &mut Opened, narrator: &mut Narrator) -> Result<Totals, TourError> {
     let edge = Edge::at(&shop.state()?.edge.url)?;
     narrator.says(&format!("It is open at {}", shop.state()?.edge.url));
     let patient = Patient::new(edge.clone(), Patience::default());

@@ -1,169 +1,136 @@
 use std::io::ErrorKind;
-use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
-use http_body_util::Full;
-use hyper::body::Bytes;
-use hyper::{Request, Response};
 use nix::sys::signal::Signal;
-use serde_json::{Value, json};
+use shop::client::{Edge, Order};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
+use tokio::process::Command;
 use tokio::time::timeout;
 
-use crate::support::client;
+use crate::redis::RedisServer;
+use crate::support::customer::{Customer, assert_replayed};
 use crate::support::program::{self, Program};
 
-/// How long a process may take to end.
+/// How long processes may take to end: longer than any drains.
 const MAX_END: Duration = Duration::from_secs(60);
 
-async fn post(address: SocketAddr, path: &str, key: &str, body: Value) -> Response<Bytes> {
-    let request = Request::post(path)
-        .header("content-type", "application/json")
-        .header("idempotency-key", key)
-        .body(Full::from(body.to_string()))
-        .unwrap();
-    client::send(address, request).await
-}
-
-async fn order(address: SocketAddr, key: &str) -> Response<Bytes> {
-    post(address, "/orders/", key, json!({"items": [{"product_id": 1, "quantity": 2}]})).await
-}
-
-async fn rows(address: SocketAddr, path: &str) -> usize {
-    let listed = client::get(address, path).await;
-    assert_eq!(listed.status(), 200);
-    serde_json::from_slice::<Vec<Value>>(listed.body()).unwrap().len()
-}
-
-#[track_caller]
-fn assert_replayed(first: &Response<Bytes>, second: &Response<Bytes>) {
-    assert_eq!(second.status(), first.status());
-    assert_eq!(second.body(), first.body());
-    assert_eq!(second.headers()["content-type"], first.headers()["content-type"]);
-    assert_eq!(second.headers()["idempotency-replayed"], "true");
-    assert!(!first.headers().contains_key("idempotency-replayed"));
+fn edge(shop: &Program) -> Edge {
+    Edge::at(&shop.state().edge.url).unwrap()
 }
 
 #[tokio::test]
-async fn an_order_sent_twice_under_one_key_is_one_order_and_one_answer() {
+async fn orders_and_payments_sent_twice_under_one_key_are_done_once() {
     let shop = Program::start(&[]).await;
-    let orders = shop.orders.sidecar;
-    let first = order(orders, "twice").await;
-    assert_eq!(first.status(), 201);
-    let second = order(orders, "twice").await;
-    assert_replayed(&first, &second);
-    assert_eq!(second.headers()["location"], first.headers()["location"]);
-    assert_eq!(rows(orders, "/orders/").await, 1);
-
-    assert_eq!(order(orders, "another").await.status(), 201);
-    assert_eq!(rows(orders, "/orders/").await, 2);
-    assert!(shop.stop().await.success());
+    let edge = edge(&shop);
+    let ada = Customer::register(&edge).await;
+    for intent in [ada.order("twice"), ada.top_up("twice")] {
+        let first = edge.send(&intent).await.unwrap();
+        assert_replayed(&first, &edge.send(&intent).await.unwrap());
+    }
+    assert_eq!(ada.books().await, (1_800, 1));
+    shop.stop().await;
 }
 
 #[tokio::test]
-async fn a_payment_sent_twice_under_one_key_is_paid_once() {
+async fn the_guide_can_be_pasted_into_a_shell() {
     let shop = Program::start(&[]).await;
-    let billing = shop.billing.sidecar;
-    assert_eq!(post(billing, "/accounts/", "account", json!({"user_id": 5})).await.status(), 201);
-    let move_money = async |kind: &str, key: &str| {
-        let body = json!({"account_id": 1, "type": kind, "amount": 100, "currency": "USD"});
-        post(billing, "/balance_transactions/", key, body).await
-    };
-    assert_eq!(move_money("charge", "charge").await.status(), 201);
-    let first = move_money("payment", "payment").await;
-    assert_eq!(first.status(), 201);
-    assert_replayed(&first, &move_money("payment", "payment").await);
-    assert_eq!(rows(billing, "/balance_transactions/").await, 2);
-    // What a service refuses is an answer too.
-    let refused = move_money("payment", "beyond").await;
-    assert_eq!(refused.status(), 402);
-    assert_replayed(&refused, &move_money("payment", "beyond").await);
-    assert!(shop.stop().await.success());
+    let (_, guide) = shop.announced.split_once("# A guided tour").unwrap();
+    let (guide, _) = guide.split_once("\n\n").unwrap();
+    let shell = Command::new("bash").args(["-euc", &format!("#{guide}")]).output();
+    let output = timeout(MAX_END, shell).await.expect("an end in time").unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{}\n{said}", String::from_utf8_lossy(&output.stderr));
+    let statuses: Vec<_> = said.lines().filter_map(|line| line.strip_prefix("HTTP/1.1 ")?.split(' ').next()).collect();
+    assert_eq!(statuses, ["200", "201", "201", "201", "200", "402", "204", "401"], "{said}");
+    assert_eq!(said.matches("idempotency-replayed: true").count(), 1, "{said}");
+    assert!(said.contains(r#""balance":300"#), "{said}");
+    shop.stop().await;
 }
 
 #[tokio::test]
-async fn an_order_without_a_key_is_refused_by_the_sidecar_and_taken_by_the_service() {
-    let shop = Program::start(&[]).await;
-    let keyless = async |address| {
-        let body = Full::from(r#"{"items": [{"product_id": 1, "quantity": 2}]}"#);
-        let request = Request::post("/orders/").header("content-type", "application/json").body(body);
-        client::send(address, request.unwrap()).await
-    };
-    let refused = keyless(shop.orders.sidecar).await;
-    assert_eq!(refused.status(), 400);
-    assert_eq!(refused.headers()["content-type"], "application/problem+json");
-    assert_eq!(keyless(shop.orders.service).await.status(), 201);
-    assert_eq!(rows(shop.orders.sidecar, "/orders/").await, 1);
-    assert!(shop.stop().await.success());
-}
-
-#[tokio::test]
-async fn a_killed_sidecar_runs_again_and_remembers_what_was_ordered() {
+async fn what_is_killed_runs_again_at_its_address_and_remembers() {
     let mut shop = Program::start(&[]).await;
-    let orders = shop.orders.sidecar;
-    let first = order(orders, "before").await;
-    program::signal(shop.orders.process, Signal::SIGKILL);
-    shop.line("The Refrain of orders ended (signal: 9 (SIGKILL)) and runs again").await;
-    let second = order(orders, "before").await;
-    assert_replayed(&first, &second);
-    assert_eq!(rows(orders, "/orders/").await, 1);
-    assert!(shop.stop().await.success());
+    let edge = edge(&shop);
+    let ada = Customer::register(&edge).await;
+    let first = edge.send(&ada.order("before")).await.unwrap();
+    let before = shop.state();
+    let (orders, billing) = (before.sidecar("orders").unwrap(), before.service("billing").unwrap());
+    let killed = [
+        ("The sidecar of orders", orders.pid.unwrap()),
+        ("The service billing", billing.pid.unwrap()),
+        ("The edge", before.edge.pid.unwrap()),
+    ];
+    let mut runs = Vec::new();
+    for (title, pid) in killed {
+        runs.push(shop.kill_one(title, pid).await);
+    }
+    assert_replayed(&first, &edge.send(&ada.order("before")).await.unwrap());
+    assert_eq!(edge.send(&ada.order("after")).await.unwrap().status, 201);
+    assert_eq!(ada.books().await, (600, 2));
+
+    let after = shop.state();
+    assert_eq!((after.restarts.services, after.restarts.sidecars), (1, 2));
+    let (orders, billing) = (after.sidecar("orders").unwrap(), after.service("billing").unwrap());
+    assert_eq!([orders.pid, billing.pid, after.edge.pid].map(Option::unwrap), runs[..]);
+    assert_eq!(before.sidecar("orders").unwrap().url, orders.url);
+    shop.stop().await;
 }
 
 #[tokio::test]
-async fn a_kept_folder_remembers_orders_and_keys_over_a_restart() {
+async fn a_kept_folder_remembers_orders_keys_and_who_is_logged_in_over_a_restart() {
     let folder = tempfile::tempdir().unwrap();
-    let arguments = ["--data", folder.path().to_str().unwrap()];
+    // What a URL would take for something else is a folder's name all the same.
+    let data = folder.path().join("the shop's 100% data?");
+    let arguments = ["--data", data.to_str().unwrap()];
     let shop = Program::start(&arguments).await;
-    let first = order(shop.orders.sidecar, "kept").await;
-    assert!(shop.stop().await.success());
+    let ada = Customer::register(&edge(&shop)).await;
+    let first = edge(&shop).send(&ada.order("kept")).await.unwrap();
+    shop.stop().await;
 
     let shop = Program::start(&arguments).await;
-    assert_replayed(&first, &order(shop.orders.sidecar, "kept").await);
-    assert_eq!(rows(shop.orders.sidecar, "/orders/").await, 1);
-    assert!(shop.stop().await.success());
+    let ada = ada.at(&edge(&shop));
+    assert_replayed(&first, &edge(&shop).send(&ada.order("kept")).await.unwrap());
+    assert_eq!(ada.books().await, (800, 1));
+    shop.stop().await;
 }
 
 #[tokio::test]
-async fn a_stopped_shop_leaves_no_process_and_no_temporary_folder() {
+async fn a_stopped_shop_leaves_no_process_no_state_and_no_temporary_folder() {
     let temporary = tempfile::tempdir().unwrap();
     let shop = Program::start_in(temporary.path(), &[]).await;
-    let sidecars = [shop.orders.process, shop.billing.process];
-    assert_eq!(sidecars.map(program::is_alive), [true, true]);
+    let processes = program::processes(&shop.state());
+    assert_eq!(processes.len(), 11);
+    assert!(processes.iter().all(|process| program::is_alive(*process)));
     assert_eq!(std::fs::read_dir(temporary.path()).unwrap().count(), 1);
-    assert!(shop.stop().await.success());
-    assert_eq!(sidecars.map(program::is_alive), [false, false]);
+    let folder = shop.stop().await;
+    assert!(!processes.iter().any(|process| program::is_alive(*process)));
     assert_eq!(std::fs::read_dir(temporary.path()).unwrap().count(), 0);
-}
-
-#[tokio::test]
-async fn each_sidecar_says_on_its_admin_address_that_it_is_ready() {
-    let shop = Program::start(&[]).await;
-    for admin in [shop.orders.admin, shop.billing.admin] {
-        assert_eq!(client::get(admin, "/readyz").await.status(), 200);
-    }
-    assert!(shop.stop().await.success());
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "the state");
 }
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn sidecars_end_with_a_shop_that_was_killed() {
+async fn all_processes_end_with_a_shop_that_was_killed() {
     // Killed, it cannot remove its folder itself.
     let temporary = tempfile::tempdir().unwrap();
     let shop = Program::start_in(temporary.path(), &[]).await;
-    let sidecars = [shop.orders.sidecar, shop.billing.sidecar];
+    let state = shop.state();
+    let services = state.services.values().map(|service| &service.url);
+    let sidecars = state.services.values().flat_map(|service| &service.sidecars).map(|sidecar| &sidecar.url);
+    let urls: Vec<_> = services.chain(sidecars).chain([&state.edge.url]).collect();
+    assert_eq!(urls.len(), 11);
     shop.kill();
-    for sidecar in sidecars {
-        let refused = timeout(MAX_END, until_refused(sidecar)).await.expect("an end in time");
-        assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
+    for url in urls {
+        let refused = timeout(MAX_END, until_refused(url)).await.expect("an end in time");
+        assert_eq!(refused.kind(), ErrorKind::ConnectionRefused, "{url}");
     }
 }
 
 /// Waits until nothing listens there any more. Each connection lasts, at the longest, as long as who accepted it.
-async fn until_refused(address: SocketAddr) -> std::io::Error {
+async fn until_refused(url: &str) -> std::io::Error {
     loop {
-        match TcpStream::connect(address).await {
+        match TcpStream::connect(url.strip_prefix("http://").unwrap()).await {
             Ok(mut connection) => drop(connection.read(&mut [0]).await),
             Err(refused) => return refused,
         }
@@ -171,46 +138,57 @@ async fn until_refused(address: SocketAddr) -> std::io::Error {
 }
 
 #[tokio::test]
-async fn a_sidecar_that_keeps_dying_is_given_up_and_ends_the_shop() {
-    let mut shop = Program::start_overheard(&[]).await;
-    let mut process = shop.billing.process;
-    for _ in 0..10 {
-        program::signal(process, Signal::SIGKILL);
-        let line = shop.line("The Refrain of billing ended").await;
-        process = line.rsplit(' ').next().unwrap().trim_end_matches('.').parse().unwrap();
-    }
-    program::signal(process, Signal::SIGKILL);
+async fn a_process_that_cannot_start_again_is_given_up_and_ends_the_shop() {
+    let folder = tempfile::tempdir().unwrap();
+    let shop = Program::start(&["--data", folder.path().to_str().unwrap()]).await;
+    let store = folder.path().join("billing/refrain.db");
+    std::fs::remove_file(&store).unwrap();
+    std::fs::create_dir(&store).unwrap();
+    let sidecar = shop.state().sidecar("billing").unwrap().pid.unwrap();
+    program::signal(sidecar, Signal::SIGKILL);
     let (status, stderr) = shop.end().await;
     assert_eq!(status.code(), Some(1));
-    assert!(stderr.contains("shop: the sidecar of billing ended 11 times and is given up"), "{stderr}");
+    let expected = "shop: the sidecar of billing was started again 10 times and never became ready: it is given up; it said:\n";
+    assert!(stderr.contains(expected) && stderr.contains("billing/refrain.db"), "{stderr}");
 }
 
 #[tokio::test]
-async fn a_sidecar_that_does_not_start_is_told_with_its_own_words() {
-    let folder = tempfile::tempdir().unwrap();
-    // A store that cannot be opened.
-    std::fs::create_dir_all(folder.path().join("orders/refrain.db")).unwrap();
-    let output = program::run(&["--data", folder.path().to_str().unwrap()]).await;
-    assert_eq!(output.status.code(), Some(1));
-    let stderr = String::from_utf8(output.stderr).unwrap();
-    assert!(stderr.contains("shop: the sidecar of orders ended ("), "{stderr}");
-    assert!(stderr.contains("before it was ready; it said:"), "{stderr}");
-    assert!(stderr.contains("orders/refrain.db"), "{stderr}");
+async fn several_sidecars_of_a_service_answer_as_one_on_a_redis() {
+    let redis = RedisServer::start();
+    let arguments = ["--redis", &redis.url(), "--replicas", "2"];
+    let shop = Program::start(&arguments).await;
+    let edge = edge(&shop);
+    let ada = Customer::register(&edge).await;
+    let state = shop.state();
+    let replicas = &state.service("orders").unwrap().sidecars;
+    let [first, second] = &replicas[..] else { panic!("{replicas:?}") };
+    let [first, second] = [first, second].map(|sidecar| Edge::at(&sidecar.url).unwrap());
+    let answer = first.send(&ada.order("one of two")).await.unwrap();
+    assert_replayed(&answer, &second.send(&ada.order("one of two")).await.unwrap());
+    assert_eq!(ada.books().await, (800, 1));
+
+    // What is in a Redis belongs to a folder, for it was sealed with that folder's key.
+    let refused = program::failure(&arguments).await;
+    assert!(refused.contains("is not empty") && refused.contains("--data DIR"), "{refused}");
+    shop.stop().await;
+    // Its folder is gone, and so is what was kept for it.
+    let shop = Program::start(&arguments).await;
+    shop.stop().await;
 }
 
 #[tokio::test]
-async fn a_taken_port_is_refused_with_the_flag_that_chooses_another() {
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = taken.local_addr().unwrap().to_string();
-    for flag in ["--orders-listen", "--orders-admin", "--billing-listen", "--billing-admin"] {
-        let output = program::run(&[flag, &address]).await;
-        assert_eq!(output.status.code(), Some(1));
-        assert_eq!(
-            String::from_utf8(output.stderr).unwrap(),
-            format!(
-                "shop: {address} is taken by another program: choose another address with {flag} ADDR \
-                 (port 0: any free one)\n"
-            )
-        );
+async fn under_chaos_processes_die_and_orders_come_out_right() {
+    let mut shop = Program::start(&["--chaos", "--chaos-seed", "5"]).await;
+    assert!(shop.until("chaos ").await.contains("--chaos-seed 5"));
+    let edge = edge(&shop);
+    let ada = Customer::register(&edge).await;
+    for key in ["first", "second"] {
+        shop.until("Chaos kills ").await;
+        shop.until("The ").await;
+        let order: Order = ada.done(&ada.order(key)).await;
+        assert_eq!((order.status.as_str(), order.amount), ("complete", 200));
     }
+    assert_eq!(ada.books().await, (600, 2));
+    assert!(shop.state().chaos);
+    shop.stop().await;
 }

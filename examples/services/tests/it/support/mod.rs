@@ -1,2 +1,2 @@
-pub(crate) mod client;
+pub(crate) mod customer;
 pub(crate) mod program;
