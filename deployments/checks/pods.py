@@ -2,6 +2,7 @@
 
 import contextlib
 import glob
+import json
 import os
 import pwd
 import re
@@ -125,8 +126,6 @@ class Pods:
 
     def ask(self, method, port, path, body=None, **headers):
         """(status, headers, body) of what listens on that port of the manifests; (0, …) if nobody does."""
-        import json
-
         data = None if body is None else json.dumps(body).encode()
         headers = {name.replace("_", "-"): value for name, value in headers.items()} | {"Content-Type": "application/json"}
         request = urllib.request.Request(f"http://127.0.0.1:{self.port(port)}{path}", data, headers, method=method)
