@@ -319,8 +319,7 @@ impl InForce {
         let local = config.upstreams.iter().find(|upstream| upstream.local).map(|upstream| upstream.name.to_string());
         let sagas = Plan::new(&config.sagas, config.public_url.as_ref(), local, Arc::<Directory>::clone(&directory));
         let old_authentication = old_table.and_then(|table| table.authentication.as_ref());
-        let authenticator =
-            |jwt: &Arc<_>| Authenticator::new(jwt, &upstreams, config.workers, metrics, old_authentication);
+        let authenticator = |jwt: &Arc<_>| Authenticator::new(jwt, &upstreams, config.workers, metrics, old_authentication);
         let authentication = config.authentication.as_ref().map(authenticator).transpose()?;
         let table = Table {
             router,

@@ -7,7 +7,7 @@ use std::{
     sync::{Arc, LazyLock},
 };
 
-use http::Request;
+use http::{HeaderName, Request};
 use serde_json::{Map, Value};
 
 /// What `claims` is where no token was verified: nothing is in it.
@@ -33,6 +33,11 @@ impl Claims {
         &self.0
     }
 }
+
+/// The header that tells the service who the caller is, as an extension of a request that carries it: whoever asks the service something
+/// on the caller's behalf passes it on.
+#[derive(Clone, Debug)]
+pub struct CallersHeader(pub HeaderName);
 
 impl fmt::Debug for Claims {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -75,6 +75,14 @@ pub struct Shop {
 pub enum Command {
     /// Be one of the shop's services, until SIGTERM
     Service(ServiceArgs),
+    /// Ask a service whether it is well; exit code 1 if not
+    ///
+    /// For the health check of a container that has no other program.
+    Health {
+        /// Where it listens
+        #[arg(value_name = "ADDR")]
+        address: SocketAddr,
+    },
     /// Open a shop of its own, do there what customers do, kill a sidecar in the middle of it, and check the books
     Tour,
     /// Be Refrain: the shop starts its sidecars this way, so that one program is all there is to build.

@@ -26,6 +26,7 @@ pub mod chaos;
 pub mod cli;
 pub mod client;
 pub mod data;
+pub mod health;
 pub mod hosting;
 pub mod keys;
 pub mod member;

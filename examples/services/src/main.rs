@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use shop::cli::{Cli, Command};
 use shop::process::tie_to_parent;
-use shop::{hosting, run, sidecar, tour};
+use shop::{health, hosting, run, sidecar, tour};
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
@@ -18,6 +18,10 @@ fn main() -> ExitCode {
             Ok(()) => in_runtime(hosting::until_stopped(args)),
             Err(error) => failed(&error),
         },
+        Some(Command::Health { address }) => match health::ask(address) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => failed(&error),
+        },
         Some(Command::Tour) => in_runtime(tour::guided()),
         Some(Command::Sidecar { arguments }) => sidecar::process(arguments),
     }
@@ -26,7 +30,11 @@ fn main() -> ExitCode {
 /// Runs it with a log on standard error.
 fn in_runtime<E: Error + 'static>(program: impl Future<Output = Result<(), E>>) -> ExitCode {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("shop=info,warn"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr)
+        .init();
     // One thread: the kernel ties a process's life to the thread that started it, and this one lives longest.
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,

@@ -137,9 +137,7 @@ fn tell(open: &mut Open, member: Member, event: &Event) {
 
 fn next_kill(killer: Option<&mut Killer>) -> Instant {
     const NEVER: Duration = Duration::from_secs(60 * 60 * 24);
-    #[expect(clippy::disallowed_methods, reason = "tokio's clock, to sleep by")]
-    let now = Instant::now();
-    now + killer.map_or(NEVER, Killer::pause)
+    Instant::now() + killer.map_or(NEVER, Killer::pause)
 }
 
 fn kill_one(open: &Open, killer: &mut Killer) {

@@ -32,7 +32,7 @@ const FOR_UNKNOWN_EVERY: Duration = Duration::from_secs(5);
 const NONE_AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// … and where there are old ones.
 const OLD_AGAIN_AFTER: Duration = Duration::from_secs(5);
-/// A token waits for one reading that was under way when it came, and for one of its own.
+/// A token waits for one reading that was under way when it came, which may have begun before its key was there, and for one more.
 const READINGS_PER_TOKEN: usize = 2;
 
 /// Where the keys are.
@@ -89,6 +89,16 @@ pub(super) enum Found {
     Unavailable,
 }
 
+/// Whether there is a reading to wait for; the receiver hears of its end.
+enum Begun {
+    /// It began now.
+    Now(watch::Receiver<()>),
+    /// It was under way.
+    Before(watch::Receiver<()>),
+    /// There was one a short while ago.
+    TooEarly,
+}
+
 /// What a reading is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Purpose {
@@ -142,9 +152,16 @@ impl Keys {
                 Found::Unavailable => Purpose::First,
                 found => return found,
             };
-            let Some(mut ended) = self.begin(core, purpose) else { break };
+            let (mut ended, is_own) = match self.begin(core, purpose) {
+                Begun::Now(ended) => (ended, true),
+                Begun::Before(ended) => (ended, false),
+                Begun::TooEarly => break,
+            };
             // The time is the reading's own, and a little for a core that is busy; an error is its end as well.
-            let _ended = tokio::time::timeout(WITHIN + Duration::from_secs(1), ended.changed()).await;
+            let in_time = tokio::time::timeout(WITHIN + Duration::from_secs(1), ended.changed()).await;
+            if is_own || in_time.is_err() {
+                break;
+            }
         }
         self.choose(id, algorithm)
     }
@@ -159,14 +176,14 @@ impl Keys {
         }
     }
 
-    /// Begins a reading on this core, unless one is under way, and hears of its end; `None`: it is too early for one.
-    fn begin(self: &Arc<Self>, core: usize, purpose: Purpose) -> Option<watch::Receiver<()>> {
+    /// Begins a reading on this core, unless one is under way, or it is too early for one.
+    fn begin(self: &Arc<Self>, core: usize, purpose: Purpose) -> Begun {
         let now = Instant::now();
         let mut state = self.lock();
         // Before the lock is let go: the reading must not end unheard.
         let ended = self.ended.subscribe();
         if state.under_way {
-            return Some(ended);
+            return Begun::Before(ended);
         }
         let (last, pause) = match purpose {
             Purpose::First => (state.tried_at, NONE_AGAIN_AFTER),
@@ -174,7 +191,7 @@ impl Keys {
             Purpose::UnknownKey => (state.tried_for_unknown_at, FOR_UNKNOWN_EVERY),
         };
         if last.is_some_and(|last| now.duration_since(last) < pause) {
-            return None;
+            return Begun::TooEarly;
         }
         state.under_way = true;
         state.tried_at = Some(now);
@@ -185,7 +202,7 @@ impl Keys {
         let reading = UnderWay(Arc::clone(self));
         // On this core, whose connections it uses; nobody's request, so that nobody who hangs up ends it.
         tokio::spawn(async move { reading.0.read(core).await });
-        Some(ended)
+        Begun::Now(ended)
     }
 
     async fn read(&self, core: usize) {
@@ -233,7 +250,12 @@ struct UnderWay(Arc<Keys>);
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        self.0.lock().under_way = false;
+        {
+            let mut state = self.0.lock();
+            state.under_way = false;
+            // One that took long is not followed by another at once.
+            state.tried_at = Some(Instant::now());
+        }
         self.0.ended.send_replace(());
     }
 }

@@ -10,9 +10,6 @@ mod ask;
 mod cache;
 mod crypto;
 mod fetch;
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod fixture;
 mod keys;
 mod revocation;
 mod token;
@@ -31,7 +28,7 @@ use self::{
 };
 use crate::{
     body::Body,
-    claims::Claims,
+    claims::{CallersHeader, Claims},
     config::{JwtConfig, KeySource, RequiredOn, RevocationCheck},
     headers::strip_reserved,
     idempotency::view::RequestView,
@@ -166,6 +163,7 @@ impl Authenticator {
         self.count(Counted::Verified);
         request.headers_mut().insert(&self.config.payload_header, verified.payload.clone());
         request.extensions_mut().insert(verified.claims.clone());
+        request.extensions_mut().insert(CallersHeader(self.config.payload_header.clone()));
         let may_revoke = !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE);
         let revocation = self.revocation.as_ref().filter(|_| may_revoke).map(Arc::clone);
         Ok(Authenticated { _forgets: revocation.map(|revocation| Forgets { revocation, token }) })
@@ -251,7 +249,9 @@ impl Authenticator {
             KeySource::File(_) | KeySource::Url(..) => true,
         };
         let asked = self.revocation.as_ref().map(|revocation| revocation.upstream());
-        keys_are_kept && is_kept(asked, config.revoked.as_ref().map(|check| check.upstream)) && says_the_same(&self.config, config)
+        keys_are_kept
+            && is_kept(asked, config.revoked.as_ref().map(|check| check.upstream))
+            && says_the_same(&self.config, config)
     }
 }
 

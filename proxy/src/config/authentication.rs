@@ -14,7 +14,7 @@ use saga_config::{
 use serde_json::Value;
 
 use super::{
-    JwtConfig, KeySource, Protocol, RequiredOn, RevocationCheck, RouteMatch, SignatureAlgorithm, UpstreamConfig,
+    JwtConfig, KeySource, Protocol, RequiredOn, RevocationCheck, SignatureAlgorithm, UpstreamConfig,
     expressions::{check_fields, condition, names},
     findings::Findings,
     limits::positive,
@@ -22,7 +22,7 @@ use super::{
         Raw,
         authentication::{self as raw, Audience},
     },
-    routes::{check_clash, matcher, unknown_upstream},
+    routes::{matcher, unknown_upstream},
     secrets::Surroundings,
     upstreams::{Named, Upstreams},
 };
@@ -330,7 +330,6 @@ fn payload_header(raw: &raw::Jwt, at: &Pointer, findings: &mut Findings) -> Head
 
 /// Where there must be a token. `None`: reported.
 fn required_on(raw: &raw::Jwt, at: &Pointer, findings: &mut Findings) -> Option<Vec<RequiredOn>> {
-    let mut earlier: Vec<(Pointer, RouteMatch)> = Vec::new();
     let mut required = Vec::new();
     let mut sound = true;
     for (index, written) in raw.required_on.iter().flatten().enumerate() {
@@ -340,8 +339,6 @@ fn required_on(raw: &raw::Jwt, at: &Pointer, findings: &mut Findings) -> Option<
             sound = false;
             continue;
         };
-        check_clash("entry", &matcher, &at, &earlier, findings);
-        earlier.push((at, matcher.clone()));
         match check {
             Some(None) => sound = false,
             Some(check @ Some(_)) => required.push(RequiredOn { matcher, check }),

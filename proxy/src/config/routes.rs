@@ -45,7 +45,7 @@ pub(super) fn routes(raw: &Raw, upstreams: &Upstreams, findings: &mut Findings) 
         let at = Pointer::root().child("routes").child(index);
         let matcher = written.r#match.as_ref().and_then(|matcher| self::matcher(matcher, &at.child("match"), findings));
         if let Some(matcher) = &matcher {
-            check_clash("route", matcher, &at.child("match"), &matchers, findings);
+            check_clash(matcher, &at.child("match"), &matchers, findings);
             matchers.push((at.child("match"), matcher.clone()));
         }
         let access = access(written.access);
@@ -71,16 +71,9 @@ pub(super) fn routes(raw: &Raw, upstreams: &Upstreams, findings: &mut Findings) 
     Routes { routes, fallback, trigger_policy }
 }
 
-/// Reports a `route`, or what else has a match, that cannot be told from an earlier one.
-pub(super) fn check_clash(
-    route: &str,
-    matcher: &RouteMatch,
-    at: &Pointer,
-    earlier: &[(Pointer, RouteMatch)],
-    findings: &mut Findings,
-) {
+fn check_clash(matcher: &RouteMatch, at: &Pointer, earlier: &[(Pointer, RouteMatch)], findings: &mut Findings) {
     let Some((other, _)) = earlier.iter().find(|(_, earlier)| clash(earlier, matcher)) else { return };
-    let message = format!("this {route} and an earlier one take the same requests, and neither is more specific");
+    let message = "this route and an earlier one take the same requests, and neither is more specific";
     let diagnostic = Diagnostic::error("ambiguous-routes", findings.place(at), message)
         .with_label(findings.place(other), "the earlier one")
         .with_help("tell them apart by path, methods or host, or remove one");

@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     body::{Body, Budget, Collected, collect},
+    claims::CallersHeader,
     upstream::{Call, SendError},
 };
 
@@ -84,20 +85,7 @@ async fn send<U: Sender>(
     target: Uri,
     budget: &Budget,
 ) -> Result<(http::response::Parts, Bytes), String> {
-    let method = match probe.call.method() {
-        saga_config::template::Method::Head => Method::HEAD,
-        _ => Method::GET,
-    };
-    let mut request = Request::new(Body::empty());
-    *request.method_mut() = method;
-    *request.uri_mut() = target;
-    // The service may want to know on whose behalf.
-    for name in [header::HOST, header::AUTHORIZATION] {
-        if let Some(value) = call.request.headers().get(&name) {
-            request.headers_mut().insert(name, value.clone());
-        }
-    }
-    request.headers_mut().insert(header::ACCEPT, HeaderValue::from_static("application/json"));
+    let request = asking(probe, target, &call.request);
     let call = Call { upstream: std::sync::Arc::clone(&call.upstream), core: call.core, request, gate: None };
     std::future::poll_fn(|cx| inner.poll_ready(cx)).await.map_err(|error| in_words(&error))?;
     let response: Response<Body> = inner.call(call).await.map_err(|error| in_words(&error))?;
@@ -109,6 +97,24 @@ async fn send<U: Sender>(
         Collected::Broken(error) => Err(format!("its answer broke off: {error}")),
         Collected::TimedOut => Err("its answer did not end in time".to_owned()),
     }
+}
+
+/// The request that asks, on behalf of `caller`: the service may answer each caller otherwise.
+fn asking(probe: &Probe, target: Uri, caller: &Request<Body>) -> Request<Body> {
+    let mut request = Request::new(Body::empty());
+    *request.method_mut() = match probe.call.method() {
+        saga_config::template::Method::Head => Method::HEAD,
+        _ => Method::GET,
+    };
+    *request.uri_mut() = target;
+    let callers = caller.extensions().get::<CallersHeader>().map(|header| header.0.clone());
+    for name in [header::HOST, header::AUTHORIZATION].into_iter().chain(callers) {
+        if let Some(value) = caller.headers().get(&name) {
+            request.headers_mut().insert(name, value.clone());
+        }
+    }
+    request.headers_mut().insert(header::ACCEPT, HeaderValue::from_static("application/json"));
+    request
 }
 
 fn in_words(error: &SendError) -> String {
@@ -152,4 +158,41 @@ fn build(template: &ProbeResponse, known: &Bindings<'_>) -> Result<Recorded, Str
     let (mut parts, ()) = Response::new(()).into_parts();
     (parts.status, parts.headers) = (status, headers);
     Ok(record(&parts, Bytes::from(body.to_string()), None, &[]))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::time::Duration;
+
+    use http::HeaderName;
+    use saga_config::{expr::Names, template::CallTarget};
+
+    use super::*;
+
+    #[test]
+    fn who_asks_says_on_whose_behalf_and_nothing_else() {
+        let names = Names::new(&["key", "request", "response"]);
+        let probe = Probe {
+            when: None,
+            call: CallTarget::parse("GET /orders/", &names).unwrap(),
+            after: Duration::from_secs(1),
+            done: Expression::compile("response.status == 200", &names).unwrap(),
+            response: None,
+            timeout: Duration::from_secs(1),
+        };
+        let payload = HeaderName::from_static("x-jwt-payload");
+        let sent = Request::post("/orders/").header("host", "shop.example").header("authorization", "Bearer a.b.c");
+        let mut sent = sent.header("x-jwt-payload", "b").header("cookie", "a=b").body(Body::empty()).unwrap();
+        let asked = |caller: &Request<Body>| {
+            let request = asking(&probe, "/orders/?reference=k".parse().unwrap(), caller);
+            assert_eq!((request.method(), request.uri().to_string().as_str()), (&Method::GET, "/orders/?reference=k"));
+            let mut names: Vec<_> = request.headers().keys().map(|name| name.as_str().to_owned()).collect();
+            names.sort();
+            names
+        };
+        assert_eq!(asked(&sent), ["accept", "authorization", "host"]);
+        sent.extensions_mut().insert(CallersHeader(payload));
+        assert_eq!(asked(&sent), ["accept", "authorization", "host", "x-jwt-payload"]);
+    }
 }

@@ -3,6 +3,7 @@
 
 mod admin;
 mod at_rest;
+mod authentication;
 mod barrier;
 mod barrier_model;
 mod concurrent;

@@ -5,7 +5,7 @@ use sha2::Sha256;
 
 use crate::support::{client::Call, origin::Origin, refrain::Refrain};
 
-const KEY: &str = "a key that both sidecars share";
+pub(crate) const KEY: &str = "a key that both sidecars share";
 
 async fn beside(origin: &Origin, peers: &str) -> Refrain {
     let yaml = format!(
@@ -21,7 +21,7 @@ fn step(refrain: &Refrain, method: &str, path: &str, key: &str) -> Call {
 }
 
 /// As `refrain::peers` says: method, path, and the `Saga-*` headers by name, each with its length before it.
-fn signature(method: &str, path: &str, lines: &[(&str, &str)]) -> String {
+pub(crate) fn signature(method: &str, path: &str, lines: &[(&str, &str)]) -> String {
     let mut mac = Hmac::<Sha256>::new_from_slice(KEY.as_bytes()).unwrap();
     let parts = [method, path].into_iter().chain(lines.iter().flat_map(|(name, value)| [*name, *value]));
     for part in parts {

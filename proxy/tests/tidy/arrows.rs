@@ -69,7 +69,10 @@ const MAY_USE: [(&str, &[&str]); 35] = [
             "upstream",
         ],
     ),
-    ("authentication", &["body", "claims", "config", "headers", "metrics", "problem", "router", "server", "time", "upstream"]),
+    (
+        "authentication",
+        &["body", "claims", "config", "headers", "idempotency::view", "metrics", "problem", "router", "time", "upstream"],
+    ),
     ("saga::backoff", &[]),
     ("saga::entry", &["time"]),
     ("saga::judge", &["saga::turn"]),
@@ -109,7 +112,7 @@ const NEVER: [(&str, &[&str]); 4] = [
 ];
 
 /// Crates, and the only modules that name them.
-const HOMES: [(&str, &[&str]); 16] = [
+const HOMES: [(&str, &[&str]); 18] = [
     ("redis", &["store::redis"]),
     ("redb", &["store::embedded"]),
     // `pass` and `gateway`: upgrades and the type of incoming bodies. `cli::ask`: a client of the admin side.
@@ -124,13 +127,18 @@ const HOMES: [(&str, &[&str]); 16] = [
     ("schemars", &["config"]),
     ("socket2", &["server::listener"]),
     ("tokio_rustls", &["upstream::connect"]),
+    ("jsonwebtoken", &["authentication::keys", "authentication::token"]),
+    ("ring", &["authentication::crypto"]),
     ("chacha20poly1305", &["idempotency::seal"]),
     ("postcard", &["idempotency::response", "store::embedded::codec", "store::embedded::sagas::codec"]),
     ("httpdate", &["time"]),
 ];
 
 /// Pure: what they compute depends on their arguments alone.
-const PURE: [&str; 26] = [
+const PURE: [&str; 29] = [
+    "authentication::crypto",
+    "authentication::keys",
+    "authentication::token",
     "headers",
     "router",
     "idempotency::canonical",

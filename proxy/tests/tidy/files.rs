@@ -34,7 +34,7 @@ fn every_module_says_what_it_is_for() {
 
 #[test]
 fn scripts_are_sound_bash_and_can_be_run() {
-    for script in ["scripts/test", "scripts/check", ".ci/run"] {
+    for script in ["scripts/test", "scripts/check", "scripts/check-deployments", ".ci/run", "deployments/postgres/databases.sh"] {
         let path = root().join(script);
         let checked = Command::new("bash").arg("-n").arg(&path).output().unwrap();
         assert!(checked.status.success(), "{script}: {}", String::from_utf8_lossy(&checked.stderr));

@@ -3,7 +3,11 @@
 //! A block is a whole configuration if its info string is `yaml refrain`. The `yaml saga` blocks of the same document are the saga files
 //! that it may name: `sagas/*.yaml`.
 
-use std::{fs, path::Path, process::Command};
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Output},
+};
 
 use saga_config::{diagnostic::Source, yaml::Document};
 
@@ -91,6 +95,12 @@ fn refused_at(path: &Path, state: &Path) -> Option<String> {
     (!checked.status.success()).then(|| String::from_utf8_lossy(&checked.stderr).into_owned())
 }
 
+/// What is wrong with a file that is applied to a cluster: it has several documents. What helm makes of a template is checked by
+/// scripts/check-deployments.
+fn unsound_manifest(file: &File) -> Option<String> {
+    file.text.split("\n---\n").find_map(|document| unsound(&file.path, document))
+}
+
 /// What is wrong with a text as YAML.
 fn unsound(at: &str, text: &str) -> Option<String> {
     Document::parse(&Source::new(at, text))
@@ -101,8 +111,13 @@ fn unsound(at: &str, text: &str) -> Option<String> {
 #[test]
 fn every_yaml_file_is_sound() {
     let meant_to_be_wrong = |path: &str| path.contains("/golden/") || path.contains("/invalid/");
-    let all = files(".yaml").into_iter().chain(files(".yml")).filter(|file| !meant_to_be_wrong(&file.path));
-    let wrong: Vec<_> = all.filter_map(|file| unsound(&file.path, &file.text)).collect();
+    let is_template = |path: &str| path.starts_with("deployments/helm/") && path.contains("/templates/");
+    // Compose's own dialect has merge keys, which are not read here.
+    let is_meant = |path: &str| !meant_to_be_wrong(path) && !is_template(path) && path != "deployments/compose.yaml";
+    let all = files(".yaml").into_iter().chain(files(".yml")).filter(|file| is_meant(&file.path));
+    let of_a_cluster = |file: &File| file.path.starts_with("deployments/");
+    let what = |file: File| if of_a_cluster(&file) { unsound_manifest(&file) } else { unsound(&file.path, &file.text) };
+    let wrong: Vec<_> = all.filter_map(what).collect();
     assert_none("not YAML", &wrong);
 }
 
@@ -118,6 +133,45 @@ fn every_configuration_of_an_example_or_a_deployment_passes_check() {
     let wrong =
         all.iter().filter_map(|file| Some(format!("{}:\n{}", file.path, refused_at(&root().join(&file.path), folder.path())?)));
     assert_none("refused", &wrong.collect::<Vec<_>>());
+}
+
+/// What `refrain` says of the shop, run in its folder.
+fn said_of_the_shop(arguments: &[&str]) -> Output {
+    let state = tempfile::tempdir().unwrap();
+    Command::new(env!("CARGO_BIN_EXE_refrain"))
+        .args(arguments)
+        .current_dir(root().join("examples/services"))
+        .env_clear()
+        .env("XDG_STATE_HOME", state.path())
+        .envs(VARIABLES)
+        .output()
+        .unwrap()
+}
+
+#[test]
+fn nothing_is_said_against_the_shops_sidecars_and_their_sagas_not_even_a_warning() {
+    let sidecars = ["edge", "orders", "billing", "users", "auth", "notifications"];
+    for name in sidecars {
+        let said = said_of_the_shop(&["check", "--format", "json", "--config", &format!("sidecars/{name}.yaml")]);
+        let (out, err) = (String::from_utf8_lossy(&said.stdout), String::from_utf8_lossy(&said.stderr));
+        assert!(said.status.success() && out.is_empty(), "{name}: {out}{err}");
+    }
+    let is_a_sidecar = |file: &File| file.path.starts_with("examples/services/sidecars/");
+    assert_eq!(files(".yaml").into_iter().filter(is_a_sidecar).count(), sidecars.len(), "these are all");
+}
+
+#[test]
+fn no_single_fault_leaves_an_effect_of_the_shops_sagas_neither_kept_nor_undone() {
+    let sagas = [("orders", "create-order"), ("users", "register-user"), ("users", "login"), ("users", "logout")];
+    for (sidecar, saga) in sagas {
+        let (config, file) = (format!("sidecars/{sidecar}.yaml"), format!("sagas/{saga}.yaml"));
+        let said = said_of_the_shop(&["simulate", "--check", "--faults", "1", "--config", &config, &file]);
+        let (out, err) = (String::from_utf8_lossy(&said.stdout), String::from_utf8_lossy(&said.stderr));
+        assert!(said.status.success(), "{saga}: {out}{err}");
+        assert!(out.contains("No ending leaves an effect neither kept nor undone."), "{saga}: {out}");
+    }
+    let is_a_saga = |file: &File| file.path.starts_with("examples/services/sagas/");
+    assert_eq!(files(".yaml").into_iter().filter(is_a_saga).count(), sagas.len(), "these are all");
 }
 
 #[test]

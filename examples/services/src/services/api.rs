@@ -75,7 +75,10 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         match &self {
             Self::Database(cause) => tracing::error!(%cause, "the database failed"),
-            Self::Internal(cause) => tracing::error!(%cause, "the service failed"),
+            Self::Internal(cause) => {
+                let cause: &(dyn std::error::Error + 'static) = cause.as_ref();
+                tracing::error!(cause, "the service failed");
+            }
             _ => {}
         }
         let (status, error) = self.status_and_code();

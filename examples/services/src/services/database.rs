@@ -37,6 +37,9 @@ pub enum OpenError {
         /// What the URL begins with.
         scheme: String,
     },
+    /// The URL asks SQLite to keep everything in memory, where each connection would have a database of its own.
+    #[error("a database in memory is not kept: give it a file, sqlite:///PATH")]
+    InMemory,
     /// The URL cannot be read, or there is no database where it points to.
     #[error("cannot connect to the database")]
     Connect(#[source] sqlx::Error),
@@ -95,7 +98,7 @@ pub async fn open(url: &str, migrations: &Migrations) -> Result<AnyPool, OpenErr
     let kind = Kind::of(options.database_url.scheme())?;
     let migrator = match kind {
         Kind::Sqlite => {
-            create_if_absent(&mut options);
+            create_if_absent(&mut options)?;
             &migrations.sqlite
         }
         Kind::Postgres => &migrations.postgres,
@@ -114,11 +117,16 @@ pub async fn open(url: &str, migrations: &Migrations) -> Result<AnyPool, OpenErr
 }
 
 /// Makes SQLite create the file, unless the URL says itself how to open it.
-fn create_if_absent(options: &mut AnyConnectOptions) {
+fn create_if_absent(options: &mut AnyConnectOptions) -> Result<(), OpenError> {
     let url = &mut options.database_url;
-    if !url.query_pairs().any(|(name, _)| name == "mode") {
+    let mode = url.query_pairs().find(|(name, _)| name == "mode").map(|(_, mode)| mode.into_owned());
+    if mode.as_deref() == Some("memory") || url.as_str().contains(":memory:") {
+        return Err(OpenError::InMemory);
+    }
+    if mode.is_none() {
         url.query_pairs_mut().append_pair("mode", "rwc");
     }
+    Ok(())
 }
 
 /// Runs a change that gives one row, to its end: only then is the row there to stay. (sqlx's own `fetch_one` takes the row

@@ -62,7 +62,12 @@ impl Opened {
     ///
     /// # Errors
     /// When it cannot be started, or does not open.
-    pub async fn start(program: &Path, folder: &Path, listen: SocketAddr, arguments: &[impl AsRef<OsStr>]) -> Result<Self, OpeningError> {
+    pub async fn start(
+        program: &Path,
+        folder: &Path,
+        listen: SocketAddr,
+        arguments: &[impl AsRef<OsStr>],
+    ) -> Result<Self, OpeningError> {
         let mut command = Command::new(program);
         command.args(["--free-ports", "--listen", &listen.to_string(), "--admin", "127.0.0.1:0"]);
         command.arg("--data").arg(folder.join("data")).arg("--state").arg(folder.join("state.json")).args(arguments);

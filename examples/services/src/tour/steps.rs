@@ -132,7 +132,9 @@ impl Tour<'_> {
         self.tops_up(&bob).await?;
         let answer = self.sends(&Intent::order(bob.token(), &TWO).under(key)).await?;
         let order = ordered(&answer, 200)?;
-        must(!answer.is_replayed() && order.user_id == bob.session.user.id, || format!("Bob got an order of user {}", order.user_id))?;
+        must(!answer.is_replayed() && order.user_id == bob.session.user.id, || {
+            format!("Bob got an order of user {}", order.user_id)
+        })?;
         let adas = self.edge.orders(ada.token()).await?;
         must(adas.iter().all(|one| one.id != order.id), || "Ada sees Bob's order".to_owned())?;
         self.tells(&bob, key, Wish::Order, order.amount, Said::Done(order.id));
@@ -155,7 +157,9 @@ impl Tour<'_> {
         self.narrator.says(&format!("Saga {saga} has sent its payment and waits for the answer."));
         kill::kill_at_once(pid)?;
         held.release().await?;
-        self.narrator.says(&format!("kill -9 {pid}, and the database is free again: the payment is made, and nobody is there to hear of it."));
+        self.narrator.says(&format!(
+            "kill -9 {pid}, and the database is free again: the payment is made, and nobody is there to hear of it."
+        ));
         match first.await.map_err(|error| TourError::Wrong(format!("the first request ended badly: {error}")))? {
             Ok(answer) => self.narrator.came(&answer),
             Err(error) => self.narrator.says(&format!("← no answer ({error})")),
@@ -171,9 +175,8 @@ impl Tour<'_> {
         self.narrator.came(&answer);
         must(ordered(&answer, 200)? == order, || "the order is another one".to_owned())?;
         self.tells(ada, &key, Wish::Order, order.amount, Said::Done(order.id));
-        let runs_again = |state: &super::State| {
-            state.sidecar("orders").is_ok_and(|sidecar| sidecar.pid.is_some_and(|now| now != pid))
-        };
+        let runs_again =
+            |state: &super::State| state.sidecar("orders").is_ok_and(|sidecar| sidecar.pid.is_some_and(|now| now != pid));
         let again = self.shop.until(MAX_RESTART, runs_again).await?;
         let again = again.ok_or_else(|| TourError::Wrong("the sidecar of orders was not started again".to_owned()))?;
         let now = again.sidecar("orders")?.pid.unwrap_or_default();

@@ -108,7 +108,9 @@ async fn registered(patient: &Patient, number: usize, tally: &mut Tally) -> Resu
             Fate::Final { said, .. } => return Ok(said),
             // Taken back: what a person does then is to try once more.
             Fate::Refused { status, said } => last = format!("{status} {said}"),
-            Fate::GaveUp { last } => return Err(format!("user {number} never knew whether it is registered; the last answer: {last}")),
+            Fate::GaveUp { last } => {
+                return Err(format!("user {number} never knew whether it is registered; the last answer: {last}"));
+            }
         }
     }
     Err(format!("user {number} was refused {MAX_REGISTRATIONS} times; the last time: {last}"))
@@ -245,6 +247,9 @@ impl fmt::Display for Tally {
         }
         let refused = refused.iter().map(|(status, count)| format!("{count} × {status}")).collect::<Vec<_>>().join(", ");
         let (asked, keys, retries) = (self.told.len(), keys.len(), self.retries);
-        write!(f, "{keys} keys asked for {asked} times with {retries} retries: {orders} orders, {charges} charges, refused {refused}")
+        write!(
+            f,
+            "{keys} keys asked for {asked} times with {retries} retries: {orders} orders, {charges} charges, refused {refused}"
+        )
     }
 }

@@ -130,6 +130,8 @@ async fn a_url_that_cannot_be_used_is_refused_without_its_password() {
     for (url, reason) in [
         ("mysql://shop:secret@db/shop", "not mysql:…"),
         ("shop.db", "cannot connect to the database"),
+        ("sqlite::memory:", "give it a file"),
+        ("sqlite://shop.db?mode=memory", "give it a file"),
         ("postgres://shop:secret@localhost/shop?host=/nowhere/at/all", "cannot connect to the database"),
     ] {
         let refused = database::open(url, &NO_TABLES).await.unwrap_err();

@@ -4,7 +4,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::authentication::fixture::{ALL, Signer, base64, by_openssl, jwks};
+use crate::authentication::tests::fixture::{ALL, Signer, base64, by_openssl, jwks};
 
 fn read(keys: &[Value]) -> (KeySet, Vec<String>) {
     KeySet::read(jwks(keys).as_bytes(), &ALL).unwrap()
@@ -82,7 +82,10 @@ fn weak_and_broken_keys_are_left_out_and_the_others_stay() {
     {
         assert!(left_out(changed(&rsa, "e", base64(&exponent))).ends_with(wrong), "{exponent:?}");
     }
-    assert_eq!(left_out(json!({"kty": "oct", "k": "c2VjcmV0"})), "key 1: it is a shared secret, which a public set must not have");
+    assert_eq!(
+        left_out(json!({"kty": "oct", "k": "c2VjcmV0"})),
+        "key 1: it is a shared secret, which a public set must not have"
+    );
     let unreadable = [
         json!("rsa"),
         json!({}),

@@ -6,8 +6,8 @@ use serde_json::json;
 
 use super::*;
 use crate::authentication::{
-    fixture::{NOW, Signer, base64, by_openssl, claims, config, jwks, now},
     keys::{Choice, KeySet},
+    tests::fixture::{NOW, Signer, base64, by_openssl, claims, config, jwks, now},
 };
 
 fn headers(lines: &[&str]) -> HeaderMap {
@@ -40,7 +40,7 @@ fn tokens_that_openssl_signed_are_verified_with_every_algorithm() {
     let fixture = by_openssl();
     let keys = fixture["jwks"].to_string();
     let tokens = fixture["tokens"].as_object().unwrap();
-    assert_eq!(tokens.len(), crate::authentication::fixture::ALL.len());
+    assert_eq!(tokens.len(), crate::authentication::tests::fixture::ALL.len());
     for (algorithm, token) in tokens {
         let token = token.as_str().unwrap();
         let verified = verified(token, &config(), &keys).unwrap_or_else(|error| panic!("{algorithm}: {error}"));
@@ -114,7 +114,8 @@ fn a_token_that_nobody_signed_does_not_count() {
 fn only_the_algorithms_of_the_configuration_count_and_only_with_keys_that_fit() {
     let signer = Signer::rsa();
     let keys = jwks(&[signer.jwk("rsa"), Signer::ed25519().jwk("ed")]);
-    let token = |algorithm: &str, id: &str| signer.token_of(&json!({"alg": algorithm, "kid": id}), &claims(json!({})).to_string());
+    let token =
+        |algorithm: &str, id: &str| signer.token_of(&json!({"alg": algorithm, "kid": id}), &claims(json!({})).to_string());
     let pinned = JwtConfig { algorithms: vec![SignatureAlgorithm::RS256], ..config() };
     assert!(verified(&token("RS256", "rsa"), &pinned, &keys).is_ok());
     assert_eq!(verified(&token("PS256", "rsa"), &pinned, &keys).unwrap_err(), Invalid::Algorithm);

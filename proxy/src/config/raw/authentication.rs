@@ -40,8 +40,8 @@ pub(in crate::config) struct Jwt {
     /// own is stripped from every request.
     #[schemars(extend("default" = "X-JWT-Payload"))]
     pub(in crate::config) payload_header: Option<Header>,
-    /// Which requests must carry a token that counts: 401 otherwise. Elsewhere a good one gives its claims, and a bad one none. Of those
-    /// that match, the most specific counts, as with routes.
+    /// Which requests must carry a token that counts: 401 otherwise. Elsewhere a good one gives its claims, and a bad one none. Of
+    /// several that match, every `check` has to hold.
     #[schemars(length(max = 1000), extend("default" = []))]
     pub(in crate::config) required_on: Option<Vec<RequiredOn>>,
     /// How it is found out whether a token was revoked. Absent: it counts until it expires.

@@ -2,7 +2,7 @@
 //!
 //! | request | answer |
 //! |---|---|
-//! | `POST /users/` `{email, first_name, last_name, phone?, password?, reference?}` | 201 with the user and its `Location`; 400 when another has the e-mail address or the number |
+//! | `POST /users/` `{email, first_name, last_name, phone?, password?, reference?}` | 201 with the user; 400 when `email` or `phone` is taken |
 //! | `GET /users/?reference=…&limit=…` | the newest users first |
 //! | `GET /users/{id}/` | the user |
 //! | `PATCH /users/{id}/` `{first_name?, last_name?, phone?, last_login?}` | the user as it is now |

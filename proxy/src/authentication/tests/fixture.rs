@@ -15,37 +15,37 @@ use crate::{
 };
 
 /// The middle of the tests' time, in seconds since the epoch.
-pub(super) const NOW: u64 = 1_800_000_000;
+pub(in crate::authentication) const NOW: u64 = 1_800_000_000;
 
-pub(super) fn now() -> Timestamp {
+pub(in crate::authentication) fn now() -> Timestamp {
     Timestamp::from_unix_ms(NOW * 1000)
 }
 
 /// Keys, and tokens that openssl signed by them.
-pub(super) fn by_openssl() -> Value {
-    serde_json::from_str(include_str!("fixtures/openssl.json")).unwrap()
+pub(in crate::authentication) fn by_openssl() -> Value {
+    serde_json::from_str(include_str!("../fixtures/openssl.json")).unwrap()
 }
 
 /// Who signs.
-pub(super) enum Signer {
+pub(in crate::authentication) enum Signer {
     Ed25519(Ed25519KeyPair),
     Rsa(Box<RsaKeyPair>),
 }
 
 impl Signer {
     /// A new key.
-    pub(super) fn ed25519() -> Self {
+    pub(in crate::authentication) fn ed25519() -> Self {
         let key = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).unwrap();
         Self::Ed25519(Ed25519KeyPair::from_pkcs8(key.as_ref()).unwrap())
     }
 
     /// The key `rsa` of [`by_openssl`].
-    pub(super) fn rsa() -> Self {
-        Self::Rsa(Box::new(RsaKeyPair::from_pkcs8(include_bytes!("fixtures/rsa-2048.pk8")).unwrap()))
+    pub(in crate::authentication) fn rsa() -> Self {
+        Self::Rsa(Box::new(RsaKeyPair::from_pkcs8(include_bytes!("../fixtures/rsa-2048.pk8")).unwrap()))
     }
 
     /// As a member of a JWK Set.
-    pub(super) fn jwk(&self, id: &str) -> Value {
+    pub(in crate::authentication) fn jwk(&self, id: &str) -> Value {
         match self {
             Self::Ed25519(key) => json!({"kty": "OKP", "crv": "Ed25519", "kid": id, "x": base64(key.public_key().as_ref())}),
             Self::Rsa(_) => {
@@ -72,24 +72,24 @@ impl Signer {
     }
 
     /// A token with this header, and with this text as its payload.
-    pub(super) fn token_of(&self, header: &Value, payload: &str) -> String {
+    pub(in crate::authentication) fn token_of(&self, header: &Value, payload: &str) -> String {
         let signed = format!("{}.{}", base64(header.to_string().as_bytes()), base64(payload.as_bytes()));
         let by = self.sign(header["alg"].as_str().unwrap_or_default(), signed.as_bytes());
         format!("{signed}.{}", base64(&by))
     }
 
     /// A token of EdDSA by the key `id`.
-    pub(super) fn token(&self, id: &str, claims: &Value) -> String {
+    pub(in crate::authentication) fn token(&self, id: &str, claims: &Value) -> String {
         self.token_of(&json!({"alg": "EdDSA", "kid": id}), &claims.to_string())
     }
 }
 
-pub(super) fn base64(bytes: &[u8]) -> String {
+pub(in crate::authentication) fn base64(bytes: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
 /// Claims that count, with `more` in their place or beside them; `null` takes one out.
-pub(super) fn claims(more: Value) -> Value {
+pub(in crate::authentication) fn claims(more: Value) -> Value {
     let mut claims = json!({"iss": "shop", "sub": "7", "exp": NOW + 3600, "iat": NOW - 60, "jti": "j-1", "user_id": 7});
     let Value::Object(more) = more else { panic!("members are meant") };
     for (name, value) in more {
@@ -101,17 +101,17 @@ pub(super) fn claims(more: Value) -> Value {
     claims
 }
 
-pub(super) fn jwks(keys: &[Value]) -> String {
+pub(in crate::authentication) fn jwks(keys: &[Value]) -> String {
     json!({"keys": keys}).to_string()
 }
 
-pub(super) const ALL: [SignatureAlgorithm; 9] = {
+pub(in crate::authentication) const ALL: [SignatureAlgorithm; 9] = {
     use SignatureAlgorithm as A;
     [A::RS256, A::RS384, A::RS512, A::PS256, A::PS384, A::PS512, A::ES256, A::ES384, A::EdDSA]
 };
 
 /// Issuer `shop`, every algorithm, a leeway of 30 s, keys of the upstream 0.
-pub(super) fn config() -> JwtConfig {
+pub(in crate::authentication) fn config() -> JwtConfig {
     JwtConfig {
         issuer: "shop".to_owned(),
         audience: Vec::new(),
@@ -126,21 +126,21 @@ pub(super) fn config() -> JwtConfig {
 }
 
 /// A service whose every answer the test gives by hand.
-pub(super) struct Origin {
+pub(in crate::authentication) struct Origin {
     /// Where it is.
-    pub(super) url: String,
+    pub(in crate::authentication) url: String,
     asked: tokio::sync::mpsc::Receiver<Asked>,
 }
 
 /// A request that waits for its answer.
-pub(super) struct Asked {
+pub(in crate::authentication) struct Asked {
     /// Method and target.
-    pub(super) line: String,
+    pub(in crate::authentication) line: String,
     answer: tokio::sync::oneshot::Sender<String>,
 }
 
 impl Origin {
-    pub(super) async fn start() -> Self {
+    pub(in crate::authentication) async fn start() -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (tell, asked) = tokio::sync::mpsc::channel(64);
@@ -153,18 +153,18 @@ impl Origin {
     }
 
     /// The next request.
-    pub(super) async fn asked(&mut self) -> Asked {
+    pub(in crate::authentication) async fn asked(&mut self) -> Asked {
         self.asked.recv().await.unwrap()
     }
 
     /// Whether nobody has asked since.
-    pub(super) fn is_left_alone(&mut self) -> bool {
+    pub(in crate::authentication) fn is_left_alone(&mut self) -> bool {
         self.asked.try_recv().is_err()
     }
 }
 
 impl Asked {
-    pub(super) fn answer(self, status: u16, body: &str) {
+    pub(in crate::authentication) fn answer(self, status: u16, body: &str) {
         let head = format!("HTTP/1.1 {status} x\r\ncontent-type: application/json\r\ncontent-length: {}", body.len());
         // Whoever asked may be gone.
         let _gone = self.answer.send(format!("{head}\r\n\r\n{body}"));
@@ -197,10 +197,10 @@ async fn serve(connection: tokio::net::TcpStream, tell: tokio::sync::mpsc::Sende
 }
 
 /// An upstream of these tests.
-pub(super) fn upstream(url: &str) -> Arc<crate::upstream::Upstream> {
+pub(in crate::authentication) fn upstream(url: &str) -> Arc<crate::upstream::Upstream> {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("refrain.yaml");
-    std::fs::write(&file, format!("upstreams:\n  auth: {{url: \"{url}\"}}\n")).unwrap();
+    std::fs::write(&file, format!("store: {{url: \"memory:\"}}\nupstreams:\n  auth: {{url: \"{url}\"}}\n")).unwrap();
     let loaded = crate::config::load::load(Some(&file), &crate::config::load::Overrides::default(), &|_| None).unwrap();
     Arc::new(crate::upstream::Upstream::new(Arc::clone(&loaded.config.upstreams[0]), 2).unwrap())
 }
