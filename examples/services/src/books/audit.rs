@@ -8,6 +8,9 @@ use super::{Account, Books, Discrepancy, Order, Report, Said, Told, Transaction,
 /// The digits of a saga's id, with which the keys of its steps begin.
 const SAGA_ID_DIGITS: usize = 32;
 
+/// The kind of a mail about an order.
+const ORDER_MAIL: &str = "order-completed";
+
 /// The sums of the books, in cents, and how many there are of what.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
@@ -27,6 +30,8 @@ pub struct Totals {
     pub refunds: usize,
     /// How many charges there are.
     pub charges: usize,
+    /// How many orders were told by mail. A mail that cannot be sent takes no order back, so these may be fewer.
+    pub mails: usize,
 }
 
 /// All that one saga left behind.
@@ -39,12 +44,13 @@ struct Trace<'a> {
 
 impl fmt::Display for Totals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { balances, complete, charged, complete_orders, payments, refunds, cancelled_orders, .. } = self;
+        let Self { balances, complete, charged, complete_orders, payments, refunds, cancelled_orders, mails, .. } = self;
         let sign = if balances + complete == *charged { "=" } else { "≠" };
         write!(
             f,
             "balances {balances} + complete orders {complete} {sign} charges {charged} cents \
-             ({complete_orders} complete and {cancelled_orders} cancelled orders, {payments} payments, {refunds} refunds)"
+             ({complete_orders} complete and {cancelled_orders} cancelled orders, {payments} payments, {refunds} refunds, \
+             {mails} mails)"
         )
     }
 }
@@ -61,6 +67,8 @@ impl Books {
         self.audit_accounts(&mut found);
         self.audit_sagas(&mut found);
         self.audit_charges(&mut found);
+        self.audit_mails(&mut found);
+        self.audit_users(&mut found);
         self.audit_told(told, &mut found);
         Report { totals, discrepancies: found }
     }
@@ -77,6 +85,7 @@ impl Books {
             payments: of_kind("payment").count(),
             refunds: of_kind("payment_refund").count(),
             charges: of_kind("charge").count(),
+            mails: self.mails.iter().filter(|mail| mail.kind == ORDER_MAIL).count(),
         }
     }
 
@@ -128,6 +137,31 @@ impl Books {
                 found.push(Discrepancy::ChargedTwice { reference: reference.to_owned(), transactions });
             }
         }
+    }
+
+    /// Of each event there is one mail at most, and of an order only if it is complete.
+    fn audit_mails(&self, found: &mut Vec<Discrepancy>) {
+        let complete = self.orders.iter().filter(|order| order.status == "complete");
+        let complete: BTreeSet<&str> = complete.filter_map(|order| saga_of(order.reference.as_deref())).collect();
+        let mut events: BTreeMap<&str, Vec<i64>> = BTreeMap::new();
+        for mail in &self.mails {
+            events.entry(&mail.event_id).or_default().push(mail.id);
+            let saga = saga_of(Some(&mail.event_id)).unwrap_or(&mail.event_id);
+            if mail.kind == ORDER_MAIL && !complete.contains(saga) {
+                found.push(Discrepancy::MailedForNothing { mail: mail.id, saga: saga.to_owned() });
+            }
+        }
+        let twice = events.into_iter().filter(|(_, mails)| mails.len() > 1);
+        found.extend(twice.map(|(event, mails)| Discrepancy::MailedTwice { event: event.to_owned(), mails }));
+    }
+
+    /// Who has registered has an account, and nobody else.
+    fn audit_users(&self, found: &mut Vec<Discrepancy>) {
+        let users: BTreeSet<i64> = self.users.iter().copied().collect();
+        let owners: BTreeSet<i64> = self.accounts.iter().map(|account| account.user_id).collect();
+        found.extend(users.difference(&owners).map(|user| Discrepancy::UserWithoutAccount { user: *user }));
+        let ownerless = self.accounts.iter().filter(|account| !users.contains(&account.user_id));
+        found.extend(ownerless.map(|one| Discrepancy::AccountWithoutUser { account: one.id, user: one.user_id }));
     }
 
     /// The charges by their references.

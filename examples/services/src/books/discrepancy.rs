@@ -194,4 +194,34 @@ pub enum Discrepancy {
         /// Its keys that were refused an order.
         refused: usize,
     },
+    /// An event of which there is more than one mail.
+    #[error("the event {event} was mailed {} times: mails {mails:?}", mails.len())]
+    MailedTwice {
+        /// The event's id.
+        event: String,
+        /// The mails.
+        mails: Vec<i64>,
+    },
+    /// A mail about an order that is not complete.
+    #[error("mail {mail} tells of an order of saga {saga}, which has none that is complete")]
+    MailedForNothing {
+        /// The mail.
+        mail: i64,
+        /// The saga.
+        saga: String,
+    },
+    /// A user who has no account.
+    #[error("user {user} has no account")]
+    UserWithoutAccount {
+        /// The user.
+        user: i64,
+    },
+    /// An account whose user is not there.
+    #[error("account {account} is of user {user}, who is not there")]
+    AccountWithoutUser {
+        /// The account.
+        account: i64,
+        /// The user it names.
+        user: i64,
+    },
 }

@@ -1,7 +1,7 @@
 //! Whether the shop's books balance.
 //!
-//! [`Books`] are what the services' own databases hold, read from outside and without the services: all accounts, all
-//! transactions, all orders. [`Books::audit`] holds them against each other and against what clients were told
+//! [`Books`] are what the services' own databases hold, read from outside and without the services: all accounts,
+//! transactions, orders, users and mails. [`Books::audit`] holds them against each other and against what clients were told
 //! ([`Told`]), and names every place where they do not fit.
 //!
 //! That a payment belongs to an order is told by their references alone: a saga gives each of its steps a key that
@@ -10,8 +10,8 @@
 mod audit;
 mod discrepancy;
 
-use sqlx::any::AnyPoolOptions;
-use sqlx::{AnyPool, FromRow};
+use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, Connection, FromRow};
 
 pub use audit::Totals;
 pub use discrepancy::Discrepancy;
@@ -23,6 +23,10 @@ pub struct Databases {
     pub orders: String,
     /// The URL of billing's database.
     pub billing: String,
+    /// The URL of users' database.
+    pub users: String,
+    /// The URL of notifications' database.
+    pub notifications: String,
 }
 
 /// All that the services have written down.
@@ -34,6 +38,10 @@ pub struct Books {
     pub transactions: Vec<Transaction>,
     /// Every order, the oldest first.
     pub orders: Vec<Order>,
+    /// The number of every user.
+    pub users: Vec<i64>,
+    /// Every mail, the oldest first.
+    pub mails: Vec<Mail>,
 }
 
 /// A user's account.
@@ -75,6 +83,17 @@ pub struct Order {
     pub amount: i64,
     /// Its caller's own name for it.
     pub reference: Option<String>,
+}
+
+/// A mail in the outbox.
+#[derive(Clone, Debug, FromRow)]
+pub struct Mail {
+    /// Its number.
+    pub id: i64,
+    /// The event that it tells of.
+    pub event_id: String,
+    /// `order-completed` or `user-registered`.
+    pub kind: String,
 }
 
 /// What a client asked for under one key, and what it was told.
@@ -137,25 +156,22 @@ impl Books {
     /// # Errors
     /// When a database cannot be opened, or does not hold what it should.
     pub async fn read(databases: &Databases) -> Result<Self, UnreadableBooks> {
-        let orders = async {
-            let pool = open(&databases.orders).await?;
-            let orders =
-                sqlx::query_as("SELECT id, user_id, status, amount, reference FROM orders ORDER BY id").fetch_all(&pool).await?;
-            pool.close().await;
-            Ok(orders)
-        };
-        let orders = orders.await.map_err(|source| UnreadableBooks { service: "orders", source })?;
-        let billing = async {
-            let pool = open(&databases.billing).await?;
-            let accounts = sqlx::query_as("SELECT id, user_id, balance FROM accounts ORDER BY id").fetch_all(&pool).await?;
-            let transactions =
-                sqlx::query_as("SELECT id, account_id, type AS kind, amount, reference FROM balance_transactions ORDER BY id");
-            let transactions = transactions.fetch_all(&pool).await?;
-            pool.close().await;
-            Ok((accounts, transactions))
-        };
-        let (accounts, transactions) = billing.await.map_err(|source| UnreadableBooks { service: "billing", source })?;
-        Ok(Self { accounts, transactions, orders })
+        let unreadable = |service| move |source| UnreadableBooks { service, source };
+        let orders = rows(&databases.orders, "SELECT id, user_id, status, amount, reference FROM orders ORDER BY id");
+        let accounts = rows(&databases.billing, "SELECT id, user_id, balance FROM accounts ORDER BY id");
+        let transactions = rows(
+            &databases.billing,
+            "SELECT id, account_id, type AS kind, amount, reference FROM balance_transactions ORDER BY id",
+        );
+        let users = rows::<(i64,)>(&databases.users, "SELECT id FROM users ORDER BY id");
+        let mails = rows(&databases.notifications, "SELECT id, event_id, kind FROM notifications ORDER BY id");
+        Ok(Self {
+            accounts: accounts.await.map_err(unreadable("billing"))?,
+            transactions: transactions.await.map_err(unreadable("billing"))?,
+            orders: orders.await.map_err(unreadable("orders"))?,
+            users: users.await.map_err(unreadable("users"))?.into_iter().map(|(id,)| id).collect(),
+            mails: mails.await.map_err(unreadable("notifications"))?,
+        })
     }
 }
 
@@ -171,8 +187,14 @@ impl Report {
     }
 }
 
-/// One connection is enough to read.
-async fn open(url: &str) -> Result<AnyPool, sqlx::Error> {
+/// What `query` gives.
+async fn rows<T>(url: &str, query: &'static str) -> Result<Vec<T>, sqlx::Error>
+where
+    T: for<'r> FromRow<'r, AnyRow> + Send + Unpin,
+{
     sqlx::any::install_default_drivers();
-    AnyPoolOptions::new().max_connections(1).connect(url).await
+    let mut connection = AnyConnection::connect(url).await?;
+    let rows = sqlx::query_as(query).fetch_all(&mut connection).await?;
+    connection.close().await?;
+    Ok(rows)
 }

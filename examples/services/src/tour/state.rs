@@ -117,7 +117,12 @@ impl State {
     /// When a service that keeps some is missing.
     pub fn databases(&self) -> Result<Databases, StateError> {
         let database = |name| self.service(name).map(|service| service.database.clone());
-        Ok(Databases { orders: database("orders")?, billing: database("billing")? })
+        Ok(Databases {
+            orders: database("orders")?,
+            billing: database("billing")?,
+            users: database("users")?,
+            notifications: database("notifications")?,
+        })
     }
 }
 
@@ -132,7 +137,9 @@ mod tests {
         "services": {
             "orders": {"url": "http://127.0.0.1:8001", "pid": 2, "database": "sqlite:///orders.db",
                        "sidecars": [{"url": "http://127.0.0.1:8101", "admin": "http://127.0.0.1:9101", "pid": 3}]},
-            "billing": {"url": "http://127.0.0.1:8002", "pid": null, "database": "sqlite:///billing.db", "sidecars": []}
+            "billing": {"url": "http://127.0.0.1:8002", "pid": null, "database": "sqlite:///billing.db", "sidecars": []},
+            "users": {"url": "http://127.0.0.1:8003", "pid": 4, "database": "sqlite:///users.db", "sidecars": []},
+            "notifications": {"url": "http://127.0.0.1:8005", "pid": 5, "database": "sqlite:///mails.db", "sidecars": []}
         },
         "restarts": {"services": 4, "sidecars": 7}
     }"#;
@@ -160,7 +167,7 @@ mod tests {
         assert!(matches!(State::read(&file), Err(StateError::Unclear { .. })));
         std::fs::write(&file, TEXT).unwrap();
         let state = State::read(&file).unwrap().unwrap();
-        assert_eq!(state.service("users").unwrap_err().to_string(), "the shop has no service users");
+        assert_eq!(state.service("auth").unwrap_err().to_string(), "the shop has no service auth");
         assert_eq!(state.sidecar("billing").unwrap_err().to_string(), "the shop has no sidecar of billing");
     }
 }

@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
+use crate::books::Mail;
 
 /// A saga's id of which `digit` is the last one.
 fn saga(digit: char) -> String {
@@ -17,6 +18,10 @@ fn transaction(id: i64, kind: &str, amount: i64, reference: Option<String>) -> T
 
 fn order(id: i64, status: &str, amount: i64, reference: Option<String>) -> Order {
     Order { id, user_id: Some(5), status: status.to_owned(), amount, reference }
+}
+
+fn mail(id: i64, event_id: &str) -> Mail {
+    Mail { id, event_id: event_id.to_owned(), kind: ORDER_MAIL.to_owned() }
 }
 
 /// User 5 charged 1000 under `charge`, ordered for 200 under `good`, was refused 900 under `poor`, and had an order of
@@ -36,6 +41,8 @@ fn books() -> Books {
             order(2, "cancelled", 900, key(&poor, "create_order-do")),
             order(3, "cancelled", 100, key(&undone, "create_order-do")),
         ],
+        users: vec![5],
+        mails: vec![mail(1, &key(&good, "send_order_completed-do").unwrap())],
     }
 }
 
@@ -67,7 +74,7 @@ fn books_that_balance_are_said_to_balance() {
     assert!(report.is_balanced(), "{}", report.lines());
     assert_eq!(
         report.totals.to_string(),
-        "balances 800 + complete orders 200 = charges 1000 cents (1 complete and 2 cancelled orders, 2 payments, 1 refunds)"
+        "balances 800 + complete orders 200 = charges 1000 cents (1 complete and 2 cancelled orders, 2 payments, 1 refunds, 1 mails)"
     );
     assert!(Books::default().audit(&[]).is_balanced());
 }
@@ -224,4 +231,19 @@ fn a_charge_that_was_refused_and_made_is_told() {
 fn more_cancelled_orders_than_refusals_are_told() {
     let lines = found(|_, told| told.retain(|one| one.key != "poor"));
     assert!(lines.contains("user 5 has 2 cancelled orders and 1 refused keys"), "{lines}");
+}
+
+#[test]
+fn an_order_that_was_mailed_twice_or_is_not_complete_is_told() {
+    let good = key(&saga('a'), "send_order_completed-do").unwrap();
+    let lines = found(|books, _| books.mails.push(mail(2, &good)));
+    assert_eq!(lines, format!("  the event {good} was mailed 2 times: mails [1, 2]\n"));
+    let lines = found(|books, _| books.mails.push(mail(2, &key(&saga('b'), "send_order_completed-do").unwrap())));
+    assert_eq!(lines, format!("  mail 2 tells of an order of saga {}, which has none that is complete\n", saga('b')));
+}
+
+#[test]
+fn a_user_without_an_account_and_an_account_without_a_user_are_told() {
+    assert_eq!(found(|books, _| books.users.push(6)), "  user 6 has no account\n");
+    assert_eq!(found(|books, _| books.users.clear()), "  account 1 is of user 5, who is not there\n");
 }
