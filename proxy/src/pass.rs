@@ -15,6 +15,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::{
     body::{Body, OnEnd},
+    headers::{IDEMPOTENCY_KEY, X_IDEMPOTENCY_KEY},
     idempotency::{exchange::Sender, marker::Dialect},
     metrics::Limit,
     problem::{Problem, ProblemName},
@@ -30,6 +31,12 @@ pub async fn pass<U: Sender>(mut inner: U, mut call: Call, shared: &Shared) -> R
     let upgrade = wants_upgrade(&call.request).then(|| hyper::upgrade::on(&mut call.request));
     let is_connect = call.request.method() == Method::CONNECT;
     let patience = call.upstream.config().response_timeout;
+    let is_known_further_on = call.upstream.config().refrain && has_key(&call.request);
+    // Where the answer is kept: a caller who is told not to ask again would lose it.
+    let lost = |name, detail: String| {
+        let problem = Problem::new(name, detail);
+        answer(if is_known_further_on { problem.known_further_on() } else { problem })
+    };
     let upload = Upload::watch(&mut call.request);
     let sending = async {
         std::future::poll_fn(|cx| inner.poll_ready(cx)).await?;
@@ -40,7 +47,7 @@ pub async fn pass<U: Sender>(mut inner: U, mut call: Call, shared: &Shared) -> R
         sent = sending => sent,
         () = upload.silent_for(patience) => {
             let detail = format!("the upstream did not answer within {patience:?}");
-            return answer(Problem::new(ProblemName::UpstreamTimeout, detail));
+            return lost(ProblemName::UpstreamTimeout, detail);
         }
     };
     let mut response = match sent {
@@ -54,7 +61,7 @@ pub async fn pass<U: Sender>(mut inner: U, mut call: Call, shared: &Shared) -> R
         }
         Err(SendError::Unknown(reason)) => {
             tracing::warn!(%reason, "an upstream's answer was lost");
-            return answer(Problem::new(ProblemName::UpstreamFailed, "the service's answer was lost"));
+            return lost(ProblemName::UpstreamFailed, "the service's answer was lost".to_owned());
         }
     };
     if response.status() == StatusCode::SWITCHING_PROTOCOLS && upgrade.is_none() {
@@ -134,6 +141,11 @@ impl OnEnd for Moving {
 pub fn wants_upgrade(request: &Request<Body>) -> bool {
     request.method() == Method::CONNECT
         || (request.headers().contains_key(header::UPGRADE) && request.headers().contains_key(header::CONNECTION))
+}
+
+/// Whether a request carries a key, by the names that a Refrain looks for unless it is told others.
+fn has_key(request: &Request<Body>) -> bool {
+    [IDEMPOTENCY_KEY, X_IDEMPOTENCY_KEY].iter().any(|name| request.headers().contains_key(name))
 }
 
 /// The problem of a request that was not sent: whether at a bound of ours or because nobody answers there.

@@ -312,6 +312,7 @@ pub struct Problem {
     name: ProblemName,
     detail: String,
     retry_after: Option<u64>,
+    retry: Option<Retry>,
     key: Option<Box<str>>,
     original_status: Option<StatusCode>,
 }
@@ -319,7 +320,14 @@ pub struct Problem {
 impl Problem {
     /// A problem, and what the caller should know about this case of it.
     pub fn new(name: ProblemName, detail: impl Into<String>) -> Self {
-        Self { name, detail: detail.into(), retry_after: name.meaning().retry_after, key: None, original_status: None }
+        let retry_after = name.meaning().retry_after;
+        Self { name, detail: detail.into(), retry_after, retry: None, key: None, original_status: None }
+    }
+
+    /// The request's key is known to a Refrain further on: the same request, with the same key, gets its answer there.
+    #[must_use]
+    pub fn known_further_on(self) -> Self {
+        Self { retry: Some(Retry::SameKey), retry_after: self.retry_after.or(Some(1)), ..self }
     }
 
     /// When to come back, in seconds. Without it: what the table says.
@@ -366,8 +374,8 @@ impl Problem {
             status: status.as_u16(),
             detail: &self.detail,
             instance: instance.urn().to_string(),
-            retryable: meaning.retryable,
-            retry: meaning.retry,
+            retryable: meaning.retryable || self.retry == Some(Retry::SameKey),
+            retry: self.retry.unwrap_or(meaning.retry),
             idempotency_key: self.key.as_deref().filter(|key| !key.is_empty() || dialect == Dialect::IdempotJs),
             original_status: self.original_status.map(|status| status.as_u16()),
         };

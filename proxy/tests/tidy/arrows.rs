@@ -81,7 +81,7 @@ const MAY_USE: [(&str, &[&str]); 35] = [
     ("saga::simulate", &["ids", "saga", "store::journal", "time"]),
     ("saga::state", &["saga::entry", "store::journal", "time"]),
     ("saga::turn", &["saga", "store::journal", "time"]),
-    ("pass", &["body", "idempotency::exchange", "idempotency::marker", "metrics", "problem", "server", "upstream"]),
+    ("pass", &["body", "headers", "idempotency::exchange", "idempotency::marker", "metrics", "problem", "server", "upstream"]),
     ("peers", &["config", "headers", "idempotency::key", "ids", "time"]),
     ("router", &["config", "metrics", "upstream"]),
     ("server", &["body", "config", "idempotency::marker", "metrics", "problem"]),
