@@ -59,6 +59,12 @@ class Open(unittest.TestCase):
             self.assertEqual((status, readiness["store"]["warnings"]), (200, []), readiness)
             self.assertEqual(readiness["store"]["durability"], "redis, AOF always")
 
+    def test_the_health_check_of_a_container_finds_the_admin_side_on_every_address(self):
+        for port in range(9101, 9106):
+            admin = f"0.0.0.0:{self.pods.port(port)}"
+            said = tree.run(tree.built("refrain"), "ready", environment=tree.clean_environment(REFRAIN_ADMIN=admin))
+            self.assertIn('"ready":true', said)
+
     def test_what_the_pages_are_about_is_shown_from_the_first_moment(self):
         _, _, shown = self.pods.ask("GET", 9101, "/metrics")
         for sample in ("refrain_store_ready 1", "refrain_unknown_open 0", "refrain_store_backlog 0", 'refrain_sagas_stored{state="quarantined"} 0'):

@@ -10,7 +10,7 @@
 //! ```
 //!
 //! [`services`] is what a team would write. The rest runs it, each part of it ([`member`]) as a process of its own
-//! ([`process`]): a service ([`hosting`]) or a Refrain ([`sidecar`]). [`run`] opens and closes the shop that the command
+//! ([`process`]): a service ([`hosting`]; [`health`] asks one how it is) or a Refrain ([`sidecar`]). [`run`] opens and closes the shop that the command
 //! line ([`cli`]) describes: it reserves addresses ([`address`], [`addresses`]), finds a place for the [`data`], makes
 //! [`keys`], starts all processes ([`opening`]), keeps the [`table`] of them, and tells what is where ([`announcement`]).
 //! [`chaos`] is what goes wrong on purpose.
