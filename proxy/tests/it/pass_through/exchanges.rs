@@ -4,6 +4,7 @@ use super::{OK, through};
 use crate::support::{
     client::Call,
     raw::{RawConnection, RawOrigin, beside},
+    refrain::Refrain,
 };
 
 #[tokio::test]
@@ -151,5 +152,37 @@ async fn many_clients_at_once_each_get_their_own_answer() {
     for (said, answer) in pending {
         let answer = answer.answer().await;
         assert_eq!((answer.status, answer.body.as_ref()), (200, said.as_bytes()));
+    }
+}
+
+#[tokio::test]
+async fn a_caller_with_a_key_is_told_to_ask_again_where_a_refrain_further_on_keeps_the_answer() {
+    let origin = RawOrigin::start().await;
+    // As at an edge: what keys promise is said beside the service.
+    let edge = Refrain::start(&format!(
+        "workers: 1\nstore: {{url: \"memory:\"}}\nidempotency: off\nupstreams:\n  \
+         app: {{url: \"{url}\", local: true, refrain: true, response_timeout: 200ms}}\n  plain: {{url: \"{url}\", response_timeout: 200ms}}\n\
+         routes: [{{match: {{prefix: /plain/}}, upstream: plain}}]",
+        url = origin.url()
+    ))
+    .await;
+    let cases = [
+        ("/", "Idempotency-Key: k\r\n", "same-key"),
+        ("/", "X-Idempotency-Key: k\r\n", "same-key"),
+        ("/", "", "never"),
+        ("/plain/", "Idempotency-Key: k\r\n", "never"),
+    ];
+    for ((path, key, retry), breaks_off) in cases.into_iter().flat_map(|case| [(case, true), (case, false)]) {
+        let mut client = RawConnection::to(edge.address()).await;
+        client.send(&format!("POST {path} HTTP/1.1\r\nHost: a\r\n{key}Content-Length: 0\r\n\r\n")).await;
+        let (upstream, _) = origin.accept_request().await;
+        let _waits = (!breaks_off).then_some(upstream);
+        let (head, body) = client.response().await;
+        let expected = if breaks_off { (502, "upstream-failed") } else { (504, "upstream-timeout") };
+        assert_eq!((head.status(), head.value("refrain-problem").unwrap()), expected, "{path} {key:?}");
+        let problem: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(problem["retry"], retry, "{path} {key:?}");
+        assert_eq!(problem["retryable"], retry == "same-key", "{path} {key:?}");
+        assert_eq!(head.value("retry-after").is_some(), retry == "same-key", "{path} {key:?}");
     }
 }
