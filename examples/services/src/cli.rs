@@ -6,9 +6,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::chaos;
-use crate::member::Service;
-use crate::redis::RedisUrl;
+use crate::running::chaos;
+use crate::running::member::Service;
+use crate::running::redis::RedisUrl;
 
 /// A shop of five services, each behind its own Refrain, and one more Refrain as the edge.
 ///

@@ -6,8 +6,9 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use shop::cli::{Cli, Command};
-use shop::process::tie_to_parent;
-use shop::{health, hosting, run, sidecar, tour};
+use shop::running::process::tie_to_parent;
+use shop::running::{health, hosting, run, sidecar};
+use shop::tour;
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {

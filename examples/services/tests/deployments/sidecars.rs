@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
-use shop::member::Service;
+use shop::running::member::Service;
 
 use crate::yaml::{document, str_at, texts};
 

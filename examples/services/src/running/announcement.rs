@@ -6,8 +6,8 @@ use std::process::ExitStatus;
 
 use uuid::Uuid;
 
-use crate::member::Member;
-use crate::table::{RefrainRow, Table};
+use crate::running::member::Member;
+use crate::running::table::{RefrainRow, Table};
 
 /// Tells where everything is and what to try first. `remark`: what becomes of the data.
 pub fn opened(table: &Table, remark: &str) {

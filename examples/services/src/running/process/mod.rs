@@ -20,7 +20,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use crate::member::Member;
+use crate::running::member::Member;
 use log::Log;
 pub use parent::tie_to_parent;
 pub use ready::Question;

@@ -5,11 +5,11 @@ use std::net::SocketAddr;
 
 use tokio::net::TcpListener;
 
-use crate::chaos::Chaos;
 use crate::cli::ServiceArgs;
+use crate::running::chaos::Chaos;
+use crate::running::signals::Signals;
 use crate::services::database::OpenError;
 use crate::services::serving::Serving;
-use crate::signals::Signals;
 
 /// Why a service does not run.
 #[derive(Debug, thiserror::Error)]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, RedisError};
 
-use crate::member::Service;
+use crate::running::member::Service;
 
 /// How long Redis may take to be connected to, and to answer.
 const MAX_WAIT: Duration = Duration::from_secs(3);
@@ -63,7 +63,7 @@ impl RedisUrl {
         }
     }
 
-    /// Empties its databases.
+    /// Removes what sidecars keep in its databases, and nothing else that may be in them by now.
     ///
     /// # Errors
     /// When it does not answer as it should.
@@ -72,7 +72,7 @@ impl RedisUrl {
             let mut connection = self.connect().await?;
             for service in Service::ALL {
                 redis::cmd("SELECT").arg(service.redis_database()).exec_async(&mut connection).await?;
-                redis::cmd("FLUSHDB").exec_async(&mut connection).await?;
+                remove_records(&mut connection).await?;
             }
             Ok(())
         };
@@ -100,6 +100,23 @@ impl RedisUrl {
 
     fn unusable(&self, source: RedisError) -> SharedError {
         SharedError::Unusable { place: self.place.clone(), source }
+    }
+}
+
+/// Removes every key of a Refrain from the database that is selected, a page at a time.
+async fn remove_records(connection: &mut MultiplexedConnection) -> Result<(), RedisError> {
+    let mut cursor = 0_u64;
+    loop {
+        let mut scan = redis::cmd("SCAN");
+        scan.arg(cursor).arg("MATCH").arg("refrain:*").arg("COUNT").arg(1_000);
+        let (next, keys) = scan.query_async::<(u64, Vec<Vec<u8>>)>(connection).await?;
+        if !keys.is_empty() {
+            redis::cmd("UNLINK").arg(keys).exec_async(connection).await?;
+        }
+        if next == 0 {
+            return Ok(());
+        }
+        cursor = next;
     }
 }
 

@@ -9,7 +9,9 @@
 //! edge/      what the edge says
 //! ```
 
+use std::fs::DirBuilder;
 use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -44,6 +46,11 @@ pub enum Data {
     Temporary(TempDir),
 }
 
+/// Creates a folder, where there is none, that nobody else can look into: auth's database has the key that tokens are signed with.
+fn for_the_owner(folder: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
 impl Data {
     /// The given folder, created if absent, or a temporary one.
     ///
@@ -56,7 +63,7 @@ impl Data {
                 .and_then(|folder| tempfile::Builder::new().prefix("shop-").tempdir_in(folder));
             return made.map(Self::Temporary).map_err(DataError::Temporary);
         };
-        let absolute = std::fs::create_dir_all(&folder).and_then(|()| folder.canonicalize());
+        let absolute = for_the_owner(&folder).and_then(|()| folder.canonicalize());
         absolute.map(Self::Kept).map_err(|source| DataError::Unusable { path: folder, source })
     }
 
@@ -94,9 +101,30 @@ impl Data {
     /// When it cannot be created.
     pub fn folder(&self, name: &str) -> Result<PathBuf, DataError> {
         let path = self.path().join(name);
-        match std::fs::create_dir_all(&path) {
+        match for_the_owner(&path) {
             Ok(()) => Ok(path),
             Err(source) => Err(DataError::Unusable { path, source }),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn nobody_else_looks_into_the_data() {
+        let folder = tempfile::tempdir().unwrap();
+        let given = folder.path().join("a/b");
+        let data = Data::open(Some(given.clone())).unwrap();
+        for path in [given.clone(), given.join("orders")] {
+            for_the_owner(&path).unwrap();
+            assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o700, "{}", path.display());
+        }
+        assert!(!data.is_temporary());
     }
 }

@@ -6,19 +6,19 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-use crate::address::AddressError;
-use crate::addresses::Addresses;
-use crate::announcement;
-use crate::chaos::Killer;
 use crate::cli::Shop;
-use crate::data::{Data, DataError};
-use crate::keys::{KeyError, Keys};
-use crate::member::Member;
-use crate::opening::{Open, OpeningError, Stock};
-use crate::process::{Event, ProcessError};
-use crate::redis::{RedisUrl, SharedError};
-use crate::signals::Signals;
-use crate::table::beside;
+use crate::running::address::AddressError;
+use crate::running::addresses::Addresses;
+use crate::running::announcement;
+use crate::running::chaos::Killer;
+use crate::running::data::{Data, DataError};
+use crate::running::keys::{KeyError, Keys};
+use crate::running::member::Member;
+use crate::running::opening::{Open, OpeningError, Stock};
+use crate::running::process::{Event, ProcessError};
+use crate::running::redis::{RedisUrl, SharedError};
+use crate::running::signals::Signals;
+use crate::running::table::beside;
 
 /// Why the shop did not open, or closed before it was told to.
 #[derive(Debug, thiserror::Error)]

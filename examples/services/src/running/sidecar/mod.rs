@@ -12,9 +12,9 @@ use std::process::ExitCode;
 
 use tokio::process::Command;
 
-use crate::keys::Keys;
-use crate::member::{Member, Post, Service};
-use crate::process::{Plan, Question, tie_to_parent};
+use crate::running::keys::Keys;
+use crate::running::member::{Member, Post, Service};
+use crate::running::process::{Plan, Question, tie_to_parent};
 pub use files::{FileError, Files};
 
 /// How many cores a Refrain of the shop serves with: there are at least six of them on one machine.

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use saga_config::diagnostic::{Colour, Source, render};
 use saga_config::yaml::Document;
 
-use crate::data::{Data, DataError};
-use crate::member::{Post, Service};
+use crate::running::data::{Data, DataError};
+use crate::running::member::{Post, Service};
 
 /// Why the files are not there.
 #[derive(Debug, thiserror::Error)]
@@ -34,20 +34,20 @@ pub enum FileError {
 }
 
 const SAGAS: [(&str, &str); 4] = [
-    ("create-order.yaml", include_str!("../../sagas/create-order.yaml")),
-    ("login.yaml", include_str!("../../sagas/login.yaml")),
-    ("logout.yaml", include_str!("../../sagas/logout.yaml")),
-    ("register-user.yaml", include_str!("../../sagas/register-user.yaml")),
+    ("create-order.yaml", include_str!("../../../sagas/create-order.yaml")),
+    ("login.yaml", include_str!("../../../sagas/login.yaml")),
+    ("logout.yaml", include_str!("../../../sagas/logout.yaml")),
+    ("register-user.yaml", include_str!("../../../sagas/register-user.yaml")),
 ];
 
 const fn config(post: Post) -> &'static str {
     match post {
-        Post::Edge => include_str!("../../sidecars/edge.yaml"),
-        Post::Beside(Service::Auth) => include_str!("../../sidecars/auth.yaml"),
-        Post::Beside(Service::Users) => include_str!("../../sidecars/users.yaml"),
-        Post::Beside(Service::Billing) => include_str!("../../sidecars/billing.yaml"),
-        Post::Beside(Service::Orders) => include_str!("../../sidecars/orders.yaml"),
-        Post::Beside(Service::Notifications) => include_str!("../../sidecars/notifications.yaml"),
+        Post::Edge => include_str!("../../../sidecars/edge.yaml"),
+        Post::Beside(Service::Auth) => include_str!("../../../sidecars/auth.yaml"),
+        Post::Beside(Service::Users) => include_str!("../../../sidecars/users.yaml"),
+        Post::Beside(Service::Billing) => include_str!("../../../sidecars/billing.yaml"),
+        Post::Beside(Service::Orders) => include_str!("../../../sidecars/orders.yaml"),
+        Post::Beside(Service::Notifications) => include_str!("../../../sidecars/notifications.yaml"),
     }
 }
 

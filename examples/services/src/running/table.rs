@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Serialize, Serializer};
 
-use crate::member::{Member, Post, Service};
+use crate::running::member::{Member, Post, Service};
 
 /// All processes of the shop, as `--state` writes it. A process id is absent while its process is down.
 #[derive(Clone, Debug, Serialize)]

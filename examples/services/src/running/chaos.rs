@@ -17,7 +17,7 @@ use axum::response::{IntoResponse, Response};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-use crate::process;
+use crate::running::process;
 
 /// What `--chaos` does, for its help.
 pub const ABOUT: &str = "Services fail, delay and lose replies, and processes are killed, at random

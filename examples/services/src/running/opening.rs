@@ -10,14 +10,14 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::addresses::{Addresses, OfRefrain, OfService};
-use crate::data::{Data, DataError};
-use crate::keys::Keys;
-use crate::member::{Member, Post, Service};
-use crate::process::{Event, Plan, Process, ProcessError, Question};
-use crate::redis::RedisUrl;
-use crate::sidecar::{FileError, Files, Sidecar, Store};
-use crate::table::{Restarts, Table};
+use crate::running::addresses::{Addresses, OfRefrain, OfService};
+use crate::running::data::{Data, DataError};
+use crate::running::keys::Keys;
+use crate::running::member::{Member, Post, Service};
+use crate::running::process::{Event, Plan, Process, ProcessError, Question};
+use crate::running::redis::RedisUrl;
+use crate::running::sidecar::{FileError, Files, Sidecar, Store};
+use crate::running::table::{Restarts, Table};
 
 /// How many events may wait to be told.
 const MAX_EVENTS: usize = 64;

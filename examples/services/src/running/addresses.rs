@@ -2,11 +2,11 @@
 
 use std::net::SocketAddr;
 
-use crate::address::{AddressError, Reserved};
 use crate::cli::Shop;
-use crate::member::Service;
-use crate::sidecar::Directory;
-use crate::table::{RefrainRow, ServiceRow};
+use crate::running::address::{AddressError, Reserved};
+use crate::running::member::Service;
+use crate::running::sidecar::Directory;
+use crate::running::table::{RefrainRow, ServiceRow};
 
 /// The addresses of the whole shop.
 #[derive(Debug)]
