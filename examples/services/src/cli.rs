@@ -47,7 +47,7 @@ pub struct Shop {
     /// Sidecars keep their records in this Redis: redis://HOST:PORT. By default each has a file of its own
     ///
     /// Its databases 0 to 4 are used, one for each service's sidecars. Without --data they have to be empty,
-    /// and are emptied again at the end. It has to be as docs/redis.md says: version 7 or later, maxmemory-policy noeviction.
+    /// and what the sidecars kept in them is removed at the end. It has to be as docs/redis.md says: version 7 or later, maxmemory-policy noeviction.
     #[arg(long, value_name = "URL")]
     pub redis: Option<RedisUrl>,
 
