@@ -37,7 +37,7 @@ fn scripts_are_sound_bash_and_can_be_run() {
     let scripts = ["check", "check-deployments", "ledger", "postman", "soak", "test"].map(|name| format!("scripts/{name}"));
     let elsewhere = [".ci/run", "deployments/postgres/databases.sh"].map(str::to_owned);
     for script in scripts.into_iter().chain(elsewhere) {
-        let path = root().join(script);
+        let path = root().join(&script);
         let checked = Command::new("bash").arg("-n").arg(&path).output().unwrap();
         assert!(checked.status.success(), "{script}: {}", String::from_utf8_lossy(&checked.stderr));
         #[cfg(unix)]
