@@ -20,7 +20,10 @@ use super::{
     },
     upstreams::{Named, Upstreams},
 };
-use crate::{idempotency::policy::Policy, router::clash};
+use crate::{
+    idempotency::policy::{Policy, UnknownPolicy},
+    router::clash,
+};
 
 /// The label of the route that takes what no other does.
 const FALLBACK: &str = "*";
@@ -52,6 +55,7 @@ pub(super) fn routes(raw: &Raw, upstreams: &Upstreams, findings: &mut Findings) 
         let Some(upstream) = upstream(written, access, &at, upstreams, findings) else { continue };
         let about = policies.about(&all[upstream], access);
         let policy = policies.of_route(written, &at, about, upstream, findings);
+        check_resend(access, policy.as_deref(), &at, findings);
         if let Some(matcher) = matcher {
             routes.push(Arc::new(RouteConfig { label: label(&matcher), matcher, upstream, policy, access }));
         }
@@ -69,6 +73,17 @@ pub(super) fn routes(raw: &Raw, upstreams: &Upstreams, findings: &mut Findings) 
     let of_fallback = fallback.as_ref().and_then(|fallback| fallback.policy.clone());
     let trigger_policy = of_fallback.unwrap_or_else(|| policies.of_triggers(all.first()));
     Routes { routes, fallback, trigger_policy }
+}
+
+/// A step is sent again by what the step says, never by what the route says: an unknown one is held here, and its saga waits.
+fn check_resend(access: Access, policy: Option<&Policy>, at: &Pointer, findings: &mut Findings) {
+    let at = at.child("idempotency").child("on_unknown");
+    let resends = policy.is_some_and(|policy| matches!(policy.on_unknown, UnknownPolicy::Resend));
+    if access == Access::Saga && resends && findings.is_written(&at) {
+        let message = "only steps of sagas come here, and whether a step is sent again the step says: this has no effect";
+        let help = "write `effect: idempotent` at the step, or ask the service with a `probe` here";
+        findings.warning("resend-of-steps", &at, message, help);
+    }
 }
 
 fn check_clash(matcher: &RouteMatch, at: &Pointer, earlier: &[(Pointer, RouteMatch)], findings: &mut Findings) {

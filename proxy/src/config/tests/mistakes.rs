@@ -235,6 +235,21 @@ fn routes_are_told_apart() {
 }
 
 #[test]
+fn a_route_of_steps_that_says_to_resend_is_told_that_steps_say_it_themselves() {
+    let on =
+        |access: &str| format!("{LOCAL}routes: [{{match: {{path: /a}}, access: {access}, idempotency: {{on_unknown: resend}}}}]");
+    let told = "2:70: warning: only steps of sagas come here, and whether a step is sent again the step says: this has no effect \
+                (write `effect: idempotent` at the step, or ask the service with a `probe` here)";
+    assert_eq!(warnings(&on("saga")), [told]);
+    assert!(warnings(&on("public")).is_empty());
+    // Said for all routes, it is meant for others.
+    assert!(
+        warnings(&format!("{LOCAL}idempotency: {{on_unknown: resend}}\nroutes: [{{match: {{path: /a}}, access: saga}}]"))
+            .is_empty()
+    );
+}
+
+#[test]
 fn what_is_not_supported_yet_is_refused_by_name() {
     for (written, name) in [
         ("sagas: {durability: decisions}", "sagas.durability: decisions"),
