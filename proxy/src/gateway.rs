@@ -1,7 +1,8 @@
 //! What answers a client's request: the stack, in request order.
 //!
-//! in-flight bound → a saga's callback → route → access → whose saga call it is → who the caller is → a saga's status or trigger → what the way here adds and takes from the
-//! headers → idempotency, or pass-through → the same on the way back → counted, logged, and done when the answer's last byte is gone.
+//! in-flight bound → a saga's callback → route → access → whose saga call it is → who the caller is → a saga's status or trigger →
+//! what the way here adds and takes from the headers → idempotency, or pass-through → the same on the way back → counted, logged, and
+//! done when the answer's last byte is gone.
 
 use std::{
     panic::AssertUnwindSafe,

@@ -18,6 +18,8 @@
 //! - The store judges owner, fence and lease, by its own clock; a proxy never judges its own lease but to send *less*.
 //! - While the store is there, an answer leaves only after it is recorded.
 //! - No call of a saga leaves before its intent is durable, and a driver that lost its lease performs nothing more ([`saga::machine`]).
+//! - No request that needs a token passes without one that was verified, and none because something could not be asked. `claims`, and the
+//!   header by which the service gets them, are of a verified token or not there ([`authentication`]).
 //! - A client that hangs up cancels its own waiting and nothing else.
 //! - What is not protected is streamed both ways; no body is held, and nothing about the message changes but what HTTP asks for.
 //! - Every loop, queue, buffer and wait has a bound. No key, body or credential is in a log, a label or a page.
@@ -26,7 +28,7 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | [`cli`] | `run`, `check`, `simulate`, `diagram`, `schema`, `records`, `sagas`: arguments in, exit code out |
+//! | [`cli`] | `run`, `ready`, `check`, `simulate`, `diagram`, `schema`, `records`, `sagas`: arguments in, exit code out |
 //! | [`app`] | the wiring: control thread, one thread per core, drain, reload |
 //! | [`mod@config`] | YAML, flags and environment to a validated [`config::Config`], every mistake at once |
 //! | [`reload`] | when to read the configuration again |
@@ -45,8 +47,8 @@
 //! | [`claims`] | the same, for expressions |
 //! | [`body`] [`headers`] [`ids`] [`time`] [`metrics`] [`telemetry`] | what all of them use |
 //!
-//! Data flows one way: `cli → app → server → gateway → {saga, idempotency, pass} → upstream`, with `store` beside `saga` and
-//! `idempotency`. The pure parts of `saga`, `idempotency` and `store` know no socket, no clock and no runtime: time is an argument.
+//! Data flows one way: `cli → app → server → gateway → {saga, idempotency, pass} → upstream`, with `authentication` before the three
+//! and `store` beside `saga` and `idempotency`. The pure parts of `saga`, `idempotency` and `store` know no socket, no clock and no runtime: time is an argument.
 
 pub mod admin;
 pub mod app;
