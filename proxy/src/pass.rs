@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use crate::{
-    body::{Body, OnEnd},
+    body::{Body, OnEnd, SMALL_BODY},
     headers::{IDEMPOTENCY_KEY, X_IDEMPOTENCY_KEY},
     idempotency::{exchange::Sender, marker::Dialect},
     metrics::Limit,
@@ -22,9 +22,6 @@ use crate::{
     server::{Place, Shared, tunnel},
     upstream::{Call, NotSent, SendError},
 };
-
-/// Bodies up to this size count as sent with their head.
-const SMALL_BODY: u64 = 16 * 1024;
 
 /// Sends a call and gives its answer, whatever it is; upgrades become tunnels. A client that hangs up cancels the call.
 pub async fn pass<U: Sender>(mut inner: U, mut call: Call, shared: &Shared) -> Response<Body> {
