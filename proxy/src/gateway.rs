@@ -20,7 +20,7 @@ use futures_util::{FutureExt as _, future::Either};
 use http::{Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use tokio::time::Instant;
-use tower::{Layer as _, Service as _};
+use tower::Layer as _;
 
 use crate::{
     authentication::{Authenticated, Authenticator},
@@ -244,10 +244,7 @@ impl<S: Store + Journal> Core<S> {
             None => pass(SendCall, call, &self.shared).await,
             Some(policy) => {
                 let protected = Protected { call, policy, step };
-                match self.idempotency.clone().call(protected).await {
-                    Ok(response) => response,
-                    Err(never) => match never {},
-                }
+                self.idempotency.handle(protected).await
             }
         };
         if table.forwarded.via {
