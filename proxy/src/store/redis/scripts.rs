@@ -142,8 +142,12 @@ impl Script {
             Self::Unreserve => ("", include_str!("lua/unreserve.lua")),
             Self::HashKey => ("", include_str!("lua/hash_key.lua")),
             Self::Access => ("", include_str!("lua/access.lua")),
-            Self::SagaCreate => (SAGA, include_str!("lua/saga_create.lua")),
-            Self::SagaAppend => (SAGA, include_str!("lua/saga_append.lua")),
+            Self::SagaCreate => {
+                return [include_str!("lua/saga_create_first.lua"), SAGA, include_str!("lua/saga_create.lua")].concat();
+            }
+            Self::SagaAppend => {
+                return [include_str!("lua/saga_append_first.lua"), SAGA, include_str!("lua/saga_append.lua")].concat();
+            }
             Self::SagaExtend => (SAGA, include_str!("lua/saga_extend.lua")),
             Self::SagaLease => (SAGA, include_str!("lua/saga_lease.lua")),
             Self::SagaCommand => (SAGA, include_str!("lua/saga_command.lua")),
