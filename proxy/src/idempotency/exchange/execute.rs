@@ -3,7 +3,7 @@
 use std::pin::pin;
 
 use bytes::Bytes;
-use http::{HeaderMap, response::Parts};
+use http::{HeaderMap, Response, response::Parts};
 use tokio::time::Instant;
 
 use super::{Claimant, Exchange, Next, Sender};
@@ -16,6 +16,7 @@ use crate::{
         verdict::{self, Verdict},
     },
     metrics::{Limit, StoreOperation, UnknownCause},
+    pass::begin,
     problem::ProblemName,
     store::{Complete, Completed, Reserved, Store, StoreError},
     upstream::{Call, NotSent, SendError},
@@ -96,7 +97,9 @@ impl<S: Store, U: Sender> Exchange<S, U> {
         let end = began + self.about.policy.max_execution;
         let patience = began + self.about.upstream.config().response_timeout;
         let cap = self.about.policy.max_stored_body.get();
-        let mut sending = pin!(send_and_read(self.inner.clone(), call, cap, self.context.budget.clone(), end));
+        // Begun here, so that no future but the sender's own holds the call.
+        let sending = begin(self.inner.clone(), call);
+        let mut sending = pin!(read(sending, cap, &self.context.budget, end));
         if let Ok(outcome) = tokio::time::timeout_at(patience.min(end), sending.as_mut()).await {
             return Some(outcome);
         }
@@ -228,12 +231,13 @@ impl<S: Store, U: Sender> Exchange<S, U> {
     }
 }
 
-async fn send_and_read<U: Sender>(mut inner: U, call: Call, cap: u64, budget: Budget, end: Instant) -> Outcome {
-    let response = match std::future::poll_fn(|cx| inner.poll_ready(cx)).await {
-        Ok(()) => inner.call(call).await,
-        Err(error) => Err(error),
-    };
-    let response = match response {
+async fn read(
+    sending: impl Future<Output = Result<Response<Body>, SendError>>,
+    cap: u64,
+    budget: &Budget,
+    end: Instant,
+) -> Outcome {
+    let response = match sending.await {
         Ok(response) => response,
         Err(SendError::NotSent(reason, call)) => return Outcome::NotSent(reason, call),
         Err(SendError::Unknown(reason)) => return Outcome::Unknown(reason),
@@ -242,7 +246,7 @@ async fn send_and_read<U: Sender>(mut inner: U, call: Call, cap: u64, budget: Bu
     if verdict::is_stream(&parts.headers) {
         return Outcome::Replied(parts, Reply::NotKept(NotKept::Stream, body));
     }
-    match collect(body, cap, &budget, Some(end)).await {
+    match collect(body, cap, budget, Some(end)).await {
         Collected::Whole { bytes, trailers, share } => Outcome::Replied(parts, Reply::Whole(bytes, trailers, share)),
         // What the process has no room for is not kept either: the upstream has acted, and its answer must reach the caller.
         Collected::Over(body) | Collected::NoBudget(body) => Outcome::Replied(parts, Reply::NotKept(NotKept::TooLarge, body)),
