@@ -1,0 +1,117 @@
+//! The command line.
+
+use std::cell::Cell;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+
+use crate::error::Error;
+use crate::settings::Settings;
+use crate::{machine, origin, splice, suites};
+
+/// Measures Refrain and others that do its job, side by side. Run it by scripts/bench, which installs what it needs.
+#[derive(Debug, Parser)]
+#[command(name = "bench")]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    suite: Suite,
+    /// The `refrain` program; by default the one beside this program.
+    #[arg(long, global = true)]
+    refrain: Option<PathBuf>,
+    /// How long one measurement takes.
+    #[arg(long, global = true, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=600))]
+    seconds: u64,
+    /// How often each is made.
+    #[arg(long, global = true, default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=100))]
+    rounds: u8,
+    /// Threads of every proxy; by default one per core.
+    #[arg(long, global = true)]
+    workers: Option<usize>,
+    /// Threads of the origin.
+    #[arg(long, global = true, default_value_t = 1)]
+    origin_threads: usize,
+    /// Threads of the load generator.
+    #[arg(long, global = true, default_value_t = 1)]
+    load_threads: usize,
+    /// One round of a second each, and short curves: to see that all of it runs, not how fast.
+    #[arg(long, global = true)]
+    quick: bool,
+    /// The first port that servers listen on.
+    #[arg(long, global = true, default_value_t = 26000)]
+    base_port: u16,
+    /// Where peers were installed.
+    #[arg(long, global = true, default_value = "target/peers")]
+    tools: PathBuf,
+    /// Where results are written.
+    #[arg(long, global = true, default_value = "docs/benchmarks/results")]
+    results: PathBuf,
+    /// Where stores and logs of a run are, in a folder that goes with it.
+    #[arg(long, global = true, default_value = "target/bench")]
+    work: PathBuf,
+}
+
+/// What is run.
+#[derive(Clone, Debug, Subcommand)]
+enum Suite {
+    /// Requests that are passed through.
+    Pass,
+    /// Serves the origin: 1 KiB of JSON for everything.
+    #[command(hide = true)]
+    Origin {
+        address: SocketAddr,
+        h2c: SocketAddr,
+        #[arg(long)]
+        threads: usize,
+    },
+    /// Serves the floor of a proxy: bytes from one connection to another.
+    #[command(hide = true)]
+    Splice {
+        address: SocketAddr,
+        upstream: SocketAddr,
+        #[arg(long)]
+        threads: usize,
+    },
+}
+
+impl Cli {
+    /// Runs what was asked for.
+    pub(crate) async fn run(self) -> Result<(), Error> {
+        match self.suite {
+            Suite::Origin { address, h2c, threads } => origin::serve(address, h2c, threads),
+            Suite::Splice { address, upstream, threads } => splice::serve(address, upstream, threads),
+            Suite::Pass => {
+                let (settings, _work) = self.settings()?;
+                suites::pass::run(&settings).await
+            }
+        }
+    }
+
+    /// With the folder of the run, which is removed when it is dropped.
+    fn settings(&self) -> Result<(Settings, tempfile::TempDir), Error> {
+        let beside = std::env::current_exe().map_err(Error::io("find this program"))?.with_file_name("refrain");
+        let refrain = self.refrain.clone().unwrap_or(beside);
+        let refrain = std::path::absolute(refrain).map_err(Error::io("find refrain"))?;
+        if !refrain.is_file() {
+            return Err(Error::Invalid(format!("there is no {}: build it, or say --refrain", refrain.display())));
+        }
+        std::fs::create_dir_all(&self.work).map_err(Error::io(format!("make {}", self.work.display())))?;
+        let work = std::path::absolute(&self.work).and_then(|work| tempfile::tempdir_in(&work));
+        let work = work.map_err(Error::io("make a folder for the run"))?;
+        let settings = Settings {
+            refrain,
+            measure: Duration::from_secs(if self.quick { 1 } else { self.seconds }),
+            rounds: if self.quick { 1 } else { self.rounds.into() },
+            workers: self.workers.unwrap_or_else(machine::cores).max(1),
+            origin_threads: self.origin_threads.max(1),
+            load_threads: self.load_threads.max(1),
+            quick: self.quick,
+            tools: self.tools.clone(),
+            results: self.results.clone(),
+            work: work.path().to_owned(),
+            next_port: Cell::new(self.base_port),
+        };
+        Ok((settings, work))
+    }
+}
