@@ -57,6 +57,8 @@ pub(crate) struct Cli {
 enum Suite {
     /// Requests that are passed through.
     Pass,
+    /// Sagas of two and five steps.
+    Sagas,
     /// Serves the origin: 1 KiB of JSON for everything.
     #[command(hide = true)]
     Origin {
@@ -84,6 +86,10 @@ impl Cli {
             Suite::Pass => {
                 let (settings, _work) = self.settings()?;
                 suites::pass::run(&settings).await
+            }
+            Suite::Sagas => {
+                let (settings, _work) = self.settings()?;
+                suites::sagas::run(&settings).await
             }
         }
     }

@@ -1,3 +1,4 @@
 //! What is measured.
 
 pub(crate) mod pass;
+pub(crate) mod sagas;
