@@ -57,6 +57,8 @@ pub(crate) struct Cli {
 enum Suite {
     /// Requests that are passed through.
     Pass,
+    /// Half an hour of everything at a moderate rate: nothing grows, nothing is answered wrong.
+    Long(crate::long::Args),
     /// Serves the origin: 1 KiB of JSON for everything.
     #[command(hide = true)]
     Origin {
@@ -81,6 +83,10 @@ impl Cli {
         match self.suite {
             Suite::Origin { address, h2c, threads } => origin::serve(address, h2c, threads),
             Suite::Splice { address, upstream, threads } => splice::serve(address, upstream, threads),
+            Suite::Long(ref args) => {
+                let (settings, _work) = self.settings()?;
+                crate::long::run(&settings, args).await
+            }
             Suite::Pass => {
                 let (settings, _work) = self.settings()?;
                 suites::pass::run(&settings).await
