@@ -259,7 +259,9 @@ impl Run {
     fn verdict(&self) -> Result<(), Error> {
         let mut faults = Vec::new();
         for of in &self.stores {
-            faults.extend(of.trends.iter().filter(|trend| !trend.is_flat).map(|trend| format!("{}: {} grows", of.store, trend.what)));
+            faults.extend(
+                of.trends.iter().filter(|trend| !trend.is_flat).map(|trend| format!("{}: {} grows", of.store, trend.what)),
+            );
             faults.extend(of.counts.told.iter().map(|wrong| format!("{}: {wrong}", of.store)));
             if of.reloads == 0 {
                 faults.push(format!("{}: nothing was reloaded", of.store));
