@@ -2,6 +2,7 @@
 
 use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
 
+use futures_util::FutureExt as _;
 use http::{Request, Response};
 use hyper::{
     body::Incoming,
@@ -112,10 +113,7 @@ fn service<H: Handler>(
     peer: Peer,
     activity: Arc<Activity>,
 ) -> impl Service<Request<Incoming>, Response = Response<Body>, Error = Infallible, Future: Send> {
-    service_fn(move |request| {
-        let (handler, busy) = (handler.clone(), activity.begin());
-        async move { Ok(handler.handle(request, peer, busy).await) }
-    })
+    service_fn(move |request| handler.clone().handle(request, peer, activity.begin()).map(Ok))
 }
 
 async fn serve_http1<H: Handler>(tcp: TcpStream, front: Front, peer: Peer, handler: H, shared: &Shared) {

@@ -43,7 +43,7 @@ pub struct Peer {
 /// What answers requests.
 pub trait Handler: Clone + Send + 'static {
     /// Answers one request. Never fails: errors are answers. `busy` is held until the answer's last byte is on its way.
-    fn handle(&self, request: Request<Incoming>, peer: Peer, busy: Busy) -> impl Future<Output = Response<Body>> + Send;
+    fn handle(self, request: Request<Incoming>, peer: Peer, busy: Busy) -> impl Future<Output = Response<Body>> + Send;
 }
 
 /// What all connections of a process share.

@@ -1,9 +1,9 @@
 //! The commands on sagas: keys and arguments, in the order in which the scripts read them.
 
-use std::time::Duration;
+use std::{io::Write as _, time::Duration};
 
 use bytes::Bytes;
-use redis::Cmd;
+use redis::{Cmd, RedisWrite as _};
 use saga_config::saga::DefinitionHash;
 
 use super::super::{
@@ -41,8 +41,10 @@ pub(super) fn create(partitions: u16, create: &Create) -> Cmd {
     let birth = &create.birth;
     let mut cmd = on(Script::SagaCreate, partitions, create.id, payload(&create.entries));
     cmd.arg(birth.fingerprint.as_bytes().as_slice()).arg(birth.name.as_str()).arg(rest_of(birth));
-    cmd.arg(create.owner.as_bytes().as_slice()).arg(state(create.state));
-    next(&mut cmd, create.state, &create.next);
+    cmd.arg(create.owner.as_bytes().as_slice());
+    let next = next(create.state, &create.next);
+    cmd.arg([state(create.state), next.hold, flag(next.answer.is_some())].concat());
+    cmd.arg(next.ms).arg(next.answer.unwrap_or_default());
     mailbox(&mut cmd, create.mailbox);
     entries(&mut cmd, &create.entries);
     cmd
@@ -52,10 +54,15 @@ pub(super) fn append(partitions: u16, append: &Append) -> Cmd {
     let mut cmd = on(Script::SagaAppend, partitions, append.token.id, payload(&append.entries));
     cmd.arg(append.token.owner.as_bytes().as_slice()).arg(append.token.fence.0);
     cmd.arg(append.expected).arg(append.nonce.as_bytes().as_slice());
-    cmd.arg(state(append.state)).arg(if append.paused { "1" } else { "0" });
-    cmd.arg(append.commands_taken.min(MAX_COMMANDS));
-    next(&mut cmd, append.state, &append.next);
-    cmd.arg(MAX_JOURNAL_ENTRIES);
+    let next = next(append.state, &append.next);
+    let is_full = append.expected.saturating_add(append.entries.len() as u64) > MAX_JOURNAL_ENTRIES;
+    let letters = [state(append.state), flag(append.paused), next.hold, flag(next.answer.is_some()), flag(is_full)];
+    let mut text = cmd.writer_for_next_arg();
+    let written = letters.iter().try_for_each(|letter| text.write_all(letter.as_bytes()));
+    let written = written.and_then(|()| write!(text, "{}", append.commands_taken.min(MAX_COMMANDS)));
+    written.expect("a command takes whatever is written");
+    drop(text);
+    cmd.arg(next.ms).arg(next.answer.unwrap_or_default());
     entries(&mut cmd, &append.entries);
     cmd
 }
@@ -165,20 +172,28 @@ fn rest_of(birth: &Birth) -> Vec<u8> {
     [birth.version.to_be_bytes().as_slice(), birth.definition.as_bytes(), birth.starter.as_bytes()].concat()
 }
 
-/// What comes next, in how many milliseconds, whether there is an answer, and the answer.
-fn next(cmd: &mut Cmd, state: SagaState, next: &Next) {
-    let (hold, ms, answer) = match next {
-        Next::Run { lease } => ("D", ms(*lease), None),
-        Next::Park { due_in } => ("P", ms(*due_in), None),
-        // Only what has ended or is quarantined has an answer.
-        Next::Rest { answer } => ("R", 0, answer.as_ref().filter(|_| state == SagaState::Quarantined)),
-        Next::End { answer, retention } => ("E", ms(*retention), Some(answer)),
-    };
-    cmd.arg(hold).arg(ms);
-    match answer {
-        Some(answer) => cmd.arg("1").arg(&answer[..]),
-        None => cmd.arg("0").arg(""),
-    };
+/// What comes next, in how many milliseconds, and the answer.
+struct Coming<'a> {
+    hold: &'static str,
+    ms: u64,
+    answer: Option<&'a [u8]>,
+}
+
+fn next(state: SagaState, next: &Next) -> Coming<'_> {
+    match next {
+        Next::Run { lease } => Coming { hold: "D", ms: ms(*lease), answer: None },
+        Next::Park { due_in } => Coming { hold: "P", ms: ms(*due_in), answer: None },
+        Next::Rest { answer } => {
+            // Only what has ended or is quarantined has an answer.
+            let answer = answer.as_deref().filter(|_| state == SagaState::Quarantined);
+            Coming { hold: "R", ms: 0, answer }
+        }
+        Next::End { answer, retention } => Coming { hold: "E", ms: ms(*retention), answer: Some(answer) },
+    }
+}
+
+const fn flag(set: bool) -> &'static str {
+    if set { "1" } else { "0" }
 }
 
 fn mailbox(cmd: &mut Cmd, mailbox: Option<Mailbox>) {
