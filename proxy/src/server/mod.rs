@@ -4,6 +4,7 @@ mod activity;
 mod connection;
 mod io;
 pub mod listener;
+mod watch;
 
 use std::{
     net::SocketAddr,
