@@ -114,7 +114,7 @@ fn service<H: Handler>(
     peer: Peer,
     activity: Arc<Activity>,
 ) -> impl Service<Request<Incoming>, Response = Response<Body>, Error = Infallible, Future: Send> {
-    service_fn(move |request| handler.clone().handle(request, peer, activity.begin()).map(Ok))
+    service_fn(move |request| handler.clone().handle(request, peer.clone(), activity.begin()).map(Ok))
 }
 
 async fn serve_http1<H: Handler>(tcp: TcpStream, front: Front, peer: Peer, handler: H, shared: &Shared) {
