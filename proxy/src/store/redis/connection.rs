@@ -28,6 +28,9 @@ use super::{
 /// Commands waiting to be written. Further callers wait for room, within their timeout.
 const QUEUE: usize = 1024;
 
+/// Commands of all callers share a write, until they are so many bytes (the crate's own bound is 8 KiB: six responses).
+const WRITTEN_AT_ONCE: usize = 64 * 1024;
+
 /// A connection that comes and goes.
 #[derive(Debug)]
 pub(super) struct Connection {
@@ -356,6 +359,7 @@ pub(super) async fn dial(
         .set_connection_timeout(None)
         .set_response_timeout(None)
         .set_pipeline_buffer_size(QUEUE)
+        .set_write_backpressure_boundary(WRITTEN_AT_ONCE)
         .set_push_sender(move |push: PushInfo| {
             on_push(push);
             Ok::<(), ()>(())

@@ -211,7 +211,7 @@ fn key(prefix: [u8; 11], name: RecordName) -> [u8; 11 + 2 * RecordName::LEN + 1]
     key
 }
 
-fn write_hex(bytes: &[u8], digits: &mut [u8]) {
+pub(super) fn write_hex(bytes: &[u8], digits: &mut [u8]) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     for (pair, byte) in digits.chunks_exact_mut(2).zip(bytes) {
         pair[0] = DIGITS[usize::from(byte >> 4)];
