@@ -90,7 +90,8 @@ impl Connection {
             Value::ServerError(error) => return Err(self.refused(&error)),
             answer => return Ok(answer),
         }
-        match self.run_loaded(deadline, script, std::slice::from_ref(&cmd)).await?.pop() {
+        // Boxed, as all that is rare: the future of every operation has room for what it may wait for.
+        match Box::pin(self.run_loaded(deadline, script, std::slice::from_ref(&cmd))).await?.pop() {
             Some(Value::ServerError(error)) => Err(self.refused(&error)),
             Some(answer) => Ok(answer),
             None => Err(StoreError::AnswerLost("Redis gave fewer answers than commands".to_owned())),
@@ -168,7 +169,10 @@ impl Connection {
         deadline: Instant,
         send: impl AsyncFnOnce(MultiplexedConnection) -> Result<T, RedisError>,
     ) -> Result<T, StoreError> {
-        let live = self.live(deadline).await?;
+        let live = match self.current() {
+            Some(live) if !self.shared.is_closed() => live,
+            _ => Box::pin(self.live(deadline)).await?,
+        };
         self.shared.health.count_round_trip();
         let reason = match timeout_at(deadline, send(live.connection.clone())).await {
             Ok(Ok(answer)) => return Ok(answer),
