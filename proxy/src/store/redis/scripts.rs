@@ -108,10 +108,10 @@ impl Script {
         cmd
     }
 
-    /// The command that runs this script on `keys`; as [`Self::on`].
-    pub(super) fn on_all(self, keys: &[String], payload: usize) -> Cmd {
-        let mut cmd = Cmd::with_capacity(16 + keys.len(), 320 + 64 * keys.len() + payload);
-        cmd.arg("EVALSHA").arg(self.sha()).arg(keys.len()).arg(keys);
+    /// The command that runs this script on as many keys, which follow, and then the arguments: so many bytes of both at about the most.
+    pub(super) fn on_many(self, keys: usize, payload: usize) -> Cmd {
+        let mut cmd = Cmd::with_capacity(16 + keys, 64 + payload);
+        cmd.arg("EVALSHA").arg(self.sha()).arg(keys);
         cmd
     }
 

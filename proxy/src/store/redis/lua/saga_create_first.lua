@@ -15,7 +15,7 @@ do
       return { 'E', found }
     end
   elseif not hold and ARGV[5] == 'RD0' and #ARGV > 8 and call('EXISTS', head, journal, KEYS[6]) == 0
-    and call('HEXISTS', rows, id) == 0 then
+    and not call('HGET', rows, id) then
     local time, format = call('TIME'), string.format
     local micros = string.sub('00000' .. time[2], -6)
     local now, fence = time[1] .. string.sub(micros, 1, 3), time[1] .. micros
