@@ -1,7 +1,7 @@
 //! The upstream of every measurement: as cheap as can be, since it shares the machine. One thread per core, each with its own listener;
 //! heads are found by `httparse`, answers are constants.
 //!
-//! - `GET /.counts`: how often each path was asked for, as JSON.
+//! - `GET /.counts`: how often each path was asked for, without queries, as JSON.
 //! - `/bytes/N`: N bytes.
 //! - anything else: 200 and 1 KiB of JSON.
 
@@ -41,7 +41,8 @@ type Counters = Arc<Vec<Mutex<HashMap<String, u64>>>>;
 /// An origin in a process of its own.
 #[derive(Debug)]
 pub(crate) struct Origin {
-    pub(crate) process: Process,
+    /// Killed when it is dropped.
+    _process: Process,
     /// HTTP/1.1.
     pub(crate) address: SocketAddr,
     /// HTTP/2 with prior knowledge.
@@ -57,7 +58,7 @@ impl Origin {
         command.arg("origin").arg(address.to_string()).arg(h2c.to_string());
         command.arg("--threads").arg(settings.origin_threads.to_string());
         let process = Process::start(settings, "origin", command, Ready::Answers(address, "/.counts")).await?;
-        Ok(Self { process, address, h2c })
+        Ok(Self { _process: process, address, h2c })
     }
 
     /// How often each path was asked for, over HTTP/1.1.
@@ -243,7 +244,9 @@ fn parse(bytes: &[u8]) -> std::io::Result<Option<Request>> {
             is_last = header.value.eq_ignore_ascii_case(b"close");
         }
     }
-    Ok(Some(Request { path: request.path.unwrap_or("/").to_owned(), head_bytes, body, is_last }))
+    // Counted without its query, in which some send what tells each request apart.
+    let path = request.path.unwrap_or("/").split('?').next().unwrap_or("/").to_owned();
+    Ok(Some(Request { path, head_bytes, body, is_last }))
 }
 
 fn consume(buffer: &mut [u8], filled: &mut usize, bytes: usize) {

@@ -20,6 +20,8 @@ pub(crate) enum Measure {
     CpuUs,
     /// Of the store that it uses, in microseconds per request.
     StoreCpuUs,
+    /// Of a process that does the work and is no part of the contender, in microseconds per request.
+    ServiceCpuUs,
     P50Us,
     P99Us,
     /// Resident memory after the measurement.

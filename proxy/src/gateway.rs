@@ -7,6 +7,7 @@
 use std::{
     borrow::Borrow,
     future::ready,
+    net::SocketAddr,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::{
@@ -138,7 +139,7 @@ impl<S: Store + Journal> Gateway<S> {
         table: &Guard<Arc<Table>>,
         route: Option<&Arc<Route>>,
         mut request: Request<Body>,
-        peer: Peer,
+        peer: &Peer,
     ) -> Way<impl Future<Output = Response<Body>> + Send + use<S>> {
         // Whoever has the URL may call back: no route says otherwise.
         if let Some(called) = called(&table.sagas, request.uri().path()) {
@@ -157,7 +158,7 @@ impl<S: Store + Journal> Gateway<S> {
                 Way::Pass(pass(SendCall, call, self.clone()))
             }
             None if is_plain => Way::Answered(no_route()),
-            _ => Way::Long(Box::pin(self.clone().dispatch(Arc::clone(table), route.cloned(), request, call_of, peer))),
+            _ => Way::Long(Box::pin(self.clone().dispatch(Arc::clone(table), route.cloned(), request, call_of, peer.clone()))),
         }
     }
 
@@ -181,7 +182,7 @@ impl<S: Store + Journal> Gateway<S> {
             return response;
         }
         match route {
-            Some(route) => this.forward(&table, &route, request, call_of, peer).await,
+            Some(route) => this.forward(&table, &route, request, call_of, &peer).await,
             None => no_route(),
         }
     }
@@ -229,7 +230,7 @@ impl<S: Store + Journal> Core<S> {
         route: &Arc<Route>,
         request: Request<Body>,
         call_of: CallOf,
-        peer: Peer,
+        peer: &Peer,
     ) -> Response<Body> {
         let call = self.call(table, route, request, peer);
         let policy = route.config.policy.clone();
@@ -254,7 +255,7 @@ impl<S: Store + Journal> Core<S> {
     }
 
     /// A request as it goes to its route's upstream.
-    fn call(&self, table: &Table, route: &Route, mut request: Request<Body>, peer: Peer) -> Call {
+    fn call(&self, table: &Table, route: &Route, mut request: Request<Body>, peer: &Peer) -> Call {
         on_the_way_there(table, &mut request, peer);
         Call { upstream: Arc::clone(&route.upstream), core: self.core, request, gate: None }
     }
@@ -268,14 +269,14 @@ impl<S: Store + Journal> Handler for Gateway<S> {
         let request = request.map(Body::from);
         let version = request.version();
         let route = table.router.find(request.method(), request.uri(), host_of(&request)).cloned();
-        let line = table.access_log.then(|| Line::of(&request, peer));
+        let line = table.access_log.then(|| Line::of(&request, &peer));
         let way = if !has_one_host(&request) {
             Way::Answered(answer(Problem::new(ProblemName::Malformed, "there must be one Host (RFC 9112, section 3.2)")))
         } else if place.number > self.0.shared.limits.in_flight {
             self.0.shared.metrics.refused_at(Limit::InFlight);
             Way::Answered(answer(Problem::new(ProblemName::Overloaded, "too many requests are under way")))
         } else {
-            let found = AssertUnwindSafe(|| self.way(&table, route.as_ref(), request, peer));
+            let found = AssertUnwindSafe(|| self.way(&table, route.as_ref(), request, &peer));
             catch_unwind(found).unwrap_or_else(|_panic| Way::Answered(fault(route.as_deref())))
         };
         let via = table.forwarded.via && matches!(way, Way::Pass(_));
@@ -322,7 +323,7 @@ fn leaves_alone(policy: &Policy, request: &Request<Body>) -> bool {
 }
 
 /// Whether the request may take its route, and whose call it is.
-fn admit(table: &Table, access: Access, request: &mut Request<Body>, peer: Peer) -> Result<CallOf, Problem> {
+fn admit(table: &Table, access: Access, request: &mut Request<Body>, peer: &Peer) -> Result<CallOf, Problem> {
     if access == Access::Deny {
         return Err(Problem::new(ProblemName::Denied, "this path is not to be used"));
     }
@@ -339,14 +340,14 @@ fn admit(table: &Table, access: Access, request: &mut Request<Body>, peer: Peer)
     }
 }
 
-fn on_the_way_there(table: &Table, request: &mut Request<Body>, peer: Peer) {
-    let host = host_of(request).map(str::to_owned);
+fn on_the_way_there(table: &Table, request: &mut Request<Body>, peer: &Peer) {
     let version = request.version();
     if let Some(authority) = request.uri().authority()
         && let Ok(value) = http::HeaderValue::from_str(authority.as_str())
     {
         request.headers_mut().insert(header::HOST, value);
     }
+    let host = request.headers().get(header::HOST).cloned();
     if version == http::Version::HTTP_2 {
         headers::join_cookies(request.headers_mut());
     }
@@ -355,7 +356,13 @@ fn on_the_way_there(table: &Table, request: &mut Request<Body>, peer: Peer) {
     } else {
         headers::strip_hop_by_hop(request.headers_mut());
     }
-    let hop = headers::Hop { peer: peer.address.ip(), scheme: headers::Scheme::Http, host: host.as_deref(), version };
+    let hop = headers::Hop {
+        peer: peer.address.ip(),
+        peer_line: Some(&peer.line),
+        scheme: headers::Scheme::Http,
+        host: host.as_ref().and_then(|host| host.to_str().ok()),
+        version,
+    };
     headers::apply_forwarded(request.headers_mut(), table.forwarded, &hop);
 }
 
@@ -411,12 +418,12 @@ struct Seen {
 struct Line {
     method: http::Method,
     path: String,
-    peer: Peer,
+    client: SocketAddr,
 }
 
 impl Line {
-    fn of<B>(request: &Request<B>, peer: Peer) -> Self {
-        Self { method: request.method().clone(), path: without_token(request.uri().path()).into_owned(), peer }
+    fn of<B>(request: &Request<B>, peer: &Peer) -> Self {
+        Self { method: request.method().clone(), path: without_token(request.uri().path()).into_owned(), client: peer.address }
     }
 }
 
@@ -438,12 +445,12 @@ impl Drop for Seen {
         if let Some(route) = &self.route {
             route.metrics.answered(self.status, self.idempotency, took.as_secs_f64());
         }
-        if let Some(Line { method, path, peer }) = &self.line {
+        if let Some(Line { method, path, client }) = &self.line {
             tracing::info!(
                 target: "refrain::access",
                 %method,
                 path,
-                client = %peer.address,
+                %client,
                 status = self.status.as_u16(),
                 idempotency = self.idempotency.map(IdempotencyStatus::as_str),
                 duration_ms = took.as_secs_f64() * 1e3,

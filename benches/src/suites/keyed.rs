@@ -20,6 +20,8 @@ pub(crate) async fn run(settings: &Settings) -> Result<(), Error> {
     for store in [Store::Memory, Store::Redis, Store::Embedded] {
         lineup.take(&mut results, peers::refrain::keyed(settings, &origin, store).await?);
     }
+    lineup.add(&mut results, "idempotent-proxy", peers::idempotent_proxy::start(settings, &origin).await);
+    lineup.add(&mut results, "idempot-js", peers::idempot_js::start(settings, &origin).await);
     let loads = [Named::new("first, 64", Shape::First, 64), Named::new("replay, 64", Shape::Same(crate::clock::nonce()), 64)];
     rounds::measure(settings, &mut results, &lineup, &loads).await?;
     // What the engine does alone, in the same minutes.

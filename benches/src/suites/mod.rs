@@ -6,3 +6,4 @@ pub(crate) mod flames;
 pub(crate) mod footprint;
 pub(crate) mod keyed;
 pub(crate) mod pass;
+pub(crate) mod sagas;

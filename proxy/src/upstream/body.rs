@@ -18,6 +18,8 @@ pub struct PooledBody {
     incoming: Incoming,
     /// What the body still takes; nothing, if all of it is here.
     taking: Option<Box<Taking>>,
+    /// How it broke off: said one turn later.
+    broken: Option<hyper::Error>,
 }
 
 /// What a body takes until it has ended.
@@ -40,7 +42,7 @@ impl PooledBody {
     pub(super) fn new(incoming: Incoming, mut home: Option<Home>, place: InFlight) -> Self {
         // A body that came with its head is all here already, and the connection free for the next request.
         let is_here = incoming.is_end_stream() || home.as_mut().is_some_and(|home| home.connection.is_ready());
-        let mut body = Self { incoming, taking: Some(Box::new(Taking { home, _place: place })) };
+        let mut body = Self { incoming, taking: Some(Box::new(Taking { home, _place: place })), broken: None };
         if is_here {
             body.go_home();
         }
@@ -60,10 +62,19 @@ impl HttpBody for PooledBody {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let this = self.get_mut();
+        if let Some(error) = this.broken.take() {
+            return Poll::Ready(Some(Err(error)));
+        }
         let polled = match this.taking.as_mut().and_then(|taking| taking.home.as_mut()) {
             Some(home) => home.connection.poll_body(&mut this.incoming, cx),
             None => Pin::new(&mut this.incoming).poll_frame(cx),
         };
+        if let Poll::Ready(Some(Err(error))) = polled {
+            // What came before goes to the client first: an error drops what has not been written.
+            this.broken = Some(error);
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         if matches!(polled, Poll::Ready(None)) || (matches!(polled, Poll::Ready(Some(Ok(_)))) && this.incoming.is_end_stream()) {
             this.go_home();
         }

@@ -9,7 +9,11 @@ use std::{
     fmt,
     future::poll_fn,
     pin::{Pin, pin},
-    task::{Context, Poll, Waker},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, Wake, Waker},
     time::Duration,
 };
 
@@ -31,7 +35,54 @@ type Driver = Pin<Box<dyn Future<Output = ()> + Send + Sync>>;
 pub(super) struct Connection {
     sender: http1::SendRequest<Body>,
     /// `None`: it has ended, or has a task of its own.
-    driver: Option<Driver>,
+    driver: Option<Driven>,
+}
+
+/// A driver, and how it wakes whoever drives it.
+struct Driven {
+    driver: Driver,
+    bell: Arc<Bell>,
+    waker: Waker,
+}
+
+/// Wakes whoever drives a connection, unless it is the very one whose doing the wake is of: a request or a piece of a body that is handed
+/// over wakes the other side, which is the same task here, and drives the connection anyway before it waits.
+#[derive(Default)]
+struct Bell {
+    muted: AtomicBool,
+    /// Whom to wake. The lock is never contended: one task at a time drives a connection.
+    drives: Mutex<Option<Waker>>,
+}
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if !self.muted.load(Ordering::Relaxed)
+            && let Some(waker) = &*self.drives()
+        {
+            waker.wake_by_ref();
+        }
+    }
+}
+
+impl Bell {
+    fn drives(&self) -> MutexGuard<'_, Option<Waker>> {
+        self.drives.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Driven {
+    fn poll(&mut self, cx: &Context<'_>) -> Poll<()> {
+        let mut drives = self.bell.drives();
+        if !drives.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            *drives = Some(cx.waker().clone());
+        }
+        drop(drives);
+        self.driver.as_mut().poll(&mut Context::from_waker(&self.waker))
+    }
 }
 
 impl fmt::Debug for Connection {
@@ -42,7 +93,9 @@ impl fmt::Debug for Connection {
 
 impl Connection {
     pub(super) fn new(sender: http1::SendRequest<Body>, driver: impl Future<Output = ()> + Send + Sync + 'static) -> Self {
-        Self { sender, driver: Some(Box::pin(driver)) }
+        let bell = Arc::<Bell>::default();
+        let waker = Waker::from(Arc::clone(&bell));
+        Self { sender, driver: Some(Driven { driver: Box::pin(driver), bell, waker }) }
     }
 
     /// Waits until it takes a request: the handshake's end.
@@ -55,7 +108,8 @@ impl Connection {
     /// Sends a request and waits for its answer's head. Dropped before that, it leaves a connection that can only be dropped.
     pub(super) async fn send(&mut self, request: Request<Body>) -> Result<Response<Incoming>, TrySendError<Request<Body>>> {
         let Self { sender, driver } = self;
-        let mut sent = pin!(unconstrained(sender.try_send_request(request)));
+        let sent = muted(driver, || sender.try_send_request(request));
+        let mut sent = pin!(unconstrained(sent));
         poll_fn(|cx| drive_then(driver, cx, |cx| sent.as_mut().poll(cx))).await
     }
 
@@ -67,7 +121,7 @@ impl Connection {
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         if self.driver.is_some() {
             // What has been read comes first: the connection reads on only when that has been taken.
-            let there = Pin::new(&mut *incoming).poll_frame(&mut Context::from_waker(Waker::noop()));
+            let there = muted(&self.driver, || Pin::new(&mut *incoming).poll_frame(&mut Context::from_waker(Waker::noop())));
             if there.is_ready() {
                 return there;
             }
@@ -77,8 +131,8 @@ impl Connection {
 
     /// Gives the connection a task of its own, so that it goes on whether or not somebody waits for it.
     pub(super) fn detach(&mut self) {
-        if let Some(driver) = self.driver.take() {
-            tokio::spawn(driver);
+        if let Some(driven) = self.driver.take() {
+            tokio::spawn(driven.driver);
         }
     }
 
@@ -97,7 +151,7 @@ impl Connection {
 
     /// Sees whether it has ended while it was idle.
     pub(super) fn look(&mut self) {
-        drive(&mut self.driver, &mut Context::from_waker(Waker::noop()));
+        drive(&mut self.driver, &Context::from_waker(Waker::noop()));
     }
 
     /// Drives it until the exchange on it is over, both ways, at most for so long. `true`: it takes another.
@@ -106,18 +160,27 @@ impl Connection {
     }
 }
 
-fn drive(driver: &mut Option<Driver>, cx: &mut Context<'_>) {
-    if driver.as_mut().is_some_and(|driver| driver.as_mut().poll(cx).is_ready()) {
+fn drive(driver: &mut Option<Driven>, cx: &Context<'_>) {
+    if driver.as_mut().is_some_and(|driven| driven.poll(cx).is_ready()) {
         *driver = None;
     }
 }
 
+/// Does what would wake the driver, by one who drives it before he waits.
+fn muted<T>(driver: &Option<Driven>, handing_over: impl FnOnce() -> T) -> T {
+    let Some(Driven { bell, .. }) = driver else { return handing_over() };
+    bell.muted.store(true, Ordering::Relaxed);
+    let done = handing_over();
+    bell.muted.store(false, Ordering::Relaxed);
+    done
+}
+
 /// Drives a connection, then sees what came of it. Only the driver can change that, and it is driven here: nobody needs to be woken for
 /// it, unless the connection has a task of its own.
-fn drive_then<T>(driver: &mut Option<Driver>, cx: &mut Context<'_>, look: impl FnOnce(&mut Context<'_>) -> Poll<T>) -> Poll<T> {
+fn drive_then<T>(driver: &mut Option<Driven>, cx: &mut Context<'_>, look: impl FnOnce(&mut Context<'_>) -> Poll<T>) -> Poll<T> {
     drive(driver, cx);
     match driver {
-        Some(_) => look(&mut Context::from_waker(Waker::noop())),
+        Some(_) => muted(driver, || look(&mut Context::from_waker(Waker::noop()))),
         None => look(cx),
     }
 }
