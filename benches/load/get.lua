@@ -1,0 +1,2 @@
+-- GET, nothing else.
+wrk.method = "GET"
