@@ -343,7 +343,8 @@ fn json_value() -> impl Strategy<Value = Value> {
     leaf.prop_recursive(3, 24, 4, |inner| {
         prop_oneof![
             proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
-            proptest::collection::vec(("[a-z\"\\\\]{0,3}", inner), 0..4).prop_map(|entries| Value::Object(entries.into_iter().collect())),
+            proptest::collection::vec(("[a-z\"\\\\]{0,3}", inner), 0..4)
+                .prop_map(|entries| Value::Object(entries.into_iter().collect())),
         ]
     })
 }
