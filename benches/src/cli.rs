@@ -77,6 +77,8 @@ enum Suite {
     Footprint,
     /// Flame graphs.
     Flames,
+    /// Half an hour of everything at a moderate rate: nothing grows, nothing is answered wrong.
+    Long(crate::long::Args),
     /// All of the above, then the report.
     All,
     /// Writes docs/benchmarks.md and the plots anew, from the results that are there.
@@ -145,6 +147,7 @@ impl Cli {
             Suite::Footprint => suites::footprint::run(&settings).await,
             Suite::Curves => suites::curves::run(&settings).await,
             Suite::Flames => suites::flames::run(&settings).await,
+            Suite::Long(args) => crate::long::run(&settings, args).await,
             Suite::All | Suite::Report | Suite::Origin { .. } | Suite::Splice { .. } => Ok(()),
         }
     }

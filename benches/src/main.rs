@@ -9,6 +9,7 @@ mod clock;
 mod contender;
 mod error;
 mod load;
+mod long;
 mod machine;
 mod origin;
 mod peers;

@@ -21,6 +21,9 @@ use tokio::{sync::mpsc, time::Instant};
 
 use crate::upstream::PooledBody;
 
+/// Bodies up to this size count as sent with their head: the system's socket buffers hold as much.
+pub const SMALL_BODY: u64 = 16 * 1024;
+
 /// A body on its way: a request's or a response's.
 #[derive(Debug, Default)]
 pub struct Body {

@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 use super::{
     answer,
     context::Context,
+    detached::Detached,
     exchange::{self, Keyed, OfStep, Purpose, Sender, Undoing},
     intake::{self, NotRead, Read, Start},
     key::Key,
@@ -98,32 +99,34 @@ impl<S: Store, U: Sender> tower::Service<Protected> for Idempotency<S, U> {
 }
 
 impl<S: Store, U: Sender> Idempotency<S, U> {
-    async fn handle(self, protected: Protected) -> Response<Body> {
+    /// Answers a call. What carries no key is passed on from here: nothing is allocated or cloned for it. Dropping this stops what
+    /// has no key, and only the waiting for what has one.
+    pub async fn handle(&self, protected: Protected) -> Response<Body> {
         let Protected { call, policy, step } = protected;
         if let Some(step) = step {
             let key = step.key.clone();
             return match contradiction(&step) {
                 Some(detail) => answer::problem(Problem::new(ProblemName::Malformed, detail), policy.dialect),
-                None => self.protect(call, policy, Some(key), Some(step)).await,
+                None => Box::pin(self.protect(call, policy, Some(key), Some(step))).await,
             };
         }
         match intake::start(&call.request, &policy) {
             Err(problem) => answer::problem(problem, policy.dialect),
             Ok(Start::Pass(status)) => self.pass(call, status).await,
-            Ok(Start::Keyed(key)) => self.protect(call, policy, Some(key), None).await,
-            Ok(Start::KeyFromBody) => self.protect(call, policy, None, None).await,
+            Ok(Start::Keyed(key)) => Box::pin(self.protect(call, policy, Some(key), None)).await,
+            Ok(Start::KeyFromBody) => Box::pin(self.protect(call, policy, None, None)).await,
         }
     }
 
-    async fn pass(self, call: Call, status: Option<Status>) -> Response<Body> {
-        let mut response = pass(self.inner, call, &self.shared).await;
+    async fn pass(&self, call: Call, status: Option<Status>) -> Response<Body> {
+        let mut response = pass(self.inner.clone(), call, &self.shared).await;
         if let Some(status) = status {
             marker::mark(response.headers_mut(), status);
         }
         response
     }
 
-    async fn protect(self, mut call: Call, policy: Arc<Policy>, key: Option<Key>, step: Option<StepCall>) -> Response<Body> {
+    async fn protect(&self, mut call: Call, policy: Arc<Policy>, key: Option<Key>, step: Option<StepCall>) -> Response<Body> {
         let kind = if step.is_some() { CallKind::Step } else { CallKind::Client };
         let hash_key = match self.context.store.hash_key().await {
             Ok(hash_key) => hash_key,
@@ -167,9 +170,9 @@ impl<S: Store, U: Sender> Idempotency<S, U> {
         let dialect = policy.dialect;
         let keyed = Keyed { name, payload, fingerprint, policy, step, key, call, body: bytes, share };
         let (caller, answer) = oneshot::channel();
-        self.shared.tasks.spawn(exchange::run(self.context, self.inner, keyed, caller));
+        let exchange = Box::pin(exchange::run(Arc::clone(&self.context), self.inner.clone(), keyed, caller));
         // The exchange goes on if this is dropped: a client that hangs up cancels only its own waiting.
-        answer.await.unwrap_or_else(|_| {
+        Detached::new(exchange, answer, &self.shared.tasks).await.unwrap_or_else(|| {
             answer::problem(Problem::new(ProblemName::Internal, "the exchange ended without an answer"), dialect)
         })
     }
@@ -194,7 +197,7 @@ impl<S: Store, U: Sender> Idempotency<S, U> {
     }
 
     /// The store has not said how records are named: nothing can be claimed.
-    async fn without_store(self, call: Call, policy: &Policy, kind: CallKind, key: Option<&Key>) -> Response<Body> {
+    async fn without_store(&self, call: Call, policy: &Policy, kind: CallKind, key: Option<&Key>) -> Response<Body> {
         if policy.on_store_loss == OnStoreLoss::Open && kind == CallKind::Client {
             return self.pass(call, Some(Status::Unprotected)).await;
         }

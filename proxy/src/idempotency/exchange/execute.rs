@@ -12,7 +12,7 @@ use crate::{
     idempotency::{
         backlog::Deferred,
         marker::Status,
-        response::{NotKept, Recorded, Tombstone, record},
+        response::{NotKept, Recorded, Tombstone},
         verdict::{self, Verdict},
     },
     metrics::{Limit, StoreOperation, UnknownCause},
@@ -129,17 +129,16 @@ impl<S: Store, U: Sender> Exchange<S, U> {
     async fn keep(&mut self, claimant: Claimant, parts: Parts, reply: Reply) {
         let token = claimant.lease.token();
         let attempt = claimant.grant.attempt;
-        let recorded = match &reply {
-            Reply::Whole(bytes, trailers, _) => record(&parts, bytes.clone(), trailers.as_ref(), &self.about.policy.drop_headers),
-            Reply::NotKept(reason, _) => Recorded::Tombstone(Tombstone { status: parts.status, reason: *reason }),
+        let response = match &reply {
+            Reply::Whole(bytes, trailers, _) => {
+                self.context.seal_answer(&token, &parts, bytes, trailers.as_ref(), &self.about.policy.drop_headers)
+            }
+            Reply::NotKept(reason, _) => {
+                let tombstone = Recorded::Tombstone(Tombstone { status: parts.status, reason: *reason });
+                self.context.seal(token.name, token.fence, &tombstone)
+            }
         };
-        let complete = Complete {
-            token,
-            attempt,
-            fingerprint: self.about.fingerprint,
-            ttl: self.about.policy.ttl,
-            response: self.context.seal(token.name, token.fence, &recorded),
-        };
+        let complete = Complete { token, attempt, fingerprint: self.about.fingerprint, ttl: self.about.policy.ttl, response };
         let mut written = self.context.store.complete(complete.clone()).await;
         if written.as_ref().is_err_and(StoreError::may_have_applied) {
             // Once more before the caller is answered: a process that slept finds its store call timed out, and perhaps another

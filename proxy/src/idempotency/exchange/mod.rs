@@ -259,16 +259,17 @@ impl<S: Store, U: Sender> Exchange<S, U> {
         let claimed_at = Instant::now();
         let claimed = match self.about.undoing().cloned() {
             None => self.context.store.claim(self.claim(owner, seen)).await,
-            Some(undoing) => match self.undo(&undoing, owner, seen).await {
+            // In boxes are those that are rare: an exchange is no larger than a usual one needs.
+            Some(undoing) => match Box::pin(self.undo(&undoing, owner, seen)).await {
                 Ok(Undone::Own(claimed)) => Ok(claimed),
-                Ok(of_step) => return self.step_stands(&undoing, of_step, owner, claimed_at, seen).await,
+                Ok(of_step) => return Box::pin(self.step_stands(&undoing, of_step, owner, claimed_at, seen)).await,
                 Err(error) => Err(error),
             },
         };
         let claimed = match claimed {
             Ok(claimed) => claimed,
             Err(error) => {
-                self.store_lost(owner, held, &error).await;
+                Box::pin(self.store_lost(owner, held, &error)).await;
                 return Next::Finished;
             }
         };
@@ -280,7 +281,7 @@ impl<S: Store, U: Sender> Exchange<S, U> {
             }
             Claimed::Probe { fence, sent_ago, .. } => {
                 seen.a_probe = true;
-                return self.probe(owner, fence, sent_ago, claimed_at).await;
+                return Box::pin(self.probe(owner, fence, sent_ago, claimed_at)).await;
             }
             Claimed::InFlight { left } => return Next::Wait(left),
             Claimed::Unknown { probing: true } => {
