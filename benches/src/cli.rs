@@ -3,13 +3,14 @@
 use std::cell::Cell;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
 use crate::error::Error;
 use crate::settings::Settings;
-use crate::{machine, origin, splice, suites};
+use crate::{machine, origin, report, splice, suites};
 
 /// Measures Refrain and others that do its job, side by side. Run it by scripts/bench, which installs what it needs.
 #[derive(Debug, Parser)]
@@ -26,6 +27,9 @@ pub(crate) struct Cli {
     /// How often each is made.
     #[arg(long, global = true, default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=100))]
     rounds: u8,
+    /// How long one store may be filled for a curve: it goes as far as that.
+    #[arg(long, global = true, default_value_t = 100)]
+    fill_seconds: u64,
     /// Threads of every proxy; by default one per core.
     #[arg(long, global = true)]
     workers: Option<usize>,
@@ -57,8 +61,22 @@ pub(crate) struct Cli {
 enum Suite {
     /// Requests that are passed through.
     Pass,
+    /// Requests under a key: first ones and replays.
+    Keyed,
     /// Sagas of two and five steps.
     Sagas,
+    /// What is below the stores, alone.
+    Engine,
+    /// How speed depends on size.
+    Curves,
+    /// Memory at rest, and the time to start.
+    Footprint,
+    /// Flame graphs.
+    Flames,
+    /// All of the above, then the report.
+    All,
+    /// Writes docs/benchmarks.md and the plots anew, from the results that are there.
+    Report,
     /// Serves the origin: 1 KiB of JSON for everything.
     #[command(hide = true)]
     Origin {
@@ -83,14 +101,28 @@ impl Cli {
         match self.suite {
             Suite::Origin { address, h2c, threads } => origin::serve(address, h2c, threads),
             Suite::Splice { address, upstream, threads } => splice::serve(address, upstream, threads),
-            Suite::Pass => {
-                let (settings, _work) = self.settings()?;
-                suites::pass::run(&settings).await
+            Suite::Report => report::write(&self.results),
+            Suite::All => {
+                for suite in [Suite::Pass, Suite::Keyed, Suite::Sagas, Suite::Engine, Suite::Footprint, Suite::Curves, Suite::Flames] {
+                    self.measure(&suite).await?;
+                }
+                report::write(&self.results)
             }
-            Suite::Sagas => {
-                let (settings, _work) = self.settings()?;
-                suites::sagas::run(&settings).await
-            }
+            ref suite => self.measure(suite).await,
+        }
+    }
+
+    async fn measure(&self, suite: &Suite) -> Result<(), Error> {
+        let (settings, _work) = self.settings()?;
+        match suite {
+            Suite::Pass => suites::pass::run(&settings).await,
+            Suite::Keyed => suites::keyed::run(&settings).await,
+            Suite::Sagas => suites::sagas::run(&settings).await,
+            Suite::Engine => suites::engine::run(&settings).await,
+            Suite::Footprint => suites::footprint::run(&settings).await,
+            Suite::Curves => suites::curves::run(&settings).await,
+            Suite::Flames => suites::flames::run(&settings).await,
+            Suite::All | Suite::Report | Suite::Origin { .. } | Suite::Splice { .. } => Ok(()),
         }
     }
 
@@ -112,11 +144,13 @@ impl Cli {
             workers: self.workers.unwrap_or_else(machine::cores).max(1),
             origin_threads: self.origin_threads.max(1),
             load_threads: self.load_threads.max(1),
+            fill: Duration::from_secs(if self.quick { 3 } else { self.fill_seconds }),
+            descriptors: machine::raise_descriptors(),
             quick: self.quick,
             tools: self.tools.clone(),
             results: self.results.clone(),
             work: work.path().to_owned(),
-            next_port: Cell::new(self.base_port),
+            next_port: Rc::new(Cell::new(self.base_port)),
         };
         Ok((settings, work))
     }

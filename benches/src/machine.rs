@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use serde::{Deserialize, Serialize};
 
 /// What a run was measured on.
@@ -38,4 +39,19 @@ impl Machine {
 /// Cores that this process may use.
 pub(crate) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+/// The most descriptors that any process of a run may want.
+const DESCRIPTORS: u64 = 65_536;
+
+/// Lets this process, and so those that it starts, open as many descriptors as it may. Returns how many.
+pub(crate) fn raise_descriptors() -> u64 {
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return 0 };
+    // Who may not raise the hard limit goes as far as that.
+    for (soft, hard) in [(DESCRIPTORS.max(soft), DESCRIPTORS.max(hard)), (hard, hard)] {
+        if setrlimit(Resource::RLIMIT_NOFILE, soft, hard).is_ok() {
+            return soft;
+        }
+    }
+    soft
 }

@@ -33,6 +33,8 @@ pub(crate) enum Measure {
     StartUs,
     /// What was carried both ways.
     BytesPerSecond,
+    /// Of all samples of a profile, in percent.
+    Share,
 }
 
 /// The measures of one round.

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use crate::ask;
 use crate::contender::{Contender, Lineup};
 use crate::error::Error;
 use crate::load::{Load, Outcome, Shape};
@@ -64,10 +65,23 @@ pub(crate) async fn measure(settings: &Settings, results: &mut Results, lineup: 
 
 async fn one(settings: &Settings, contender: &Contender, named: &Named, is_first: bool) -> Result<Option<Sample>, Error> {
     let Some(load) = named.load(contender, settings.measure) else { return Ok(None) };
+    if let Shape::Same(key) = &load.shape {
+        store(contender, key).await?;
+    }
     if is_first {
         Load { time: WARM_UP, ..load.clone() }.run(settings).await?;
     }
     sample(settings, contender, &load).await.map(|(sample, _)| Some(sample))
+}
+
+/// Has the first request under a key answered, so that those of a load are replays.
+pub(crate) async fn store(contender: &Contender, key: &str) -> Result<(), Error> {
+    let body = format!("\"{}\"", "x".repeat(1022));
+    let answer = ask::post(contender.address, &contender.path, &format!("Idempotency-Key: {key}\r\n"), &body).await?;
+    if answer.status / 100 == 2 {
+        return Ok(());
+    }
+    Err(Error::program(&contender.name, format!("answered {} to the first request under a key: {}", answer.status, answer.body)))
 }
 
 /// One measurement of one contender.

@@ -3,12 +3,13 @@
 use std::cell::Cell;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::time::Duration;
 
 use crate::error::Error;
 
 /// What a run was asked for.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Settings {
     /// The `refrain` program.
     pub(crate) refrain: PathBuf,
@@ -22,6 +23,10 @@ pub(crate) struct Settings {
     pub(crate) origin_threads: usize,
     /// Threads of the load generator.
     pub(crate) load_threads: usize,
+    /// How long one store may be filled for a curve.
+    pub(crate) fill: Duration,
+    /// Descriptors that a process may open.
+    pub(crate) descriptors: u64,
     /// Whether to leave out what takes long.
     pub(crate) quick: bool,
     /// Where peers were installed.
@@ -31,7 +36,7 @@ pub(crate) struct Settings {
     /// Where configurations, stores and logs of this run are. Removed at its end.
     pub(crate) work: PathBuf,
     /// The next port to try.
-    pub(crate) next_port: Cell<u16>,
+    pub(crate) next_port: Rc<Cell<u16>>,
 }
 
 impl Settings {
@@ -47,6 +52,16 @@ impl Settings {
             }
         }
         Err(Error::Invalid("no port is free".to_owned()))
+    }
+
+    /// Client connections that a proxy can have, each with one to the upstream.
+    pub(crate) fn max_connections(&self) -> u64 {
+        (self.descriptors.saturating_sub(1024) / 2).clamp(256, 30_000)
+    }
+
+    /// Where plots and flame graphs are written: above the results.
+    pub(crate) fn pictures(&self) -> &Path {
+        self.results.parent().unwrap_or(&self.results)
     }
 
     /// A file of this run.

@@ -18,6 +18,7 @@ pub(crate) async fn start(settings: &Settings, origin: &Origin) -> Result<Conten
     let config = fill(
         CONFIG,
         &[
+            ("connections", &settings.max_connections().to_string()),
             ("workers", &settings.workers.to_string()),
             ("origin", &origin.address.to_string()),
             ("listen", &address.to_string()),

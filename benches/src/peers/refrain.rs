@@ -42,6 +42,11 @@ pub(crate) async fn bare(settings: &Settings, origin: &Origin) -> Result<Contend
     start(settings, "refrain", BARE, origin, &[]).await
 }
 
+/// A plain proxy in the company of those that protect.
+pub(crate) async fn unprotected(settings: &Settings, origin: &Origin) -> Result<Contender, Error> {
+    start(settings, "refrain, unprotected", BARE, origin, &[]).await
+}
+
 /// With routes, choices for keys and metrics.
 pub(crate) async fn configured(settings: &Settings, origin: &Origin) -> Result<Contender, Error> {
     start(settings, "refrain, configured", CONFIGURED, origin, &[]).await
