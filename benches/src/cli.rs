@@ -21,6 +21,9 @@ pub(crate) struct Cli {
     /// The `refrain` program; by default the one beside this program.
     #[arg(long, global = true)]
     refrain: Option<PathBuf>,
+    /// A `refrain` with symbols and frame pointers, for flame graphs; by default the other one, whose stacks may be short.
+    #[arg(long, global = true)]
+    profiled: Option<PathBuf>,
     /// How long one measurement takes.
     #[arg(long, global = true, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=600))]
     seconds: u64,
@@ -48,9 +51,10 @@ pub(crate) struct Cli {
     /// Where peers were installed.
     #[arg(long, global = true, default_value = "target/peers")]
     tools: PathBuf,
-    /// Where results are written.
-    #[arg(long, global = true, default_value = "docs/benchmarks/results")]
-    results: PathBuf,
+    /// Where results are written; the page and the pictures are above. By default docs/benchmarks/results, and with --quick
+    /// target/bench/quick/results.
+    #[arg(long, global = true)]
+    results: Option<PathBuf>,
     /// Where stores and logs of a run are, in a folder that goes with it.
     #[arg(long, global = true, default_value = "target/bench")]
     work: PathBuf,
@@ -95,21 +99,40 @@ enum Suite {
     },
 }
 
+/// What `all` runs, in order.
+const ALL: [Suite; 7] = [Suite::Pass, Suite::Keyed, Suite::Sagas, Suite::Engine, Suite::Footprint, Suite::Curves, Suite::Flames];
+
 impl Cli {
     /// Runs what was asked for.
     pub(crate) async fn run(self) -> Result<(), Error> {
         match self.suite {
             Suite::Origin { address, h2c, threads } => origin::serve(address, h2c, threads),
             Suite::Splice { address, upstream, threads } => splice::serve(address, upstream, threads),
-            Suite::Report => report::write(&self.results),
+            Suite::Report => report::write(&self.results()),
             Suite::All => {
-                for suite in [Suite::Pass, Suite::Keyed, Suite::Sagas, Suite::Engine, Suite::Footprint, Suite::Curves, Suite::Flames] {
-                    self.measure(&suite).await?;
+                let mut failed = Vec::new();
+                for suite in ALL {
+                    match self.measure(&suite).await {
+                        Ok(()) => {}
+                        Err(error) => {
+                            error.tell();
+                            failed.push(format!("{suite:?}").to_lowercase());
+                        }
+                    }
                 }
-                report::write(&self.results)
+                report::write(&self.results())?;
+                if failed.is_empty() { Ok(()) } else { Err(Error::Invalid(format!("not measured: {}", failed.join(", ")))) }
             }
-            ref suite => self.measure(suite).await,
+            ref suite => {
+                self.measure(suite).await?;
+                report::write(&self.results())
+            }
         }
+    }
+
+    fn results(&self) -> PathBuf {
+        let default = if self.quick { "target/bench/quick/results" } else { "docs/benchmarks/results" };
+        self.results.clone().unwrap_or_else(|| default.into())
     }
 
     async fn measure(&self, suite: &Suite) -> Result<(), Error> {
@@ -137,7 +160,9 @@ impl Cli {
         std::fs::create_dir_all(&self.work).map_err(Error::io(format!("make {}", self.work.display())))?;
         let work = std::path::absolute(&self.work).and_then(|work| tempfile::tempdir_in(&work));
         let work = work.map_err(Error::io("make a folder for the run"))?;
+        let profiled = self.profiled.clone().filter(|path| path.is_file()).map(std::path::absolute).transpose();
         let settings = Settings {
+            profiled: profiled.map_err(Error::io("find refrain"))?.unwrap_or_else(|| refrain.clone()),
             refrain,
             measure: Duration::from_secs(if self.quick { 1 } else { self.seconds }),
             rounds: if self.quick { 1 } else { self.rounds.into() },
@@ -148,7 +173,7 @@ impl Cli {
             descriptors: machine::raise_descriptors(),
             quick: self.quick,
             tools: self.tools.clone(),
-            results: self.results.clone(),
+            results: self.results(),
             work: work.path().to_owned(),
             next_port: Rc::new(Cell::new(self.base_port)),
         };

@@ -12,7 +12,7 @@ pub(crate) struct Machine {
     pub(crate) cpu: String,
     /// Cores that this process may use.
     pub(crate) cores: usize,
-    /// The kernel's release.
+    /// The kernel's version.
     pub(crate) kernel: String,
     /// All of it.
     pub(crate) memory_bytes: u64,
@@ -27,10 +27,11 @@ impl Machine {
             line.split_once(':').map(|(_, value)| value.trim().to_owned()).unwrap_or_default()
         };
         let memory = first("/proc/meminfo", "MemTotal").trim_end_matches(" kB").parse::<u64>().unwrap_or(0);
+        let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
         Self {
             cpu: first("/proc/cpuinfo", "model name"),
             cores: cores(),
-            kernel: fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned(),
+            kernel: release.trim().split('-').next().unwrap_or_default().to_owned(),
             memory_bytes: memory * 1024,
         }
     }

@@ -41,7 +41,8 @@ type Counters = Arc<Vec<Mutex<HashMap<String, u64>>>>;
 /// An origin in a process of its own.
 #[derive(Debug)]
 pub(crate) struct Origin {
-    pub(crate) process: Process,
+    /// Killed when it is dropped.
+    _process: Process,
     /// HTTP/1.1.
     pub(crate) address: SocketAddr,
     /// HTTP/2 with prior knowledge.
@@ -57,7 +58,7 @@ impl Origin {
         command.arg("origin").arg(address.to_string()).arg(h2c.to_string());
         command.arg("--threads").arg(settings.origin_threads.to_string());
         let process = Process::start(settings, "origin", command, Ready::Answers(address, "/.counts")).await?;
-        Ok(Self { process, address, h2c })
+        Ok(Self { _process: process, address, h2c })
     }
 
     /// How often each path was asked for, over HTTP/1.1.

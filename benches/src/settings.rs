@@ -13,6 +13,8 @@ use crate::error::Error;
 pub(crate) struct Settings {
     /// The `refrain` program.
     pub(crate) refrain: PathBuf,
+    /// One with symbols.
+    pub(crate) profiled: PathBuf,
     /// How long one measurement takes.
     pub(crate) measure: Duration,
     /// How often each is made.

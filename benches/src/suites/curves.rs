@@ -68,7 +68,8 @@ impl Curves<'_> {
         let all: &[usize] = if self.settings.quick { &[1, 1000] } else { &[1, 10, 100, 1000, 5000, 10_000] };
         for &connections in all {
             if self.settings.max_connections() < connections as u64 {
-                results.skip(format!("{connections} connections"), format!("{} descriptors are allowed", self.settings.descriptors));
+                results
+                    .skip(format!("{connections} connections"), format!("{} descriptors are allowed", self.settings.descriptors));
                 continue;
             }
             for round in 0..self.settings.rounds {
@@ -84,11 +85,8 @@ impl Curves<'_> {
     /// POST, and GET of what is as long, with 0 to 8 MiB.
     async fn bodies(&self, results: &mut Results, lineup: &mut Lineup) -> Result<(), Error> {
         const KIB: usize = 1024;
-        let all: &[usize] = if self.settings.quick {
-            &[0, 1024 * KIB]
-        } else {
-            &[0, KIB, 16 * KIB, 64 * KIB, 256 * KIB, 1024 * KIB, 8192 * KIB]
-        };
+        let all: &[usize] =
+            if self.settings.quick { &[0, 1024 * KIB] } else { &[0, KIB, 16 * KIB, 64 * KIB, 256 * KIB, 1024 * KIB, 8192 * KIB] };
         for &bytes in all {
             for round in 0..self.settings.rounds {
                 for contender in &mut lineup.0 {
@@ -252,4 +250,3 @@ impl Filling<'_> {
         results.skip(format!("{curve} {target}, {}", self.contender.name), why);
     }
 }
-

@@ -32,6 +32,7 @@ const MAX_BYTES: usize = 512 * 1024;
 
 /// Draws all of them and writes `flames.json`, which says how the samples are divided.
 pub(crate) async fn run(settings: &Settings) -> Result<(), Error> {
+    let settings = &Settings { refrain: settings.profiled.clone(), ..settings.clone() };
     let mut results = Results::new("flames", settings);
     let origin = Origin::start(settings).await?;
     let bare = refrain::bare(settings, &origin).await?;
@@ -80,7 +81,9 @@ async fn one(
         results.add(&format!("{title}: widest"), &frame, None, Sample::from([(Measure::Share, share)]));
     }
     let picture = draw(&folded, title)?;
-    let path = settings.pictures().join(format!("flame-{file}.svg"));
+    let name = format!("flame-{file}.svg");
+    let path = settings.pictures().join(&name);
+    results.settings.insert(format!("picture of {title}"), name);
     fs::create_dir_all(settings.pictures()).and_then(|()| fs::write(&path, picture)).map_err(Error::io("write a flame graph"))
 }
 
