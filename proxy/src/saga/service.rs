@@ -355,6 +355,7 @@ impl Asking {
             NotBegun::Busy => {
                 self.with_key(Problem::new(ProblemName::Overloaded, "too many sagas are under way; nothing was started"))
             }
+            NotBegun::Gone => Problem::new(ProblemName::Internal, "the saga's start ended without an answer"),
             NotBegun::Fault => Problem::new(ProblemName::Internal, "the saga could not be started"),
             NotBegun::Store(error) if !error.may_have_applied() => store_lost(self.key.as_ref(), "nothing was started"),
             NotBegun::Store(_) => match &self.key {

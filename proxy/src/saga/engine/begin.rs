@@ -64,6 +64,8 @@ pub(in crate::saga) enum NotBegun {
     Busy,
     /// The machine met a fault.
     Fault,
+    /// What began it ended without a word: the process is going down. It may have been begun.
+    Gone,
     /// The store did not answer. It may have been begun, where [`StoreError::may_have_applied`].
     Store(StoreError),
 }
@@ -119,7 +121,7 @@ impl<S: Store + Journal, C: Caller> Engine<S, C> {
                 drop(place);
             }
         }));
-        told.await.map_err(|_gone| NotBegun::Fault)?
+        told.await.map_err(|_gone| NotBegun::Gone)?
     }
 
     async fn create_and_drive(&self, new: NewSaga) -> Result<(Begun, Option<Drive<S, C>>), NotBegun> {
