@@ -10,8 +10,9 @@ use crate::contender::Contender;
 use crate::error::Error;
 use crate::load::{Load, Outcome, Shape};
 use crate::origin::Origin;
+use crate::peers::dtmrs::{self, Answer};
 use crate::peers::refrain::{self, Store};
-use crate::peers::{dtmrs, restate};
+use crate::peers::restate;
 use crate::process::Process;
 use crate::results::{Measure, Results, Sample};
 use crate::rounds::tell;
@@ -36,19 +37,18 @@ const STILL: (u32, Duration) = (4, Duration::from_millis(50));
 /// How long sagas may run on after their callers are gone.
 const MAX_SETTLE: Duration = Duration::from_secs(60);
 
-/// How a contender is asked for a saga.
+/// Who it is, and so how it is asked for a saga.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Asked {
-    Refrain,
+    Refrain(Store),
     Restate,
-    /// `false`: it answers before a saga has run.
-    Dtmrs {
-        is_waiting: bool,
-    },
+    Dtmrs(Answer),
 }
 
 struct Entrant {
     contender: Contender,
+    /// Of its own: a saga that goes on for long is then nobody else's.
+    origin: Origin,
     asked: Asked,
     /// What makes the steps, where that is a process of its own: its use is listed apart.
     service: Option<Process>,
@@ -71,8 +71,7 @@ struct Executed {
 /// Measures it and writes `sagas.json`.
 pub(crate) async fn run(settings: &Settings) -> Result<(), Error> {
     let mut results = Results::new("sagas", settings);
-    let origin = Origin::start(settings).await?;
-    let entrants = start(settings, &mut results, &origin).await;
+    let entrants = start(settings, &mut results).await?;
     let mut failed = Vec::new();
     for round in 0..settings.rounds {
         for (steps, callers) in STEPS.into_iter().flat_map(|steps| CALLERS.map(|callers| (steps, callers))) {
@@ -83,7 +82,7 @@ pub(crate) async fn run(settings: &Settings) -> Result<(), Error> {
                 if failed.contains(&what) {
                     continue;
                 }
-                match one(settings, &origin, entrant, case, round == 0).await {
+                match one(settings, entrant, case, round == 0).await {
                     Ok(sample) => {
                         tell(&what, round, &sample);
                         results.add(&case.name(), &entrant.contender.name, None, sample);
@@ -92,7 +91,7 @@ pub(crate) async fn run(settings: &Settings) -> Result<(), Error> {
                     Err(error) => {
                         results.skip(&what, error);
                         failed.push(what);
-                        still(&origin).await?;
+                        still(&entrant.origin).await?;
                     }
                 }
             }
@@ -103,40 +102,51 @@ pub(crate) async fn run(settings: &Settings) -> Result<(), Error> {
         if let Some(service) = entrant.service {
             service.stop().await;
         }
+        entrant.origin.process.stop().await;
     }
     results.write(&settings.results)
 }
 
-/// All that are here.
-async fn start(settings: &Settings, results: &mut Results, origin: &Origin) -> Vec<Entrant> {
+/// All that are here, each with an origin.
+async fn start(settings: &Settings, results: &mut Results) -> Result<Vec<Entrant>, Error> {
     let mut entrants = Vec::new();
-    for store in [Store::Redis, Store::Embedded] {
-        let started = refrain(settings, origin, store).await.map(|contender| (contender, None));
-        take(results, &mut entrants, store.name(), Asked::Refrain, started);
+    for asked in [
+        Asked::Refrain(Store::Redis),
+        Asked::Refrain(Store::Embedded),
+        Asked::Restate,
+        Asked::Dtmrs(Answer::Done),
+        Asked::Dtmrs(Answer::Stored),
+    ] {
+        let origin = Origin::start(settings).await?;
+        match asked.start(settings, &origin).await {
+            Ok((contender, service)) => {
+                results.versions.extend(contender.versions.iter().cloned());
+                entrants.push(Entrant { contender, origin, asked, service });
+            }
+            Err(error) => results.skip(asked.name(), error),
+        }
     }
-    let started = restate::start(settings, origin).await.map(|(contender, service)| (contender, Some(service)));
-    take(results, &mut entrants, "restate", Asked::Restate, started);
-    for answer in [dtmrs::Answer::Done, dtmrs::Answer::Stored] {
-        let started = dtmrs::start(settings, answer).await.map(|contender| (contender, None));
-        let asked = Asked::Dtmrs { is_waiting: answer == dtmrs::Answer::Done };
-        take(results, &mut entrants, answer.name(), asked, started);
-    }
-    entrants
+    Ok(entrants)
 }
 
-fn take(
-    results: &mut Results,
-    entrants: &mut Vec<Entrant>,
-    name: &str,
-    asked: Asked,
-    started: Result<(Contender, Option<Process>), Error>,
-) {
-    match started {
-        Ok((contender, service)) => {
-            results.versions.extend(contender.versions.iter().cloned());
-            entrants.push(Entrant { contender, asked, service });
+impl Asked {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Refrain(store) => store.name(),
+            Self::Restate => "restate",
+            Self::Dtmrs(answer) => answer.name(),
         }
-        Err(error) => results.skip(name, error),
+    }
+
+    async fn start(self, settings: &Settings, origin: &Origin) -> Result<(Contender, Option<Process>), Error> {
+        Ok(match self {
+            Self::Refrain(store) => (refrain(settings, origin, store).await?, None),
+            Self::Restate => {
+                let (contender, service) = restate::start(settings, origin).await?;
+                (contender, Some(service))
+            }
+            Self::Dtmrs(answer) => (dtmrs::start(settings, answer).await?, None),
+        })
     }
 }
 
@@ -154,15 +164,15 @@ impl Case {
 }
 
 impl Entrant {
-    fn load(&self, origin: &Origin, case: Case, time: Duration) -> Load {
+    fn load(&self, case: Case, time: Duration) -> Load {
         let saga = if case.steps == 2 { "two" } else { "five" };
         let address = self.contender.address;
         let with_key = Shape::Script(include_str!("../../load/saga.lua"), vec![clock::nonce()]);
         let (path, shape) = match self.asked {
-            Asked::Refrain => (format!("/{saga}/"), with_key),
+            Asked::Refrain(_) => (format!("/{saga}/"), with_key),
             Asked::Restate => (format!("/Saga/{saga}"), with_key),
-            Asked::Dtmrs { .. } => {
-                let arguments = vec![clock::nonce(), format!("http://{}", origin.address), case.steps.to_string()];
+            Asked::Dtmrs(_) => {
+                let arguments = vec![clock::nonce(), format!("http://{}", self.origin.address), case.steps.to_string()];
                 (self.contender.path.clone(), Shape::Script(include_str!("../../load/dtmrs.lua"), arguments))
             }
         };
@@ -170,12 +180,13 @@ impl Entrant {
     }
 }
 
-async fn one(settings: &Settings, origin: &Origin, entrant: &Entrant, case: Case, is_first: bool) -> Result<Sample, Error> {
+async fn one(settings: &Settings, entrant: &Entrant, case: Case, is_first: bool) -> Result<Sample, Error> {
+    let origin = &entrant.origin;
     if is_first {
-        entrant.load(origin, case, WARM_UP).run(settings).await?;
+        entrant.load(case, WARM_UP).run(settings).await?;
         still(origin).await?;
     }
-    let load = entrant.load(origin, case, settings.measure);
+    let load = entrant.load(case, settings.measure);
     let (before, used_before) = (executed(origin).await?, entrant.contender.used()?);
     let service_before = entrant.service.as_ref().map(Process::usage).transpose()?;
     let outcome = load.run(settings).await?;
@@ -184,7 +195,7 @@ async fn one(settings: &Settings, origin: &Origin, entrant: &Entrant, case: Case
     check(&outcome, case, before, after)?;
     let sagas = (after.steps - before.steps) / case.steps;
     let mut sample = Sample::new();
-    if entrant.asked == (Asked::Dtmrs { is_waiting: false }) {
+    if entrant.asked == Asked::Dtmrs(Answer::Stored) {
         // What its callers see is how fast it stores; what counts is how many sagas have run meanwhile.
         let ran = (at_end.steps - before.steps) as f64 / case.steps as f64;
         sample.insert(Measure::RequestsPerSecond, ran * 1e6 / outcome.microseconds.max(1) as f64);
@@ -261,7 +272,7 @@ mod tests {
     fn a_figure_that_the_origin_has_not_seen_is_none() {
         let case = Case { steps: 5, callers: 2 };
         let before = Executed { steps: 100, undos: 7 };
-        let seen = |steps: u64, undos: u64| check(&outcome(10), case, before, Executed { steps: 100 + steps, undos: 7 + undos });
+        let seen = |steps, undos| check(&outcome(10), case, before, Executed { steps: 100 + steps, undos: 7 + undos });
         // Ten sagas, and at most two that nobody waited for.
         assert!(seen(50, 0).is_ok() && seen(60, 0).is_ok());
         assert!(seen(49, 0).is_err() && seen(61, 0).is_err());
