@@ -7,6 +7,7 @@ mod ask;
 mod cli;
 mod clock;
 mod contender;
+mod counts;
 mod error;
 mod load;
 mod long;

@@ -280,10 +280,13 @@ pub async fn collect(mut body: Body, cap: u64, budget: &Budget, deadline: Option
     let mut trailers = None;
     let mut held: u64 = 0;
     loop {
+        // What is here already needs no timer.
+        let polled = std::future::poll_fn(|cx| Poll::Ready(Pin::new(&mut body).poll_frame(cx))).await;
         let next = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx));
-        let frame = match deadline {
-            None => next.await,
-            Some(deadline) => match tokio::time::timeout_at(deadline, next).await {
+        let frame = match (polled, deadline) {
+            (Poll::Ready(frame), _) => frame,
+            (Poll::Pending, None) => next.await,
+            (Poll::Pending, Some(deadline)) => match tokio::time::timeout_at(deadline, next).await {
                 Ok(frame) => frame,
                 Err(_) => return Collected::TimedOut,
             },

@@ -9,7 +9,6 @@ use std::{
     future::ready,
     net::SocketAddr,
     panic::{AssertUnwindSafe, catch_unwind},
-    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -30,7 +29,7 @@ use crate::{
     headers,
     idempotency::{
         context::Context,
-        layer::{Idempotency, IdempotencyLayer, Protected},
+        layer::{Answering, Idempotency, IdempotencyLayer, Protected},
         marker::Status as IdempotencyStatus,
         policy::Policy,
     },
@@ -113,11 +112,11 @@ enum Way<P> {
     Answered(Response<Body>),
     /// By its upstream, with nothing on the way.
     Pass(P),
+    /// By its upstream, once.
+    Protected(Answering),
     /// Otherwise: its future is large.
     Long(Answering),
 }
-
-type Answering = Pin<Box<dyn Future<Output = Response<Body>> + Send>>;
 
 impl<S: Store + Journal> Gateway<S> {
     /// The gateway of one core.
@@ -153,10 +152,13 @@ impl<S: Store + Journal> Gateway<S> {
         };
         let is_plain = call_of == CallOf::Client && table.authentication.is_none() && !is_saga(table, &request);
         match route {
-            Some(route) if is_plain && route.config.policy.as_ref().is_none_or(|policy| leaves_alone(policy, &request)) => {
-                let call = self.0.call(table, route, request, peer);
-                Way::Pass(pass(SendCall, call, self.clone()))
-            }
+            Some(route) if is_plain => match route.config.policy.as_ref().filter(|policy| !leaves_alone(policy, &request)) {
+                None => Way::Pass(pass(SendCall, self.0.call(table, route, request, peer), self.clone())),
+                Some(policy) => {
+                    let call = self.0.call(table, route, request, peer);
+                    Way::Protected(self.0.idempotency.handle(Protected { call, policy: Arc::clone(policy), step: None }))
+                }
+            },
             None if is_plain => Way::Answered(no_route()),
             _ => Way::Long(Box::pin(self.clone().dispatch(Arc::clone(table), route.cloned(), request, call_of, peer.clone()))),
         }
@@ -279,13 +281,22 @@ impl<S: Store + Journal> Handler for Gateway<S> {
             let found = AssertUnwindSafe(|| self.way(&table, route.as_ref(), request, &peer));
             catch_unwind(found).unwrap_or_else(|_panic| Way::Answered(fault(route.as_deref())))
         };
-        let via = table.forwarded.via && matches!(way, Way::Pass(_));
+        let via = table.forwarded.via && matches!(way, Way::Pass(_) | Way::Protected(_));
         // Boxed but once, from here on until the last byte of the answer is gone.
-        let mut seen = Box::new(Seen { began, status: StatusCode::OK, idempotency: None, route, line, complete: false, _place: place, _busy: busy });
+        let mut seen = Box::new(Seen {
+            began,
+            status: StatusCode::OK,
+            idempotency: None,
+            route,
+            line,
+            complete: false,
+            _place: place,
+            _busy: busy,
+        });
         let answering = match way {
             Way::Answered(response) => Either::Left(ready(response)),
             Way::Pass(passing) => Either::Right(Either::Left(passing)),
-            Way::Long(answering) => Either::Right(Either::Right(answering)),
+            Way::Protected(answering) | Way::Long(answering) => Either::Right(Either::Right(answering)),
         };
         AssertUnwindSafe(answering).catch_unwind().map(move |answered| {
             let mut response = answered.unwrap_or_else(|_panic| fault(seen.route.as_deref()));

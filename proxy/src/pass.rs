@@ -28,7 +28,11 @@ use crate::{
 };
 
 /// Sends a call and gives its answer, whatever it is; upgrades become tunnels. A client that hangs up cancels the call.
-pub fn pass<U: Sender, S: Borrow<Shared>>(inner: U, mut call: Call, shared: S) -> impl Future<Output = Response<Body>> + use<U, S> {
+pub fn pass<U: Sender, S: Borrow<Shared>>(
+    inner: U,
+    mut call: Call,
+    shared: S,
+) -> impl Future<Output = Response<Body>> + use<U, S> {
     let upgrade = wants_upgrade(&call.request).then(|| hyper::upgrade::on(&mut call.request));
     let asked = Asked {
         is_connect: call.request.method() == Method::CONNECT,
@@ -53,7 +57,7 @@ pub fn pass<U: Sender, S: Borrow<Shared>>(inner: U, mut call: Call, shared: S) -
 }
 
 /// Begins to send at once where that can be, as it can be everywhere but in front of a queue.
-fn begin<U: Sender>(mut inner: U, call: Call) -> impl Future<Output = Result<Response<Body>, SendError>> + use<U> {
+pub(crate) fn begin<U: Sender>(mut inner: U, call: Call) -> impl Future<Output = Result<Response<Body>, SendError>> + use<U> {
     match inner.poll_ready(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(Ok(())) => Either::Left(inner.call(call)),
         Poll::Ready(Err(error)) => Either::Right(Either::Left(ready(Err(error)))),

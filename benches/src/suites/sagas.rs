@@ -102,7 +102,6 @@ pub(crate) async fn run(settings: &Settings) -> Result<(), Error> {
         if let Some(service) = entrant.service {
             service.stop().await;
         }
-        entrant.origin.process.stop().await;
     }
     results.write(&settings.results)
 }

@@ -16,7 +16,8 @@ use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 
 use crate::body::Body;
 
-type Running = Pin<Box<dyn Future<Output = ()> + Send>>;
+/// An exchange that can be gone on with anywhere.
+pub(super) type Running = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Resolves with the exchange's answer; `None` if it ended without one. Dropping it ends the waiting, not the exchange.
 pub(super) struct Detached {

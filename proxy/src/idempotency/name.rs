@@ -104,22 +104,19 @@ pub fn saga_starter(hash_key: &HashKey, scope: &ScopeValue) -> Fingerprint {
     Fingerprint::from_bytes(parts.finish())
 }
 
-/// How many bytes of parts are gathered before they are hashed: all of a name, and all but the body of a request.
-const GATHERED: usize = 512;
+/// How many bytes of parts are expected: a name's, or those of a request but for its body.
+const EXPECTED: usize = 256;
 
-/// A hash over parts, each preceded by its length. Small parts are hashed together: to hash a few bytes costs as much as 64.
+/// A hash over parts, each preceded by its length. They are hashed together: to hash a few bytes costs as much as 64.
 pub(super) struct Parts {
     key: Option<[u8; 32]>,
-    gathered: [u8; GATHERED],
-    length: usize,
-    /// Begun by what does not fit.
-    hasher: Option<blake3::Hasher>,
+    gathered: Vec<u8>,
 }
 
 impl Parts {
     /// Begins a hash without a key.
     fn plain() -> Self {
-        Self { key: None, gathered: [0; GATHERED], length: 0, hasher: None }
+        Self { key: None, gathered: Vec::with_capacity(EXPECTED) }
     }
 
     /// Begins a keyed hash of one kind.
@@ -132,26 +129,13 @@ impl Parts {
     /// Adds a part.
     pub(super) fn add(&mut self, part: &[u8]) {
         self.add_count(part.len());
-        self.add_bytes(part);
+        self.gathered.extend_from_slice(part);
     }
 
     /// Adds a number of things that follow.
     pub(super) fn add_count(&mut self, count: usize) {
         // `usize` is at most 64 bits wide on every target there is.
-        self.add_bytes(&(count as u64).to_le_bytes());
-    }
-
-    fn add_bytes(&mut self, bytes: &[u8]) {
-        if let Some(room) = self.gathered.get_mut(self.length..self.length + bytes.len()) {
-            room.copy_from_slice(bytes);
-            self.length += bytes.len();
-            return;
-        }
-        let key = &self.key;
-        let hasher = self.hasher.get_or_insert_with(|| key.as_ref().map_or_else(blake3::Hasher::new, blake3::Hasher::new_keyed));
-        hasher.update(&self.gathered[..self.length]);
-        hasher.update(bytes);
-        self.length = 0;
+        self.gathered.extend_from_slice(&(count as u64).to_le_bytes());
     }
 
     fn add_scope(&mut self, scope: &ScopeValue) {
@@ -176,13 +160,18 @@ impl Parts {
 
     /// The hash.
     pub(super) fn finish(self) -> [u8; 32] {
-        let gathered = &self.gathered[..self.length];
-        let hash = match (self.hasher, &self.key) {
-            (Some(mut hasher), _) => hasher.update(gathered).finalize(),
-            (None, Some(key)) => blake3::keyed_hash(key, gathered),
-            (None, None) => blake3::hash(gathered),
+        let hash = match &self.key {
+            Some(key) => blake3::keyed_hash(key, &self.gathered),
+            None => blake3::hash(&self.gathered),
         };
         *hash.as_bytes()
+    }
+
+    /// The hash with one more part, which may be large and is not copied.
+    pub(super) fn finish_with(mut self, last: &[u8]) -> [u8; 32] {
+        self.add_count(last.len());
+        let mut hasher = self.key.as_ref().map_or_else(blake3::Hasher::new, blake3::Hasher::new_keyed);
+        *hasher.update(&self.gathered).update(last).finalize().as_bytes()
     }
 }
 
@@ -259,16 +248,11 @@ mod tests {
     }
 
     #[test]
-    fn parts_are_hashed_as_one_text_however_long_they_are() {
-        for lengths in [&[0, 1][..], &[GATHERED - 16], &[GATHERED - 15], &[3 * GATHERED, 5], &[400, 400, 2000, 7]] {
-            let (mut parts, mut text) = (Parts::keyed(&HASH_KEY, b"k"), b"\x01\0\0\0\0\0\0\0k".to_vec());
-            for length in lengths {
-                let part = vec![b'x'; *length];
-                parts.add(&part);
-                text.extend((*length as u64).to_le_bytes());
-                text.extend(part);
-            }
-            assert_eq!(parts.finish(), *blake3::keyed_hash(HASH_KEY.as_bytes(), &text).as_bytes());
+    fn a_last_part_counts_as_any_other() {
+        for length in [0, 1, 1000, 5000] {
+            let (last, mut all) = (vec![b'x'; length], Parts::keyed(&HASH_KEY, b"k"));
+            all.add(&last);
+            assert_eq!(Parts::keyed(&HASH_KEY, b"k").finish_with(&last), all.finish());
         }
     }
 

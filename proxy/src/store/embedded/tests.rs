@@ -289,6 +289,38 @@ async fn a_record_lies_in_one_place_and_leaves_nothing_behind() {
     assert_eq!(lengths(), (0, 0, 0));
 }
 
+#[tokio::test]
+async fn a_file_grows_no_longer_than_what_it_holds_at_once() {
+    const AT_ONCE: u8 = 200;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("store.redb");
+    let (clock, hand) = StoreClock::manual(Timestamp::from_unix_ms(1 << 40));
+    let store = EmbeddedStore::open_with(&path, Wakes::default(), clock).unwrap();
+    let mut lengths = Vec::new();
+    for round in 1..=8 {
+        let pairs = (0..AT_ONCE).map(|n| {
+            let store = &store;
+            async move {
+                let claim = claim(n);
+                let token = fresh(store, &claim).await;
+                let complete = Complete { response: vec![n; 16 << 10].into(), ..completion(&claim, token) };
+                assert_eq!(store.complete(complete).await.unwrap(), Completed::Kept);
+            }
+        });
+        futures_util::future::join_all(pairs).await;
+        hand.advance(LONG * 2);
+        let sweeping = async {
+            while store.stats().swept < round * u64::from(AT_ONCE) {
+                store.queue.run(0, |_| Ok(())).await.unwrap();
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), sweeping).await.expect("what has expired goes");
+        lengths.push(std::fs::metadata(&path).unwrap().len());
+    }
+    store.close().await;
+    assert!(lengths[7] <= lengths[2], "{lengths:?}");
+}
+
 #[test]
 fn a_file_of_a_later_layout_is_refused_by_name() {
     let dir = tempfile::tempdir().unwrap();

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::conformance::sagas::{driven, end, run};
 use futures_util::future::join_all;
+use refrain::store::Completed;
 
 /// What the scripts call.
 fn called(server: &RedisServer) -> BTreeMap<String, u64> {

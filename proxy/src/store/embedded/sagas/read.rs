@@ -12,7 +12,7 @@ use super::{
         file::{ReadError, Snapshot},
     },
     codec::{self, DueKey, ListKey, PartKey, Row},
-    write::{ACTIVE, COMMANDS, COUNTS, DEFINITIONS, DUE, ENDED, JOURNAL, LISTS},
+    write::{COMMANDS, COUNTS, DEFINITIONS, DRIVEN, DUE, JOURNAL, LISTS, STILL},
 };
 use crate::{
     ids::{Fence, SagaId},
@@ -51,9 +51,9 @@ impl Sagas<'_> {
 
     /// The saga with the end of its journal.
     pub(super) fn row(&self, id: SagaId) -> Result<Option<Row>, ReadError> {
-        match self.read_row(&self.txn.open_table(ACTIVE)?, id)? {
+        match self.read_row(&self.txn.open_table(DRIVEN)?, id)? {
             Some(row) => Ok(Some(row)),
-            None => self.read_row(&self.txn.open_table(ENDED)?, id),
+            None => self.read_row(&self.txn.open_table(STILL)?, id),
         }
     }
 
@@ -97,14 +97,14 @@ impl Sagas<'_> {
             }
         }
         // Leases of this one. Its entries may come before the lease's end.
-        let active = self.txn.open_table(ACTIVE)?;
+        let driven = self.txn.open_table(DRIVEN)?;
         let (mut lapsed, mut held) = (0, 0);
         for key in due.range::<&[u8; DueKey::LEN]>(&DueKey::first_of(this)..&DueKey::first_of(this + 1))? {
             let (at, id) = DueKey::from_bytes(key?.0.value());
             if lapsed > limit || held > limit && at > now {
                 break;
             }
-            let at = match self.read_row(&active, id) {
+            let at = match self.read_row(&driven, id) {
                 Ok(row) => row.and_then(|row| row.saga.hold.due_at()).map_or(at, |until| until.max(at)),
                 // It is asked for, and whoever asks is told.
                 Err(ReadError::Codec(_)) => at,

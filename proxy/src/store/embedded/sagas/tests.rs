@@ -37,12 +37,12 @@ async fn append(store: &EmbeddedStore, token: SagaToken, expected: u64, entries:
     assert!(matches!(store.append(append).await.unwrap(), Appended::Kept(_)));
 }
 
-/// How long the tables are: sagas (active and ended), entries of journals apart from them, commands, due, lists.
+/// How long the tables are: sagas (driven and others), entries of journals apart from them, commands, due, lists.
 fn lengths(store: &EmbeddedStore) -> [u64; 5] {
     let snapshot = store.shared.snapshot.load_full().unwrap();
     let txn = snapshot.transaction().0;
     let parts = |table| txn.open_table(table).unwrap().len().unwrap();
-    let sagas = [ACTIVE, ENDED].map(|table| txn.open_table(table).unwrap().len().unwrap());
+    let sagas = [DRIVEN, STILL].map(|table| txn.open_table(table).unwrap().len().unwrap());
     let (due, lists) = (txn.open_table(DUE).unwrap().len(), txn.open_table(LISTS).unwrap().len());
     [sagas[0] + sagas[1], parts(JOURNAL), parts(COMMANDS), due.unwrap(), lists.unwrap()]
 }
@@ -101,7 +101,7 @@ async fn an_unreadable_saga_is_named_and_harms_no_other() {
     store.close().await;
     let opened = file::open(&path, StoreClock::real()).unwrap();
     let txn = opened.db.begin_write().unwrap();
-    txn.open_table(ACTIVE).unwrap().insert(bad.id.as_bytes(), [9_u8, 9].as_slice()).unwrap();
+    txn.open_table(DRIVEN).unwrap().insert(bad.id.as_bytes(), [9_u8, 9].as_slice()).unwrap();
     txn.commit().unwrap();
     let store = EmbeddedStore::start(&path, Wakes::default(), opened).unwrap();
 

@@ -21,9 +21,10 @@ use crate::{
     time::Timestamp,
 };
 
-/// Those that have not ended: few, unless many are parked, so that the appends of one commit change few pages.
-pub(super) const ACTIVE: TableDefinition<'_, &[u8; SagaId::LEN], &[u8]> = TableDefinition::new("saga-active");
-pub(super) const ENDED: TableDefinition<'_, &[u8; SagaId::LEN], &[u8]> = TableDefinition::new("saga-ended");
+/// Those that somebody drives: few, so that the appends of one commit change few pages.
+pub(super) const DRIVEN: TableDefinition<'_, &[u8; SagaId::LEN], &[u8]> = TableDefinition::new("saga-driven");
+/// All others: parked, resting or ended.
+pub(super) const STILL: TableDefinition<'_, &[u8; SagaId::LEN], &[u8]> = TableDefinition::new("saga-still");
 pub(super) const JOURNAL: TableDefinition<'_, &[u8; PartKey::LEN], &[u8]> = TableDefinition::new("saga-journal");
 pub(super) const COMMANDS: TableDefinition<'_, &[u8; PartKey::LEN], &[u8]> = TableDefinition::new("saga-commands");
 pub(super) const DUE: TableDefinition<'_, &[u8; DueKey::LEN], ()> = TableDefinition::new("saga-due");
@@ -36,7 +37,7 @@ const GARBAGE: TableDefinition<'_, &[u8; GarbageKey::LEN], ()> = TableDefinition
 /// Creates what is not there yet.
 pub(in super::super) fn create_tables(txn: &WriteTransaction) -> Result<(), redb::Error> {
     let mut tables = Tables::open(txn, Life { number: 0, since: Timestamp::ZERO }, Timestamp::ZERO)?;
-    tables.ended.open()?;
+    tables.still.open()?;
     tables.journal.open()?;
     tables.commands.open()?;
     tables.definitions.open()?;
@@ -47,20 +48,20 @@ pub(in super::super) fn create_tables(txn: &WriteTransaction) -> Result<(), redb
 
 /// How many sagas there are, and entries of journals that lie apart from them.
 pub(in super::super) fn rows(txn: &redb::ReadTransaction) -> Result<u64, redb::Error> {
-    let sagas = txn.open_table(ACTIVE)?.len()?.saturating_add(txn.open_table(ENDED)?.len()?);
+    let sagas = txn.open_table(DRIVEN)?.len()?.saturating_add(txn.open_table(STILL)?.len()?);
     Ok(sagas.saturating_add(txn.open_table(JOURNAL)?.len()?))
 }
 
 /// The tables of sagas in one write transaction.
 ///
 /// Each operation reads all that it needs before it writes anything, so that what it cannot read harms no other in the transaction.
-/// A saga is in `active` or in `ended`, never in both.
+/// A saga is in `driven` or in `still`, never in both.
 pub(in super::super) struct Tables<'txn> {
-    active: Table<'txn, &'static [u8; SagaId::LEN], &'static [u8]>,
+    driven: Table<'txn, &'static [u8; SagaId::LEN], &'static [u8]>,
     due: Table<'txn, &'static [u8; DueKey::LEN], ()>,
     lists: Table<'txn, &'static [u8], ()>,
     counts: Table<'txn, u8, u64>,
-    ended: Lazy<'txn, &'static [u8; SagaId::LEN], &'static [u8]>,
+    still: Lazy<'txn, &'static [u8; SagaId::LEN], &'static [u8]>,
     journal: Lazy<'txn, &'static [u8; PartKey::LEN], &'static [u8]>,
     commands: Lazy<'txn, &'static [u8; PartKey::LEN], &'static [u8]>,
     definitions: Lazy<'txn, &'static [u8; 32], &'static [u8]>,
@@ -74,15 +75,15 @@ pub(in super::super) struct Tables<'txn> {
 /// Where a saga lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
-    Active,
-    Ended,
+    Driven,
+    Still,
 }
 
 impl Place {
     const fn of(saga: &Saga) -> Self {
         match saga.hold {
-            Hold::Ended { .. } => Self::Ended,
-            Hold::Driven { .. } | Hold::Parked { .. } | Hold::Resting => Self::Active,
+            Hold::Driven { .. } => Self::Driven,
+            Hold::Parked { .. } | Hold::Resting | Hold::Ended { .. } => Self::Still,
         }
     }
 }
@@ -90,11 +91,11 @@ impl Place {
 impl<'txn> Tables<'txn> {
     pub(in super::super) fn open(txn: &'txn WriteTransaction, life: Life, now: Timestamp) -> Result<Self, TableError> {
         Ok(Self {
-            active: txn.open_table(ACTIVE)?,
+            driven: txn.open_table(DRIVEN)?,
             due: txn.open_table(DUE)?,
             lists: txn.open_table(LISTS)?,
             counts: txn.open_table(COUNTS)?,
-            ended: Lazy::new(txn, ENDED),
+            still: Lazy::new(txn, STILL),
             journal: Lazy::new(txn, JOURNAL),
             commands: Lazy::new(txn, COMMANDS),
             definitions: Lazy::new(txn, DEFINITIONS),
@@ -135,8 +136,8 @@ impl<'txn> Tables<'txn> {
             self.remove_row(id, *from)?;
         }
         match place {
-            Place::Active => drop(self.active.insert(id.as_bytes(), value.as_slice())?),
-            Place::Ended => drop(self.ended.open()?.insert(id.as_bytes(), value.as_slice())?),
+            Place::Driven => drop(self.driven.insert(id.as_bytes(), value.as_slice())?),
+            Place::Still => drop(self.still.open()?.insert(id.as_bytes(), value.as_slice())?),
         }
         if let Some(Spill { first, entries }) = spill {
             let journal = self.journal.open()?;
@@ -221,11 +222,11 @@ impl<'txn> Tables<'txn> {
 
     /// The saga as it was written.
     fn stored(&mut self, id: SagaId) -> Result<Option<(Place, Row)>, ApplyError> {
-        if let Some(value) = self.active.get(id.as_bytes())? {
-            return Ok(Some((Place::Active, Row::decode(value.value())?)));
+        if let Some(value) = self.driven.get(id.as_bytes())? {
+            return Ok(Some((Place::Driven, Row::decode(value.value())?)));
         }
-        let Some(value) = self.ended.open()?.get(id.as_bytes())? else { return Ok(None) };
-        Ok(Some((Place::Ended, Row::decode(value.value())?)))
+        let Some(value) = self.still.open()?.get(id.as_bytes())? else { return Ok(None) };
+        Ok(Some((Place::Still, Row::decode(value.value())?)))
     }
 
     fn put_commands(
@@ -251,8 +252,8 @@ impl<'txn> Tables<'txn> {
 
     fn remove_row(&mut self, id: SagaId, place: Place) -> Result<(), ApplyError> {
         match place {
-            Place::Active => drop(self.active.remove(id.as_bytes())?),
-            Place::Ended => drop(self.ended.open()?.remove(id.as_bytes())?),
+            Place::Driven => drop(self.driven.remove(id.as_bytes())?),
+            Place::Still => drop(self.still.open()?.remove(id.as_bytes())?),
         }
         Ok(())
     }
