@@ -271,7 +271,7 @@ mod tests {
     fn a_figure_that_the_origin_has_not_seen_is_none() {
         let case = Case { steps: 5, callers: 2 };
         let before = Executed { steps: 100, undos: 7 };
-        let seen = |steps, undos| check(&outcome(10), case, before, Executed { steps: 100 + steps, undos: 7 + undos });
+        let seen = |steps: u64, undos: u64| check(&outcome(10), case, before, Executed { steps: 100 + steps, undos: 7 + undos });
         // Ten sagas, and at most two that nobody waited for.
         assert!(seen(50, 0).is_ok() && seen(60, 0).is_ok());
         assert!(seen(49, 0).is_err() && seen(61, 0).is_err());
