@@ -28,10 +28,10 @@ pub(crate) struct Cli {
     #[arg(long, global = true, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=600))]
     seconds: u64,
     /// How often each is made.
-    #[arg(long, global = true, default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=100))]
+    #[arg(long, global = true, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=100))]
     rounds: u8,
     /// How long one store may be filled for a curve: it goes as far as that.
-    #[arg(long, global = true, default_value_t = 100)]
+    #[arg(long, global = true, default_value_t = 60)]
     fill_seconds: u64,
     /// Threads of every proxy; by default one per core.
     #[arg(long, global = true)]

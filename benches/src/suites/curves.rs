@@ -15,7 +15,7 @@ use crate::rounds::{sample, tell};
 use crate::settings::Settings;
 
 /// Rounds of every point, at most: there are many points.
-const MAX_ROUNDS: usize = 3;
+const MAX_ROUNDS: usize = 2;
 
 /// How long a store is filled at a time: wrk ends by time, not by count.
 const SLICE: Duration = Duration::from_secs(5);

@@ -1,7 +1,6 @@
 //! Requests under a key: the first one, which is executed and recorded, and its replays. Refrain on each store, beside itself with
 //! nothing protected, and beside others that do this.
 
-use crate::ask;
 use crate::contender::Lineup;
 use crate::error::Error;
 use crate::load::Shape;
@@ -23,9 +22,7 @@ pub(crate) async fn run(settings: &Settings) -> Result<(), Error> {
     }
     lineup.add(&mut results, "idempotent-proxy", peers::idempotent_proxy::start(settings, &origin).await);
     lineup.add(&mut results, "idempot-js", peers::idempot_js::start(settings, &origin).await);
-    let key = format!("replay-{}", crate::clock::nonce());
-    store(&mut results, &mut lineup, &key).await;
-    let loads = [Named::new("first, 64", Shape::First, 64), Named::new("replay, 64", Shape::Same(key), 64)];
+    let loads = [Named::new("first, 64", Shape::First, 64), Named::new("replay, 64", Shape::Same(crate::clock::nonce()), 64)];
     rounds::measure(settings, &mut results, &lineup, &loads).await?;
     // What the engine does alone, in the same minutes.
     lineup.0.retain(|contender| contender.name == Store::Embedded.name());
@@ -41,17 +38,4 @@ pub(crate) async fn run(settings: &Settings) -> Result<(), Error> {
     }
     lineup.stop().await;
     results.write(&settings.results)
-}
-
-/// Makes the request whose replays are measured. A load that began with it would have it under way 64 times at once, which is another
-/// matter, and which not all of them answer alike. Who does not answer it is skipped.
-async fn store(results: &mut Results, lineup: &mut Lineup, key: &str) {
-    let (headers, body) = (format!("Idempotency-Key: {key}\r\n"), format!("\"{}\"", "x".repeat(1022)));
-    for contender in std::mem::take(&mut lineup.0) {
-        match ask::post(contender.address, &contender.path, &headers, &body).await {
-            Ok(answer) if answer.status == 200 => lineup.0.push(contender),
-            Ok(answer) => results.skip(&contender.name, format!("answers {}: {}", answer.status, answer.body)),
-            Err(error) => results.skip(&contender.name, error),
-        }
-    }
 }
