@@ -4,6 +4,8 @@ function init(args)
   prefix, sent = "park-" .. args[1] .. "-", tonumber(args[2])
   wrk.method = "POST"
   wrk.headers["Content-Type"] = "application/json"
+  -- Answered as soon as it is stored.
+  wrk.headers["Prefer"] = "respond-async"
   wrk.body = '{"cart":"c-1"}'
 end
 function request()

@@ -77,6 +77,10 @@ enum Suite {
     Footprint,
     /// Flame graphs.
     Flames,
+    /// Half an hour of everything at a moderate rate: nothing grows, nothing is answered wrong.
+    Long(crate::long::Args),
+    /// Instructions per request, compared with the recorded ones.
+    Counts(crate::counts::Args),
     /// All of the above, then the report.
     All,
     /// Writes docs/benchmarks.md and the plots anew, from the results that are there.
@@ -145,6 +149,8 @@ impl Cli {
             Suite::Footprint => suites::footprint::run(&settings).await,
             Suite::Curves => suites::curves::run(&settings).await,
             Suite::Flames => suites::flames::run(&settings).await,
+            Suite::Long(args) => crate::long::run(&settings, args).await,
+            Suite::Counts(args) => crate::counts::run(&settings, args).await,
             Suite::All | Suite::Report | Suite::Origin { .. } | Suite::Splice { .. } => Ok(()),
         }
     }

@@ -21,6 +21,9 @@ use tokio::{sync::mpsc, time::Instant};
 
 use crate::upstream::PooledBody;
 
+/// Bodies up to this size count as sent with their head: the system's socket buffers hold as much.
+pub const SMALL_BODY: u64 = 16 * 1024;
+
 /// A body on its way: a request's or a response's.
 #[derive(Debug, Default)]
 pub struct Body {
@@ -277,10 +280,13 @@ pub async fn collect(mut body: Body, cap: u64, budget: &Budget, deadline: Option
     let mut trailers = None;
     let mut held: u64 = 0;
     loop {
+        // What is here already needs no timer.
+        let polled = std::future::poll_fn(|cx| Poll::Ready(Pin::new(&mut body).poll_frame(cx))).await;
         let next = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx));
-        let frame = match deadline {
-            None => next.await,
-            Some(deadline) => match tokio::time::timeout_at(deadline, next).await {
+        let frame = match (polled, deadline) {
+            (Poll::Ready(frame), _) => frame,
+            (Poll::Pending, None) => next.await,
+            (Poll::Pending, Some(deadline)) => match tokio::time::timeout_at(deadline, next).await {
                 Ok(frame) => frame,
                 Err(_) => return Collected::TimedOut,
             },

@@ -5,6 +5,7 @@
 
 use std::{
     fmt::{self, Write as _},
+    io::Write as _,
     net::IpAddr,
 };
 
@@ -73,6 +74,10 @@ const HOP_BY_HOP: [HeaderName; 7] =
 ///
 /// `Host` and `Content-Length` stay even if `Connection` names them: routing and framing are not the sender's to hide.
 pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
+    // One walk over what is there costs less than asking for each that mostly is not.
+    if !headers.keys().any(is_hop_by_hop) {
+        return;
+    }
     strip_named_by_connection(headers);
     let trailers_wanted = te_wants_trailers(headers);
     for name in &HOP_BY_HOP {
@@ -123,6 +128,8 @@ pub struct Forwarded {
 pub struct Hop<'a> {
     /// The TCP peer.
     pub peer: IpAddr,
+    /// The peer as [`peer_line`] writes it, where that is at hand.
+    pub peer_line: Option<&'a HeaderValue>,
     /// What the client spoke.
     pub scheme: Scheme,
     /// The host the client asked for, with the port if it said one.
@@ -150,6 +157,11 @@ impl Scheme {
     }
 }
 
+/// A peer as `X-Forwarded-For` names it, for [`Hop::peer_line`].
+pub fn peer_line(peer: IpAddr) -> HeaderValue {
+    HeaderValue::from_str(&peer.to_canonical().to_string()).unwrap_or_else(|_| HeaderValue::from_static("unknown"))
+}
+
 /// Tells the upstream about the way here, as far as `which` says.
 ///
 /// The peer is appended to `X-Forwarded-For`, in one line, for many services read only the first. `X-Forwarded-Proto` and `-Host`
@@ -157,7 +169,12 @@ impl Scheme {
 pub fn apply_forwarded(headers: &mut HeaderMap, which: Forwarded, hop: &Hop<'_>) {
     let peer = hop.peer.to_canonical();
     if which.x_forwarded {
-        append_element(headers, &X_FORWARDED_FOR, format_args!("{peer}"));
+        match hop.peer_line {
+            Some(line) if !headers.contains_key(X_FORWARDED_FOR) => {
+                headers.insert(X_FORWARDED_FOR, line.clone());
+            }
+            _ => append_element(headers, &X_FORWARDED_FOR, format_args!("{peer}")),
+        }
         if !headers.contains_key(X_FORWARDED_PROTO) {
             headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(hop.scheme.as_str()));
         }
@@ -222,7 +239,17 @@ pub fn strip_saga(headers: &mut HeaderMap) {
 
 /// Whether a header belongs to one connection even if `Connection` does not name it.
 pub(crate) fn is_hop_by_hop(name: &HeaderName) -> bool {
-    *name == CONNECTION || HOP_BY_HOP.contains(name)
+    matches!(
+        name.as_str(),
+        "connection"
+            | "keep-alive"
+            | "proxy-connection"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "te"
+            | "transfer-encoding"
+            | "upgrade"
+    )
 }
 
 /// The tokens of a list-valued header (RFC 9110, section 5.6.1), trimmed. Lines that are not ASCII have none.
@@ -283,10 +310,11 @@ fn append_element(headers: &mut HeaderMap, name: &HeaderName, element: fmt::Argu
             line.extend_from_slice(b", ");
         }
     }
-    line.extend_from_slice(element.to_string().as_bytes());
+    // A vector takes whatever is written.
+    let _written = line.write_fmt(element);
     // The parts are header values, addresses and quoted text: their concatenation is a header value. If a host smuggled in what
     // is not, the header says nothing rather than something false.
-    if let Ok(value) = HeaderValue::from_maybe_shared(bytes::Bytes::from(line)) {
+    if let Ok(value) = HeaderValue::from_bytes(&line) {
         headers.insert(name, value);
     }
 }
@@ -361,7 +389,13 @@ mod tests {
     }
 
     fn hop(peer: &str) -> Hop<'_> {
-        Hop { peer: peer.parse().unwrap(), scheme: Scheme::Http, host: Some("shop.example:8080"), version: Version::HTTP_11 }
+        Hop {
+            peer: peer.parse().unwrap(),
+            peer_line: None,
+            scheme: Scheme::Http,
+            host: Some("shop.example:8080"),
+            version: Version::HTTP_11,
+        }
     }
 
     const ALL: Forwarded = Forwarded { x_forwarded: true, forwarded: true, via: true };

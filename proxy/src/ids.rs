@@ -1,6 +1,6 @@
 //! Identifiers: each a type of its own, so that none can stand where another is meant.
 
-use std::fmt;
+use std::{fmt, hash::Hasher};
 
 use rand::RngCore;
 use serde::{Deserialize, Serialize};
@@ -39,7 +39,9 @@ macro_rules! byte_id {
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+                let mut text = [0; 2 * $len];
+                encode_hex(&self.0, &mut text);
+                f.write_str(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
             }
         }
 
@@ -141,6 +143,31 @@ impl RecordName {
     }
 }
 
+/// Spreads names and ids over a table's places. They are hashes under a secret key, or random: nobody chooses them, so what they
+/// are made of is spread enough, and hashing them again would only take time.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NameHasher(u64);
+
+impl Hasher for NameHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        let (words, rest) = bytes.as_chunks::<8>();
+        // All of it counts: the names of one saga begin alike, and a saga's id as a name ends in zeros.
+        for word in words {
+            self.0 = self.0.rotate_left(23) ^ u64::from_le_bytes(*word);
+        }
+        for byte in rest {
+            self.0 = self.0.rotate_left(23) ^ u64::from(*byte);
+        }
+    }
+
+    /// The length of what follows, which is the same for all.
+    fn write_usize(&mut self, _: usize) {}
+}
+
 /// A fencing token: it only grows for one record, and the store judges it. Microseconds of the store's clock, or the previous plus one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Fence(pub u64);
@@ -148,6 +175,14 @@ pub struct Fence(pub u64);
 impl fmt::Display for Fence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
+    }
+}
+
+/// In lower case. Of `out` as much is written as `bytes` fill.
+fn encode_hex(bytes: &[u8], out: &mut [u8]) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    for (byte, pair) in bytes.iter().zip(out.chunks_exact_mut(2)) {
+        pair.copy_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
     }
 }
 
@@ -168,7 +203,24 @@ fn decode_hex(text: &[u8], out: &mut [u8]) -> bool {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::hash::Hash as _;
+
     use super::*;
+
+    #[test]
+    fn names_of_one_neighbourhood_and_ids_as_names_are_spread() {
+        let hash = |name: &RecordName| {
+            let mut hasher = NameHasher::default();
+            name.hash(&mut hasher);
+            hasher.finish()
+        };
+        let near = |n: u8| RecordName::from_bytes(std::array::from_fn(|at| if at < 8 { 1 } else { n.wrapping_mul(at as u8) }));
+        let id = |n: u8| SagaId::from_bytes([n; 16]).as_record();
+        for names in [[near(1), near(2), near(3)], [id(1), id(2), id(3)]] {
+            let hashes = names.map(|name| hash(&name));
+            assert!(hashes[0] != hashes[1] && hashes[1] != hashes[2] && hashes[0] != hashes[2]);
+        }
+    }
 
     #[test]
     fn hexadecimal_round_trips_and_rejects_what_is_not() {

@@ -4,7 +4,7 @@
 
 use std::{
     fmt::Debug,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
 use http::StatusCode;
@@ -362,7 +362,7 @@ impl Counters {
     pub fn route(&self, label: &str) -> RouteMetrics {
         let route: Arc<str> = label.into();
         let seconds = self.request_seconds.get_or_create_owned(&RouteLabel { route: Arc::clone(&route) });
-        RouteMetrics { route, requests: self.requests.clone(), seconds }
+        RouteMetrics { route, requests: self.requests.clone(), found: Box::default(), seconds }
     }
 
     /// Counts a claim.
@@ -412,23 +412,31 @@ impl Counters {
 }
 
 /// The counters of one route.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct RouteMetrics {
     route: Arc<str>,
     requests: Family<RequestLabels, Counter>,
+    /// What has been looked up of them, by status class and `Idempotency-Status`: a counter is shown once it has counted something.
+    found: Box<[[OnceLock<Counter>; STATUSES]; CLASSES]>,
     seconds: Histogram,
 }
+
+/// Status classes, with one for what is none.
+const CLASSES: usize = 6;
+/// The values of `Idempotency-Status`, and none.
+const STATUSES: usize = IdempotencyStatus::ALL.len() + 1;
 
 impl RouteMetrics {
     /// Counts an answer.
     pub fn answered(&self, status: StatusCode, idempotency: Option<IdempotencyStatus>, seconds: f64) {
         let class = status.as_u16() / 100;
-        let labels = RequestLabels {
-            route: Arc::clone(&self.route),
-            status: StatusClass(if class > 5 { 0 } else { class }),
-            idempotency: IdempotencyLabel(idempotency),
-        };
-        self.requests.get_or_create(&labels).inc();
+        let class = if usize::from(class) < CLASSES { class } else { 0 };
+        let found = &self.found[usize::from(class)][idempotency.map_or(0, |status| status as usize + 1)];
+        let counter = found.get_or_init(|| {
+            let (route, idempotency) = (Arc::clone(&self.route), IdempotencyLabel(idempotency));
+            self.requests.get_or_create_owned(&RequestLabels { route, status: StatusClass(class), idempotency })
+        });
+        counter.inc();
         self.seconds.observe(seconds);
     }
 }

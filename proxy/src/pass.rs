@@ -1,20 +1,24 @@
 //! Pass-through: a request that nothing protects goes to its upstream and its answer comes back, both streamed.
 
 use std::{
+    borrow::Borrow,
+    future::{poll_fn, ready},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
+use futures_util::future::Either;
 use http::{Method, Request, Response, StatusCode, header};
 use http_body::Body as _;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use crate::{
-    body::{Body, OnEnd},
+    body::{Body, OnEnd, SMALL_BODY},
     headers::{IDEMPOTENCY_KEY, X_IDEMPOTENCY_KEY},
     idempotency::{exchange::Sender, marker::Dialect},
     metrics::Limit,
@@ -23,57 +27,103 @@ use crate::{
     upstream::{Call, NotSent, SendError},
 };
 
-/// Bodies up to this size count as sent with their head.
-const SMALL_BODY: u64 = 16 * 1024;
-
 /// Sends a call and gives its answer, whatever it is; upgrades become tunnels. A client that hangs up cancels the call.
-pub async fn pass<U: Sender>(mut inner: U, mut call: Call, shared: &Shared) -> Response<Body> {
+pub fn pass<U: Sender, S: Borrow<Shared>>(
+    inner: U,
+    mut call: Call,
+    shared: S,
+) -> impl Future<Output = Response<Body>> + use<U, S> {
     let upgrade = wants_upgrade(&call.request).then(|| hyper::upgrade::on(&mut call.request));
-    let is_connect = call.request.method() == Method::CONNECT;
-    let patience = call.upstream.config().response_timeout;
-    let is_known_further_on = call.upstream.config().refrain && has_key(&call.request);
-    // Where the answer is kept: a caller who is told not to ask again would lose it.
-    let lost = |name, detail: String| {
+    let asked = Asked {
+        is_connect: call.request.method() == Method::CONNECT,
+        is_known_further_on: call.upstream.config().refrain && has_key(&call.request),
+        patience: call.upstream.config().response_timeout,
+        upload: Upload::watch(&mut call.request),
+    };
+    // The call has a place of its own from here on: this future is moved about, and is to be small.
+    let sending = begin(inner, call);
+    async move {
+        let shared = shared.borrow();
+        let sent = tokio::select! {
+            biased;
+            sent = sending => sent,
+            () = asked.upload.silent_for(asked.patience) => return asked.timed_out(),
+        };
+        match sent {
+            Ok(response) => asked.answered(response, upgrade, shared),
+            Err(error) => asked.failed(error, shared),
+        }
+    }
+}
+
+/// Begins to send at once where that can be, as it can be everywhere but in front of a queue.
+pub(crate) fn begin<U: Sender>(mut inner: U, call: Call) -> impl Future<Output = Result<Response<Body>, SendError>> + use<U> {
+    match inner.poll_ready(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(Ok(())) => Either::Left(inner.call(call)),
+        Poll::Ready(Err(error)) => Either::Right(Either::Left(ready(Err(error)))),
+        Poll::Pending => Either::Right(Either::Right(Box::pin(async move {
+            poll_fn(|cx| inner.poll_ready(cx)).await?;
+            inner.call(call).await
+        }))),
+    }
+}
+
+/// What is to be known of a request once it is sent.
+struct Asked {
+    is_connect: bool,
+    /// Whether its answer is kept further on: a caller who is told not to ask again would lose it.
+    is_known_further_on: bool,
+    patience: Duration,
+    upload: Upload,
+}
+
+impl Asked {
+    fn lost(&self, name: ProblemName, detail: String) -> Response<Body> {
         let problem = Problem::new(name, detail);
-        answer(if is_known_further_on { problem.known_further_on() } else { problem })
-    };
-    let upload = Upload::watch(&mut call.request);
-    let sending = async {
-        std::future::poll_fn(|cx| inner.poll_ready(cx)).await?;
-        inner.call(call).await
-    };
-    let sent = tokio::select! {
-        biased;
-        sent = sending => sent,
-        () = upload.silent_for(patience) => {
-            let detail = format!("the upstream did not answer within {patience:?}");
-            return lost(ProblemName::UpstreamTimeout, detail);
-        }
-    };
-    let mut response = match sent {
-        Ok(response) => response,
-        Err(SendError::NotSent(reason, _)) => {
-            if reason.is_overload() {
-                shared.metrics.refused_at(Limit::Upstream);
+        answer(if self.is_known_further_on { problem.known_further_on() } else { problem })
+    }
+
+    fn timed_out(&self) -> Response<Body> {
+        self.lost(ProblemName::UpstreamTimeout, format!("the upstream did not answer within {:?}", self.patience))
+    }
+
+    fn failed(&self, error: SendError, shared: &Shared) -> Response<Body> {
+        match error {
+            SendError::NotSent(reason, _) => {
+                if reason.is_overload() {
+                    shared.metrics.refused_at(Limit::Upstream);
+                }
+                tracing::warn!(%reason, "a request was not sent");
+                answer(not_sent(&reason))
             }
-            tracing::warn!(%reason, "a request was not sent");
-            return answer(not_sent(&reason));
+            SendError::Unknown(reason) => {
+                tracing::warn!(%reason, "an upstream's answer was lost");
+                self.lost(ProblemName::UpstreamFailed, "the service's answer was lost".to_owned())
+            }
         }
-        Err(SendError::Unknown(reason)) => {
-            tracing::warn!(%reason, "an upstream's answer was lost");
-            return lost(ProblemName::UpstreamFailed, "the service's answer was lost".to_owned());
+    }
+
+    fn answered(
+        &self,
+        mut response: Response<Body>,
+        upgrade: Option<hyper::upgrade::OnUpgrade>,
+        shared: &Shared,
+    ) -> Response<Body> {
+        let has_switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        match upgrade {
+            None if has_switched => {
+                tracing::warn!("an upstream switched protocols unasked");
+                let detail = "the service switched to a protocol that nobody asked for";
+                return answer(Problem::new(ProblemName::UpstreamFailed, detail));
+            }
+            Some(client) if has_switched || (self.is_connect && response.status().is_success()) => {
+                let upstream = hyper::upgrade::on(&mut response);
+                spawn_tunnel(client, upstream, shared.clone(), &shared.tasks);
+            }
+            Some(_) | None => {}
         }
-    };
-    if response.status() == StatusCode::SWITCHING_PROTOCOLS && upgrade.is_none() {
-        tracing::warn!("an upstream switched protocols unasked");
-        return answer(Problem::new(ProblemName::UpstreamFailed, "the service switched to a protocol that nobody asked for"));
+        response
     }
-    let is_tunnel = response.status() == StatusCode::SWITCHING_PROTOCOLS || (is_connect && response.status().is_success());
-    if let (Some(client), true) = (upgrade, is_tunnel) {
-        let upstream = hyper::upgrade::on(&mut response);
-        spawn_tunnel(client, upstream, shared.clone(), &shared.tasks);
-    }
-    response
 }
 
 fn spawn_tunnel(client: hyper::upgrade::OnUpgrade, upstream: hyper::upgrade::OnUpgrade, shared: Shared, tasks: &TaskTracker) {

@@ -9,7 +9,10 @@ use std::{
     time::Duration,
 };
 
-use notify::{RecursiveMode, Watcher as _};
+use notify::{
+    EventKind, RecursiveMode, Watcher as _,
+    event::{AccessKind, AccessMode, ModifyKind},
+};
 use tokio::sync::mpsc;
 
 /// Writers write more than once: they get this long to finish.
@@ -48,7 +51,10 @@ impl Watch {
     pub fn new(list: impl Fn() -> Watched + Send + 'static) -> Self {
         let (told, events) = mpsc::channel(1);
         let watched = list();
-        let told = move |_event| {
+        let told = move |event: notify::Result<notify::Event>| {
+            if event.is_ok_and(|event| !may_be_change(event.kind)) {
+                return;
+            }
             // A full channel has word already.
             let _full = told.try_send(());
         };
@@ -81,6 +87,16 @@ impl Watch {
                 return;
             }
         }
+    }
+}
+
+/// Whether the files may be others after this. That somebody reads one is none: who looks whether they have changed reads them. What is
+/// written counts when it is closed, where the platform tells that: a store's file beside the configuration is written all the time.
+fn may_be_change(kind: EventKind) -> bool {
+    match kind {
+        EventKind::Access(access) => access == AccessKind::Close(AccessMode::Write),
+        EventKind::Modify(ModifyKind::Data(_)) => cfg!(not(target_os = "linux")),
+        _ => true,
     }
 }
 
@@ -134,6 +150,35 @@ mod tests {
             assert!(one.is_some() && !seen[..index].contains(one), "{index}");
         }
         assert_eq!(hash(&watched(&["t.yaml"])), seen[5]);
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_written_is_a_change() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("refrain.yaml");
+        std::fs::write(&path, "a").unwrap();
+        let main = path.clone();
+        let mut watch = Watch::new(move || Watched { main: main.clone(), others: Vec::new(), folders: Vec::new() });
+        std::fs::write(&path, "b").unwrap();
+        tokio::time::timeout(POLL / 2, watch.changed()).await.unwrap();
+    }
+
+    #[test]
+    fn only_what_may_be_another_content_is_looked_at() {
+        use notify::event::{CreateKind, DataChange, RenameMode};
+        for kind in [
+            EventKind::Create(CreateKind::File),
+            EventKind::Modify(ModifyKind::Name(RenameMode::Both)),
+            EventKind::Access(AccessKind::Close(AccessMode::Write)),
+            EventKind::Other,
+            EventKind::Any,
+        ] {
+            assert!(may_be_change(kind), "{kind:?}");
+        }
+        for kind in [AccessKind::Open(AccessMode::Any), AccessKind::Read, AccessKind::Close(AccessMode::Read)] {
+            assert!(!may_be_change(EventKind::Access(kind)), "{kind:?}");
+        }
+        assert_eq!(may_be_change(EventKind::Modify(ModifyKind::Data(DataChange::Any))), cfg!(not(target_os = "linux")));
     }
 
     #[test]

@@ -3,7 +3,10 @@
 //! Pure code takes `now` as an argument. Async code uses tokio's timers, or asks here. `Instant::now` and `SystemTime::now` are
 //! disallowed methods everywhere else (see `clippy.toml`).
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::{
+    cell::RefCell,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
 
 use http::HeaderValue;
 use serde::{Deserialize, Serialize};
@@ -68,10 +71,22 @@ pub fn monotonic_now() -> Instant {
     Instant::now()
 }
 
-/// A point in time, as HTTP writes it (RFC 9110, section 5.6.7): whole seconds.
+/// A point in time, as HTTP writes it (RFC 9110, section 5.6.7): whole seconds. The last one is kept, for many answers of one second
+/// say the same.
 pub fn http_date(at: Timestamp) -> HeaderValue {
-    let at = UNIX_EPOCH.checked_add(Duration::from_millis(at.0)).unwrap_or(UNIX_EPOCH);
-    HeaderValue::from_str(&httpdate::fmt_http_date(at)).unwrap_or(HeaderValue::from_static("0"))
+    thread_local! {
+        static LAST: RefCell<(u64, HeaderValue)> = const { RefCell::new((u64::MAX, HeaderValue::from_static("0"))) };
+    }
+    const LAST_OF_9999: u64 = 253_402_300_799;
+    let second = (at.0 / 1000).min(LAST_OF_9999);
+    LAST.with_borrow_mut(|(of, value)| {
+        if *of != second {
+            let at = UNIX_EPOCH.checked_add(Duration::from_secs(second)).unwrap_or(UNIX_EPOCH);
+            *value = HeaderValue::try_from(httpdate::fmt_http_date(at)).unwrap_or(HeaderValue::from_static("0"));
+            *of = second;
+        }
+        value.clone()
+    })
 }
 
 /// A point in time as HTTP writes it, in any of the three forms (RFC 9110, section 5.6.7); `None`: it is none, or before the epoch.

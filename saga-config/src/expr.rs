@@ -53,7 +53,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-pub use bindings::{Bindings, Helper};
+pub use bindings::{Bindings, Helper, Roots};
 pub use check::{Clash, Use};
 pub use reference::{Key, Reading, Reference, Segment};
 pub use scope::Names;

@@ -78,6 +78,7 @@ pub mod limits;
 mod link;
 mod load;
 mod ordered;
+mod precedence;
 mod proofs;
 mod raw;
 mod response;
@@ -107,6 +108,7 @@ pub use call_step::{
 };
 pub use hash::{DefinitionHash, HashTextError};
 pub use load::{Loaded, StoredError, UpstreamFact, UpstreamFacts};
+pub use precedence::Precedence;
 
 /// The JSON Schema (2020-12) of a saga's file, for editors.
 pub fn schema() -> schemars::Schema {
@@ -151,6 +153,8 @@ pub struct Saga {
     /// The definition as canonical JSON: whatever the formatting of the file, the same definition is the same text.
     /// [`Saga::from_canonical`] reads it back.
     pub canonical: Arc<str>,
+    /// What each step comes after: see [`Saga::waits_for`].
+    pub precedence: Precedence,
 }
 
 /// An index into [`Saga::steps`].

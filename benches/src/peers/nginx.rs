@@ -20,6 +20,8 @@ pub(crate) async fn start(settings: &Settings, origin: &Origin) -> Result<Conten
     let config = fill(
         CONFIG,
         &[
+            // The other side's count, too, and one worker may have to take all.
+            ("connections", &(2 * settings.max_connections().min(11_000)).to_string()),
             ("workers", &settings.workers.to_string()),
             ("folder", &folder.to_string_lossy()),
             ("origin", &origin.address.to_string()),

@@ -52,7 +52,7 @@ impl Answerer {
         marker::mark(&mut parts.headers, status);
         // The marks of this route are not the service's to set.
         parts.headers.remove(IDEMPOTENCY_REPLAYED);
-        parts.headers.insert(IDEMPOTENCY_ATTEMPT, HeaderValue::from(attempt));
+        parts.headers.insert(IDEMPOTENCY_ATTEMPT, attempt_number(attempt));
         self.answer(Response::from_parts(parts, body));
     }
 
@@ -74,7 +74,7 @@ impl Answerer {
         let mut response = response.map(|bytes| Body::with_trailers(bytes, trailers));
         let headers = response.headers_mut();
         marker::mark_replay(headers, self.dialect, status);
-        headers.insert(IDEMPOTENCY_ATTEMPT, HeaderValue::from(done.attempt));
+        headers.insert(IDEMPOTENCY_ATTEMPT, attempt_number(done.attempt));
         headers.insert(IDEMPOTENCY_EXPIRES, expires(done.ttl_left));
         self.answer(response);
     }
@@ -157,6 +157,11 @@ pub(super) fn problem(problem: Problem, dialect: Dialect) -> Response<Body> {
 /// When the record ends, as an HTTP date (RFC 9110, section 5.6.7).
 fn expires(in_: Duration) -> HeaderValue {
     http_date(wall_now().plus(in_))
+}
+
+/// Nearly always the first.
+fn attempt_number(attempt: u32) -> HeaderValue {
+    if attempt == 1 { HeaderValue::from_static("1") } else { HeaderValue::from(attempt) }
 }
 
 const fn detail(name: ProblemName) -> &'static str {

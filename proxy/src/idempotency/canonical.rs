@@ -10,7 +10,7 @@
 //! assert_eq!(form, br#"{"a":"A","b":10e1}"#);
 //! ```
 
-use std::ops::Range;
+use std::{cmp::Ordering, ops::Range};
 
 use super::pointer::JsonPointer;
 
@@ -45,7 +45,8 @@ pub fn canonical(body: &[u8], exclude: &[JsonPointer]) -> Result<Vec<u8>, NotCan
     let mut writer = Writer {
         body,
         at: 0,
-        out: Vec::with_capacity(body.len()),
+        out: vec![0; body.len() + WORD],
+        end: 0,
         members: Vec::new(),
         scratch: Vec::new(),
         exclude,
@@ -60,6 +61,7 @@ pub fn canonical(body: &[u8], exclude: &[JsonPointer]) -> Result<Vec<u8>, NotCan
     if exclude.iter().any(|pointer| pointer.steps() == 0) {
         return Ok(vec![EXCLUDED]);
     }
+    writer.out.truncate(writer.end);
     Ok(writer.out)
 }
 
@@ -86,17 +88,44 @@ pub(super) fn write_escaped(out: &mut Vec<u8>, c: char) {
     out.extend_from_slice(&[b'\\', short]);
 }
 
+/// How many bytes of a string are looked at, and copied, at once.
+const WORD: usize = 8;
+
 /// Where in the output a member is.
 struct Member {
+    /// The first bytes of the name and its closing quote, in the order of names; zeros after a shorter one.
+    begins: u64,
     name: Range<usize>,
     end: usize,
     excluded: bool,
 }
 
+impl Member {
+    /// The order of names is the order of their bytes. Nearly all differ in the first of them.
+    fn cmp(&self, other: &Self, out: &[u8]) -> Ordering {
+        self.begins.cmp(&other.begins).then_with(|| out[self.name.clone()].cmp(&out[other.name.clone()]))
+    }
+}
+
+/// Where in these bytes (the lowest is the first) a plain piece of a string ends: at a quote, a backslash or a control character.
+const fn first_special(word: u64) -> Option<usize> {
+    const ONES: u64 = u64::from_ne_bytes([1; WORD]);
+    const HIGH: u64 = ONES << 7;
+    /// The high bit of each byte that is zero, and perhaps of others after the first such.
+    const fn zeros(word: u64) -> u64 {
+        word.wrapping_sub(ONES) & !word & HIGH
+    }
+    let controls = word.wrapping_sub(ONES * 0x20) & !word & HIGH;
+    let special = controls | zeros(word ^ (ONES * b'"' as u64)) | zeros(word ^ (ONES * b'\\' as u64));
+    if special == 0 { None } else { Some(special.trailing_zeros() as usize / 8) }
+}
+
 struct Writer<'a> {
     body: &'a [u8],
     at: usize,
+    /// What is written, up to `end`, and room: the form is never longer than the body, and whole words are written into it.
     out: Vec<u8>,
+    end: usize,
     /// The members of all objects that are open, the innermost last.
     members: Vec<Member>,
     scratch: Vec<u8>,
@@ -114,6 +143,23 @@ impl Writer<'_> {
         let c = self.peek().ok_or(NotCanonical::NotJson)?;
         self.at += 1;
         Ok(c)
+    }
+
+    fn put(&mut self, byte: u8) {
+        if self.end == self.out.len() {
+            self.out.resize(self.end + WORD, 0);
+        }
+        self.out[self.end] = byte;
+        self.end += 1;
+    }
+
+    fn put_all(&mut self, bytes: &[u8]) {
+        let end = self.end + bytes.len();
+        if end > self.out.len() {
+            self.out.resize(end + WORD, 0);
+        }
+        self.out[self.end..end].copy_from_slice(bytes);
+        self.end = end;
     }
 
     fn skip_space(&mut self) {
@@ -138,20 +184,20 @@ impl Writer<'_> {
     }
 
     fn object(&mut self, depth: usize, leading: Range<usize>) -> Result<(), NotCanonical> {
-        let start = self.out.len();
+        let start = self.end;
         let first = self.members.len();
-        self.out.push(b'{');
+        self.put(b'{');
         self.skip_space();
         if self.peek() == Some(b'}') {
             self.at += 1;
-            self.out.push(b'}');
+            self.put(b'}');
             return Ok(());
         }
         loop {
             self.member(depth, leading.clone())?;
             self.skip_space();
             match self.next()? {
-                b',' => self.out.push(b','),
+                b',' => self.put(b','),
                 b'}' => break,
                 _ => return Err(NotCanonical::NotJson),
             }
@@ -159,28 +205,30 @@ impl Writer<'_> {
         }
         self.order(start, first)?;
         self.members.truncate(first);
-        self.out.push(b'}');
+        self.put(b'}');
         Ok(())
     }
 
     fn member(&mut self, depth: usize, leading: Range<usize>) -> Result<(), NotCanonical> {
-        let start = self.out.len();
+        let start = self.end;
         if self.next()? != b'"' {
             return Err(NotCanonical::NotJson);
         }
         self.string()?;
-        let name = start..self.out.len();
+        let name = start..self.end;
         self.skip_space();
         if self.next()? != b':' {
             return Err(NotCanonical::NotJson);
         }
-        self.out.push(b':');
+        self.put(b':');
         self.skip_space();
         let (excluded, below) =
             self.follow(depth, leading, |writer, pointer| pointer.takes_member(depth, &writer.out[name.start + 1..name.end - 1]));
         self.value(depth + 1, below.clone())?;
         self.followed.truncate(below.start);
-        self.members.push(Member { name, end: self.out.len(), excluded });
+        let mut begins = [0; WORD];
+        begins.iter_mut().zip(&self.out[name.start + 1..name.end]).for_each(|(to, from)| *to = *from);
+        self.members.push(Member { begins: u64::from_be_bytes(begins), name, end: self.end, excluded });
         Ok(())
     }
 
@@ -188,13 +236,12 @@ impl Writer<'_> {
     fn order(&mut self, start: usize, first: usize) -> Result<(), NotCanonical> {
         let out = &self.out;
         let members = &mut self.members[first..];
-        let name = |member: &Member| &out[member.name.clone()];
-        let in_order = members.windows(2).all(|pair| name(&pair[0]) < name(&pair[1]));
+        let in_order = members.windows(2).all(|pair| pair[0].cmp(&pair[1], out).is_lt());
         if in_order && members.iter().all(|member| !member.excluded) {
             return Ok(());
         }
-        members.sort_unstable_by(|a, b| name(a).cmp(name(b)));
-        if members.windows(2).any(|pair| name(&pair[0]) == name(&pair[1])) {
+        members.sort_unstable_by(|a, b| a.cmp(b, out));
+        if members.windows(2).any(|pair| pair[0].cmp(&pair[1], out).is_eq()) {
             return Err(NotCanonical::DuplicateMember);
         }
         self.scratch.clear();
@@ -204,37 +251,38 @@ impl Writer<'_> {
             }
             self.scratch.extend_from_slice(&self.out[member.name.start..member.end]);
         }
-        self.out.truncate(start + 1);
-        self.out.extend_from_slice(&self.scratch);
+        // What is left of the members is no longer than they were.
+        self.end = start + 1 + self.scratch.len();
+        self.out[start + 1..self.end].copy_from_slice(&self.scratch);
         Ok(())
     }
 
     fn array(&mut self, depth: usize, leading: Range<usize>) -> Result<(), NotCanonical> {
-        self.out.push(b'[');
+        self.put(b'[');
         self.skip_space();
         if self.peek() == Some(b']') {
             self.at += 1;
-            self.out.push(b']');
+            self.put(b']');
             return Ok(());
         }
         for index in 0.. {
-            let start = self.out.len();
+            let start = self.end;
             let (excluded, below) = self.follow(depth, leading.clone(), |_, pointer| pointer.takes_element(depth, index));
             self.value(depth + 1, below.clone())?;
             self.followed.truncate(below.start);
             if excluded {
-                self.out.truncate(start);
-                self.out.push(EXCLUDED);
+                self.end = start;
+                self.put(EXCLUDED);
             }
             self.skip_space();
             match self.next()? {
-                b',' => self.out.push(b','),
+                b',' => self.put(b','),
                 b']' => break,
                 _ => return Err(NotCanonical::NotJson),
             }
             self.skip_space();
         }
-        self.out.push(b']');
+        self.put(b']');
         Ok(())
     }
 
@@ -246,6 +294,9 @@ impl Writer<'_> {
         takes: impl Fn(&Self, &JsonPointer) -> bool,
     ) -> (bool, Range<usize>) {
         let below = self.followed.len();
+        if leading.is_empty() {
+            return (false, below..below);
+        }
         let mut excluded = false;
         for place in leading {
             let index = self.followed[place];
@@ -260,22 +311,45 @@ impl Writer<'_> {
 
     /// The rest of a string, after its opening quote.
     fn string(&mut self) -> Result<(), NotCanonical> {
-        self.out.push(b'"');
+        self.put(b'"');
         loop {
-            let rest = &self.body[self.at..];
-            let plain = rest.iter().position(|c| matches!(c, b'"' | b'\\' | 0..0x20)).ok_or(NotCanonical::NotJson)?;
-            self.out.extend_from_slice(&rest[..plain]);
-            self.at += plain;
+            self.plain()?;
             match self.next()? {
                 b'"' => break,
                 b'\\' => {
                     let c = self.escape()?;
-                    write_escaped(&mut self.out, c);
+                    let mut spelled = std::mem::take(&mut self.scratch);
+                    spelled.clear();
+                    write_escaped(&mut spelled, c);
+                    self.put_all(&spelled);
+                    self.scratch = spelled;
                 }
                 _ => return Err(NotCanonical::NotJson),
             }
         }
-        self.out.push(b'"');
+        self.put(b'"');
+        Ok(())
+    }
+
+    /// The piece of a string up to its end or its next backslash, as it is.
+    fn plain(&mut self) -> Result<(), NotCanonical> {
+        while let (Some(word), Some(room)) =
+            (self.body[self.at..].first_chunk::<WORD>(), self.out[self.end..].first_chunk_mut::<WORD>())
+        {
+            // Copied before it is known how much of it belongs here: what does not is written over.
+            *room = *word;
+            let plain = first_special(u64::from_le_bytes(*word));
+            self.at += plain.unwrap_or(WORD);
+            self.end += plain.unwrap_or(WORD);
+            if plain.is_some() {
+                return Ok(());
+            }
+        }
+        let body = self.body;
+        let rest = &body[self.at..];
+        let plain = rest.iter().position(|c| matches!(c, b'"' | b'\\' | 0..0x20)).ok_or(NotCanonical::NotJson)?;
+        self.put_all(&rest[..plain]);
+        self.at += plain;
         Ok(())
     }
 
@@ -323,7 +397,7 @@ impl Writer<'_> {
             return Err(NotCanonical::NotJson);
         }
         self.at = start + whole.len();
-        self.out.extend_from_slice(whole);
+        self.put_all(whole);
         Ok(())
     }
 
@@ -349,7 +423,8 @@ impl Writer<'_> {
             }
             self.digits()?;
         }
-        self.out.extend_from_slice(&self.body[start..self.at]);
+        let body = self.body;
+        self.put_all(&body[start..self.at]);
         Ok(())
     }
 

@@ -2,24 +2,28 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
 use bytes::Bytes;
+use http::{HeaderMap, HeaderName, response::Parts};
 
 use super::{
     backlog::Backlog,
     barrier::Barrier,
     lease::Leases,
-    response::{DecodeError, Recorded},
+    response::{DecodeError, Recorded, record_into},
     seal::{self, Sealer},
 };
 use crate::{
     body::Budget,
     ids::{Fence, RecordName},
     metrics::Metrics,
-    store::{Done, Store, wakes::Wakes},
+    store::{Done, Store, Token, wakes::Wakes},
     time::{Timestamp, monotonic_now, wall_now},
 };
 
@@ -76,6 +80,21 @@ impl<S: Store> Context<S> {
         self.sealer.seal(&name, fence, |out| recorded.encode_into(out))
     }
 
+    /// What is stored of an answer: see [`record_into`].
+    pub fn seal_answer(
+        &self,
+        token: &Token,
+        parts: &Parts,
+        body: &[u8],
+        trailers: Option<&HeaderMap>,
+        drop: &[HeaderName],
+    ) -> Bytes {
+        // About 32 bytes for a line; what is longer costs a second allocation.
+        let size = body.len() + 32 * (1 + parts.headers.len());
+        let write = |out: &mut Vec<u8>| record_into(out, parts, body, trailers, drop);
+        self.sealer.seal_sized(&token.name, token.fence, size, write)
+    }
+
     /// What is stored of a step's note. The record's fence is not known yet; no response is written under fence 0.
     pub fn seal_note(&self, name: RecordName, note: &[u8]) -> Bytes {
         self.sealer.seal(&name, Fence(0), |out| out.extend_from_slice(note))
@@ -92,14 +111,21 @@ impl<S: Store> Context<S> {
 
     /// Whether the store has come back from an outage within the last `lease`.
     pub fn is_just_back(&self, lease: Duration) -> bool {
-        let recovered_at = self.store.health().recovered_at;
+        let recovered_at = self.store.recovered_at();
         recovered_at.is_some_and(|at| monotonic_now().saturating_duration_since(at) < lease)
     }
 }
 
 /// Records whose outcome is unknown, as far as this process has seen; bounded.
 #[derive(Clone, Debug, Default)]
-pub struct Unknowns(Arc<Mutex<HashMap<RecordName, Timestamp>>>);
+pub struct Unknowns(Arc<Open>);
+
+#[derive(Debug, Default)]
+struct Open {
+    /// How many there are; so that nobody takes the lock to find none.
+    count: AtomicUsize,
+    all: Mutex<HashMap<RecordName, Timestamp>>,
+}
 
 impl Unknowns {
     /// This record's outcome is unknown.
@@ -108,14 +134,17 @@ impl Unknowns {
         if open.len() < MAX_UNKNOWNS {
             open.entry(name).or_insert_with(wall_now);
         }
+        self.0.count.store(open.len(), Ordering::Relaxed);
     }
 
     /// It is not any more.
     pub fn resolved(&self, name: RecordName) {
-        let mut open = self.lock();
-        if !open.is_empty() {
-            open.remove(&name);
+        if self.is_empty() {
+            return;
         }
+        let mut open = self.lock();
+        open.remove(&name);
+        self.0.count.store(open.len(), Ordering::Relaxed);
     }
 
     /// All of them, with when they were first seen; the oldest first.
@@ -127,7 +156,7 @@ impl Unknowns {
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.lock().len()
+        self.0.count.load(Ordering::Relaxed)
     }
 
     /// Whether there are none.
@@ -136,6 +165,6 @@ impl Unknowns {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<RecordName, Timestamp>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -64,17 +64,8 @@ pub fn fingerprint(
         JsonBody::Canonical if is_json(headers) => canonical(body, &rules.exclude).ok(),
         JsonBody::Canonical | JsonBody::Raw => None,
     };
-    match form {
-        Some(form) => {
-            parts.add(b"json");
-            parts.add(&form);
-        }
-        None => {
-            parts.add(b"bytes");
-            parts.add(body);
-        }
-    }
-    Fingerprint::from_bytes(parts.finish())
+    parts.add(if form.is_some() { &b"json"[..] } else { b"bytes" });
+    Fingerprint::from_bytes(parts.finish_with(form.as_deref().unwrap_or(body)))
 }
 
 /// Whether the body is called JSON: `application/json` or a type with the suffix `+json` (RFC 6839, section 3.1).

@@ -46,13 +46,14 @@ pub enum Start {
 ///
 /// What the client gets: there is no key where one is required, or not one that the route accepts.
 pub fn start(request: &Request<Body>, policy: &Policy) -> Result<Start, Problem> {
-    let sent = policy.key.headers.iter().any(|name| request.headers().contains_key(name));
+    // Looked for only where it is not used: what is kept is looked for once, below.
+    let sent = || policy.key.headers.iter().any(|name| request.headers().contains_key(name));
     if !policy.methods.contains(request.method()) {
-        return Ok(Start::Pass(sent.then_some(Status::Ignored)));
+        return Ok(Start::Pass(sent().then_some(Status::Ignored)));
     }
     let cannot_keep = wants_upgrade(request) || crate::headers::is_grpc(request.headers());
     if cannot_keep {
-        return Ok(Start::Pass(sent.then_some(Status::Unprotected)));
+        return Ok(Start::Pass(sent().then_some(Status::Unprotected)));
     }
     match find_key(request, policy)? {
         Some(key) => Ok(Start::Keyed(key)),

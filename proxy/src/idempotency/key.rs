@@ -4,7 +4,7 @@
 //! many clients send it). Both are the same key. What could be read in two ways is refused rather than guessed at, since two
 //! readings of one request are two executions.
 
-use std::fmt;
+use std::{borrow::Cow, fmt, sync::Arc};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use regex::Regex;
@@ -14,7 +14,7 @@ pub const LONGEST: usize = 1024;
 
 /// A key: 1 to [`LONGEST`] visible ASCII characters and spaces. `Debug` hides it: keys do not belong in logs.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub struct Key(Box<str>);
+pub struct Key(Arc<str>);
 
 impl Key {
     /// A key that does not come from a header. Every character counts, quotes as well.
@@ -242,9 +242,9 @@ fn parse(line: &HeaderValue, form: &KeyForm) -> Result<Key, KeyError> {
     }
     let text = match bytes {
         [] => return Err(KeyError::Empty),
-        [b'"', rest @ ..] => parse_string(rest)?,
+        [b'"', rest @ ..] => Cow::Owned(parse_string(rest)?),
         _ if form.strict => return Err(KeyError::NotAString),
-        _ => parse_token(bytes)?,
+        _ => Cow::Borrowed(parse_token(bytes)?),
     };
     form.check(&text)?;
     Ok(Key(text.into()))
@@ -275,14 +275,14 @@ fn parse_string(bytes: &[u8]) -> Result<String, KeyError> {
 
 /// A bare token. Wider than the token of RFC 8941: what clients send as keys may begin with a digit and have any punctuation, but
 /// for what begins parameters or a string.
-fn parse_token(bytes: &[u8]) -> Result<String, KeyError> {
+fn parse_token(bytes: &[u8]) -> Result<&str, KeyError> {
     if bytes.iter().any(|c| matches!(c, b' ' | b'"')) {
         return Err(KeyError::NotAToken);
     }
     if bytes.contains(&b';') {
         return Err(KeyError::Parameters);
     }
-    Ok(bytes.iter().copied().map(char::from).collect())
+    std::str::from_utf8(bytes).map_err(|_| KeyError::NotAscii)
 }
 
 fn is_uuid(text: &str) -> bool {

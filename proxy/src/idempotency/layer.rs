@@ -1,6 +1,7 @@
 //! The layer that makes keyed requests happen once: it names a request's record, and starts the exchange.
 
 use std::{
+    borrow::Borrow,
     convert::Infallible,
     pin::Pin,
     sync::Arc,
@@ -8,12 +9,13 @@ use std::{
     time::Duration,
 };
 
+use futures_util::FutureExt as _;
 use http::Response;
-use tokio::sync::oneshot;
 
 use super::{
     answer,
     context::Context,
+    detached::Detached,
     exchange::{self, Keyed, OfStep, Purpose, Sender, Undoing},
     intake::{self, NotRead, Read, Start},
     key::Key,
@@ -53,23 +55,35 @@ impl<S, U> tower::Layer<U> for IdempotencyLayer<S> {
     type Service = Idempotency<S, U>;
 
     fn layer(&self, inner: U) -> Self::Service {
-        Idempotency { context: Arc::clone(&self.context), shared: self.shared.clone(), inner }
+        Idempotency(Arc::new(Parts { context: Arc::clone(&self.context), shared: self.shared.clone(), inner }))
     }
 }
 
-/// The service that makes keyed requests happen once.
+/// The service that makes keyed requests happen once. Clones are the same one.
 #[derive(Debug)]
-pub struct Idempotency<S, U> {
+pub struct Idempotency<S, U>(Arc<Parts<S, U>>);
+
+#[derive(Debug)]
+struct Parts<S, U> {
     context: Arc<Context<S>>,
     shared: Shared,
     inner: U,
 }
 
-impl<S, U: Clone> Clone for Idempotency<S, U> {
+impl<S, U> Clone for Idempotency<S, U> {
     fn clone(&self) -> Self {
-        Self { context: Arc::clone(&self.context), shared: self.shared.clone(), inner: self.inner.clone() }
+        Self(Arc::clone(&self.0))
     }
 }
+
+impl<S, U> Borrow<Shared> for Idempotency<S, U> {
+    fn borrow(&self) -> &Shared {
+        &self.0.shared
+    }
+}
+
+/// A call on its way to its answer.
+pub type Answering = Pin<Box<dyn Future<Output = Response<Body>> + Send>>;
 
 /// A call on a route with a policy.
 #[derive(Debug)]
@@ -92,51 +106,53 @@ impl<S: Store, U: Sender> tower::Service<Protected> for Idempotency<S, U> {
     }
 
     fn call(&mut self, protected: Protected) -> Self::Future {
-        let this = self.clone();
-        Box::pin(async move { Ok(this.handle(protected).await) })
+        Box::pin(self.handle(protected).map(Ok))
     }
 }
 
 impl<S: Store, U: Sender> Idempotency<S, U> {
-    async fn handle(self, protected: Protected) -> Response<Body> {
+    /// Answers a call. Dropping the future stops what has no key, and only the waiting for what has one.
+    pub fn handle(&self, protected: Protected) -> Answering {
         let Protected { call, policy, step } = protected;
         if let Some(step) = step {
             let key = step.key.clone();
             return match contradiction(&step) {
-                Some(detail) => answer::problem(Problem::new(ProblemName::Malformed, detail), policy.dialect),
-                None => self.protect(call, policy, Some(key), Some(step)).await,
+                Some(detail) => answered(answer::problem(Problem::new(ProblemName::Malformed, detail), policy.dialect)),
+                None => Box::pin(self.clone().protect(call, policy, Some(key), Some(step))),
             };
         }
         match intake::start(&call.request, &policy) {
-            Err(problem) => answer::problem(problem, policy.dialect),
-            Ok(Start::Pass(status)) => self.pass(call, status).await,
-            Ok(Start::Keyed(key)) => self.protect(call, policy, Some(key), None).await,
-            Ok(Start::KeyFromBody) => self.protect(call, policy, None, None).await,
+            Err(problem) => answered(answer::problem(problem, policy.dialect)),
+            Ok(Start::Pass(status)) => Box::pin(self.clone().pass(call, status)),
+            Ok(Start::Keyed(key)) => Box::pin(self.clone().protect(call, policy, Some(key), None)),
+            Ok(Start::KeyFromBody) => Box::pin(self.clone().protect(call, policy, None, None)),
         }
     }
 
-    async fn pass(self, call: Call, status: Option<Status>) -> Response<Body> {
-        let mut response = pass(self.inner, call, &self.shared).await;
-        if let Some(status) = status {
-            marker::mark(response.headers_mut(), status);
-        }
-        response
+    fn pass(self, call: Call, status: Option<Status>) -> impl Future<Output = Response<Body>> {
+        pass(self.0.inner.clone(), call, self).map(move |mut response| {
+            if let Some(status) = status {
+                marker::mark(response.headers_mut(), status);
+            }
+            response
+        })
     }
 
     async fn protect(self, mut call: Call, policy: Arc<Policy>, key: Option<Key>, step: Option<StepCall>) -> Response<Body> {
+        let context = &self.0.context;
         let kind = if step.is_some() { CallKind::Step } else { CallKind::Client };
-        let hash_key = match self.context.store.hash_key().await {
+        let hash_key = match context.store.hash_key().await {
             Ok(hash_key) => hash_key,
             Err(error) => {
-                self.context.metrics.store_failed(StoreOperation::HashKey);
+                context.metrics.store_failed(StoreOperation::HashKey);
                 tracing::warn!(%error, "the store did not tell the key of its record names");
-                return self.without_store(call, &policy, kind, key.as_ref()).await;
+                return Box::pin(self.without_store(call, &policy, kind, key.as_ref())).await;
             }
         };
-        let Read { bytes, trailers, share } = match intake::read(&mut call.request, &policy, kind, &self.context).await {
+        let Read { bytes, trailers, share } = match intake::read(&mut call.request, &policy, kind, context).await {
             Ok(read) => read,
             Err(NotRead::Refused(problem)) => return answer::problem(problem, policy.dialect),
-            Err(NotRead::TooLarge) => return self.pass(call, Some(Status::Unprotected)).await,
+            Err(NotRead::TooLarge) => return Box::pin(self.pass(call, Some(Status::Unprotected))).await,
         };
         let view = RequestView::new(&call.request, &bytes);
         let key = match key.map_or_else(|| view.key(&policy), |key| Ok(Some(key))) {
@@ -146,7 +162,7 @@ impl<S: Store, U: Sender> Idempotency<S, U> {
             }
             Ok(None) => {
                 *call.request.body_mut() = Body::with_trailers(bytes, trailers);
-                return self.pass(call, None).await;
+                return Box::pin(self.pass(call, None)).await;
             }
             Err(error) => return answer::problem(intake::key_invalid(&error, None), policy.dialect),
         };
@@ -166,17 +182,16 @@ impl<S: Store, U: Sender> Idempotency<S, U> {
         *call.request.body_mut() = Body::with_trailers(bytes.clone(), trailers);
         let dialect = policy.dialect;
         let keyed = Keyed { name, payload, fingerprint, policy, step, key, call, body: bytes, share };
-        let (caller, answer) = oneshot::channel();
-        self.shared.tasks.spawn(exchange::run(self.context, self.inner, keyed, caller));
+        let (exchange, answer) = exchange::begin(Arc::clone(context), self.0.inner.clone(), keyed);
         // The exchange goes on if this is dropped: a client that hangs up cancels only its own waiting.
-        answer.await.unwrap_or_else(|_| {
+        Detached::new(exchange, answer, &self.0.shared.tasks).await.unwrap_or_else(|| {
             answer::problem(Problem::new(ProblemName::Internal, "the exchange ended without an answer"), dialect)
         })
     }
 
     /// What a saga's driver wants, in the words of the records.
     fn of_step(&self, step: StepCall, hash_key: &HashKey, upstream: &str, policy: &Policy) -> OfStep {
-        let terms = self.context.barrier.terms(upstream);
+        let terms = self.0.context.barrier.terms(upstream);
         let kept_for = terms.map_or(Duration::ZERO, |terms| terms.kept_for.min(policy.ttl));
         let since = step.first_sent.map(|at| Absence::ProofSince(FirstSend { at, kept_for }));
         let purpose = match step.undo {
@@ -200,6 +215,10 @@ impl<S: Store, U: Sender> Idempotency<S, U> {
         }
         answer::store_lost(policy.dialect, key)
     }
+}
+
+fn answered(response: Response<Body>) -> Answering {
+    Box::pin(std::future::ready(response))
 }
 
 /// What a driver cannot mean.

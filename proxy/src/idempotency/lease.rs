@@ -6,6 +6,7 @@
 
 use std::{
     collections::HashMap,
+    hash::{BuildHasherDefault, Hasher},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -25,13 +26,21 @@ use crate::{
     upstream::Gate,
 };
 
+/// How many independent locks there are. Leases are numbered, so they spread evenly.
+const SHARDS: usize = 16;
+
 /// The leases that this process holds.
 #[derive(Clone, Debug)]
-pub struct Leases {
-    held: Arc<Mutex<HashMap<u64, Arc<State>>>>,
-    next: Arc<AtomicU64>,
+pub struct Leases(Arc<Registry>);
+
+type Shard = HashMap<u64, Arc<State>, BuildHasherDefault<NumberHasher>>;
+
+#[derive(Debug)]
+struct Registry {
+    held: [Mutex<Shard>; SHARDS],
+    next: AtomicU64,
     /// Milliseconds: the shortest lease that any policy gives.
-    shortest: Arc<AtomicU64>,
+    shortest: AtomicU64,
     backlog: Backlog,
     metrics: Metrics,
 }
@@ -53,10 +62,30 @@ struct State {
     lost: AtomicBool,
 }
 
+/// Spreads numbers that count up: nobody chooses them.
+#[derive(Debug, Default)]
+struct NumberHasher(u64);
+
+impl Hasher for NumberHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u64((self.0 << 8) | u64::from(*byte)));
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        // The golden ratio's bits: neighbours come far apart, in the high bits as well as in the low.
+        self.0 = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+}
+
 impl Leases {
     /// None yet. What is given up goes to `backlog`.
     pub fn new(backlog: Backlog, metrics: Metrics) -> Self {
-        Self { held: Arc::default(), next: Arc::default(), shortest: Arc::new(AtomicU64::new(3000)), backlog, metrics }
+        let (held, next) = (Default::default(), AtomicU64::new(0));
+        Self(Arc::new(Registry { held, next, shortest: AtomicU64::new(3000), backlog, metrics }))
     }
 
     /// Holds a claim. `claimed` is when the claim was *sent*: the lease cannot have begun earlier.
@@ -67,24 +96,24 @@ impl Leases {
             sent: AtomicBool::new(false),
             lost: AtomicBool::new(false),
         });
-        let id = self.next.fetch_add(1, Ordering::Relaxed);
-        self.lock().insert(id, Arc::clone(&state));
+        let id = self.0.next.fetch_add(1, Ordering::Relaxed);
+        self.lock(id).insert(id, Arc::clone(&state));
         Lease { id, state, leases: self.clone(), finished: false }
     }
 
     /// Expects leases of this length at the shortest.
     pub fn expect(&self, shortest: Duration) {
-        self.shortest.store(u64::try_from(shortest.as_millis()).unwrap_or(u64::MAX).max(1), Ordering::Relaxed);
+        self.0.shortest.store(u64::try_from(shortest.as_millis()).unwrap_or(u64::MAX).max(1), Ordering::Relaxed);
     }
 
     /// The shortest lease to expect.
     pub(super) fn shortest(&self) -> Duration {
-        Duration::from_millis(self.shortest.load(Ordering::Relaxed))
+        Duration::from_millis(self.0.shortest.load(Ordering::Relaxed))
     }
 
     /// The number of leases held.
     pub fn len(&self) -> usize {
-        self.lock().len()
+        self.0.held.iter().map(|shard| locked(shard).len()).sum()
     }
 
     /// Whether none is held.
@@ -94,14 +123,17 @@ impl Leases {
 
     /// What is due for renewal before `by`.
     pub(super) fn due(&self, by: Instant) -> Vec<(u64, Renewal)> {
-        let held = self.lock();
-        let due = held.iter().filter(|(_, state)| state.term.is_due(by));
-        due.map(|(id, state)| (*id, state.renewal())).collect()
+        let mut due = Vec::new();
+        for shard in &self.0.held {
+            let held = locked(shard);
+            due.extend(held.iter().filter(|(_, state)| state.term.is_due(by)).map(|(id, state)| (*id, state.renewal())));
+        }
+        due
     }
 
     /// The store's answer to a renewal that was sent at `at`.
     pub(super) fn renewed(&self, id: u64, held: Held, at: Instant) {
-        let mut all = self.lock();
+        let mut all = self.lock(id);
         match held {
             Held::Kept => {
                 if let Some(state) = all.get(&id) {
@@ -116,9 +148,13 @@ impl Leases {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<u64, Arc<State>>> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self, id: u64) -> MutexGuard<'_, Shard> {
+        locked(&self.0.held[usize::try_from(id % SHARDS as u64).unwrap_or_default()])
     }
+}
+
+fn locked(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
+    shard.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Lease {
@@ -134,7 +170,7 @@ impl Lease {
 
     /// What is asked before the first byte leaves.
     pub fn gate(&self) -> Arc<dyn Gate> {
-        Arc::new(SendGate(Arc::clone(&self.state)))
+        Arc::clone(&self.state) as Arc<dyn Gate>
     }
 
     /// Whether the send has begun.
@@ -150,16 +186,16 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.leases.lock().remove(&self.id);
+        self.leases.lock(self.id).remove(&self.id);
         if !self.finished && !self.state.lost.load(Ordering::Relaxed) {
             let token = self.state.token;
             let given_up = if self.is_sent() {
-                self.leases.metrics.became_unknown(UnknownCause::Abandoned);
+                self.leases.0.metrics.became_unknown(UnknownCause::Abandoned);
                 Deferred::Doubt(token)
             } else {
                 Deferred::release(token)
             };
-            self.leases.backlog.push(given_up);
+            self.leases.0.backlog.push(given_up);
         }
     }
 }
@@ -171,15 +207,11 @@ impl State {
 }
 
 /// Opens while at least a third of the lease is left: then no other owner can have begun, nor begin for a while.
-#[derive(Debug)]
-struct SendGate(Arc<State>);
-
-impl Gate for SendGate {
+impl Gate for State {
     fn open(&self) -> bool {
-        let state = &self.0;
-        let opens = !state.lost.load(Ordering::Relaxed) && state.term.lets_begin(Instant::now());
+        let opens = !self.lost.load(Ordering::Relaxed) && self.term.lets_begin(Instant::now());
         if opens {
-            state.sent.store(true, Ordering::Relaxed);
+            self.sent.store(true, Ordering::Relaxed);
         }
         opens
     }

@@ -52,6 +52,18 @@ pub enum Status {
 }
 
 impl Status {
+    /// Every one of them, in order.
+    pub const ALL: [Self; 8] = [
+        Self::Executed,
+        Self::Replayed,
+        Self::Joined,
+        Self::Ignored,
+        Self::Unprotected,
+        Self::Pending,
+        Self::OutcomeUnknown,
+        Self::NothingToUndo,
+    ];
+
     /// As in the header.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -68,18 +80,8 @@ impl Status {
 
     /// What a header says, if it is one of these.
     pub fn said_by(headers: &HeaderMap) -> Option<Self> {
-        const ALL: [Status; 8] = [
-            Status::Executed,
-            Status::Replayed,
-            Status::Joined,
-            Status::Ignored,
-            Status::Unprotected,
-            Status::Pending,
-            Status::OutcomeUnknown,
-            Status::NothingToUndo,
-        ];
         let said = headers.get(IDEMPOTENCY_STATUS)?;
-        ALL.into_iter().find(|status| said == status.as_str())
+        Self::ALL.into_iter().find(|status| said == status.as_str())
     }
 
     /// Whether a header says this.

@@ -14,6 +14,7 @@ pub mod backlog;
 pub mod barrier;
 pub mod canonical;
 pub mod context;
+mod detached;
 pub mod exchange;
 pub mod fingerprint;
 pub mod heartbeat;

@@ -47,7 +47,7 @@ pub fn authorization_scope(headers: &HeaderMap) -> ScopeValue {
     if !headers.contains_key(AUTHORIZATION) {
         return ScopeValue::Anonymous;
     }
-    let mut parts = Parts(blake3::Hasher::new());
+    let mut parts = Parts::plain();
     for line in headers.get_all(AUTHORIZATION) {
         parts.add(line.as_bytes());
     }
@@ -104,13 +104,24 @@ pub fn saga_starter(hash_key: &HashKey, scope: &ScopeValue) -> Fingerprint {
     Fingerprint::from_bytes(parts.finish())
 }
 
-/// A hash over parts, each preceded by its length.
-pub(super) struct Parts(blake3::Hasher);
+/// How many bytes of parts are expected: a name's, or those of a request but for its body.
+const EXPECTED: usize = 256;
+
+/// A hash over parts, each preceded by its length. They are hashed together: to hash a few bytes costs as much as 64.
+pub(super) struct Parts {
+    key: Option<[u8; 32]>,
+    gathered: Vec<u8>,
+}
 
 impl Parts {
+    /// Begins a hash without a key.
+    fn plain() -> Self {
+        Self { key: None, gathered: Vec::with_capacity(EXPECTED) }
+    }
+
     /// Begins a keyed hash of one kind.
     pub(super) fn keyed(hash_key: &HashKey, kind: &[u8]) -> Self {
-        let mut parts = Self(blake3::Hasher::new_keyed(hash_key.as_bytes()));
+        let mut parts = Self { key: Some(*hash_key.as_bytes()), ..Self::plain() };
         parts.add(kind);
         parts
     }
@@ -118,13 +129,13 @@ impl Parts {
     /// Adds a part.
     pub(super) fn add(&mut self, part: &[u8]) {
         self.add_count(part.len());
-        self.0.update(part);
+        self.gathered.extend_from_slice(part);
     }
 
     /// Adds a number of things that follow.
     pub(super) fn add_count(&mut self, count: usize) {
         // `usize` is at most 64 bits wide on every target there is.
-        self.0.update(&(count as u64).to_le_bytes());
+        self.gathered.extend_from_slice(&(count as u64).to_le_bytes());
     }
 
     fn add_scope(&mut self, scope: &ScopeValue) {
@@ -148,8 +159,19 @@ impl Parts {
     }
 
     /// The hash.
-    pub(super) fn finish(&self) -> [u8; 32] {
-        *self.0.finalize().as_bytes()
+    pub(super) fn finish(self) -> [u8; 32] {
+        let hash = match &self.key {
+            Some(key) => blake3::keyed_hash(key, &self.gathered),
+            None => blake3::hash(&self.gathered),
+        };
+        *hash.as_bytes()
+    }
+
+    /// The hash with one more part, which may be large and is not copied.
+    pub(super) fn finish_with(mut self, last: &[u8]) -> [u8; 32] {
+        self.add_count(last.len());
+        let mut hasher = self.key.as_ref().map_or_else(blake3::Hasher::new, blake3::Hasher::new_keyed);
+        *hasher.update(&self.gathered).update(last).finalize().as_bytes()
     }
 }
 
@@ -223,6 +245,15 @@ mod tests {
         let near = |saga, text| step_name(&HASH_KEY, saga, "u", &key(text)).neighbourhood().to_vec();
         assert_eq!(near("s", "step"), near("s", "undo"));
         assert_ne!(near("s", "step"), near("t", "step"));
+    }
+
+    #[test]
+    fn a_last_part_counts_as_any_other() {
+        for length in [0, 1, 1000, 5000] {
+            let (last, mut all) = (vec![b'x'; length], Parts::keyed(&HASH_KEY, b"k"));
+            all.add(&last);
+            assert_eq!(Parts::keyed(&HASH_KEY, b"k").finish_with(&last), all.finish());
+        }
     }
 
     /// A record written by an earlier version must be found by this one.

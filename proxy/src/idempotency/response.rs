@@ -3,20 +3,18 @@
 //! Status, header lines and body are kept as bytes, in order and with repeats; nothing passes through text. What is about one
 //! message and not about the outcome is left out, see [`record`].
 
-use std::ops::Range;
+mod form;
 
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Response, StatusCode,
-    header::{AGE, ALT_SVC, CONNECTION, CONTENT_LENGTH, DATE, VIA},
+    header::{CONNECTION, CONTENT_LENGTH},
     response::Parts,
 };
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::headers::{self, IDEMPOTENCY_ATTEMPT, IDEMPOTENCY_EXPIRES, IDEMPOTENCY_REPLAYED, IDEMPOTENCY_STATUS};
+use self::form::Line;
+use crate::headers;
 
-/// The first byte of the stored form.
-const VERSION: u8 = 1;
 /// The most header and trailer lines that are kept; an answer with more is too large.
 pub const MAX_LINES: usize = 1000;
 /// The most bytes of header and trailer lines that are kept; an answer with more is too large.
@@ -77,14 +75,28 @@ pub enum NotKept {
 /// replay), `Age`, `Via`, `Alt-Svc`, `Server-Timing`, rate-limit, request-id and trace headers, the marks that every answer gets
 /// anew, and what `drop` names. The policy's `drop` names `Set-Cookie` unless the route says otherwise.
 pub fn record(parts: &Parts, body: Bytes, trailers: Option<&HeaderMap>, drop: &[HeaderName]) -> Recorded {
-    let headers = kept(&parts.headers, drop);
-    let trailers = trailers.map(|trailers| kept(trailers, drop)).unwrap_or_default();
-    let lines = headers.len() + trailers.len();
-    let bytes: usize = headers.iter().chain(&trailers).map(|(name, value)| name.as_str().len() + value.len()).sum();
-    if lines > MAX_LINES || bytes > MAX_HEAD_BYTES {
-        return Recorded::Tombstone(Tombstone { status: parts.status, reason: NotKept::TooLarge });
+    let (headers, trailers) = (kept(&parts.headers, drop), trailers.map(|trailers| kept(trailers, drop)).unwrap_or_default());
+    match fits(&headers, &trailers) {
+        true => Recorded::Answer(Answer { status: parts.status, headers: map(&headers), body, trailers: map(&trailers) }),
+        false => Recorded::Tombstone(Tombstone { status: parts.status, reason: NotKept::TooLarge }),
     }
-    Recorded::Answer(Answer { status: parts.status, headers, body, trailers })
+}
+
+/// Appends the stored form of what [`record`] keeps of a response, without a copy in between.
+pub fn record_into(out: &mut Vec<u8>, parts: &Parts, body: &[u8], trailers: Option<&HeaderMap>, drop: &[HeaderName]) {
+    let (headers, trailers) = (kept(&parts.headers, drop), trailers.map(|trailers| kept(trailers, drop)).unwrap_or_default());
+    match fits(&headers, &trailers) {
+        true => form::write_answer(out, parts.status, &headers, &trailers, body),
+        false => form::write_tombstone(out, Tombstone { status: parts.status, reason: NotKept::TooLarge }),
+    }
+}
+
+fn fits(headers: &[Line<'_>], trailers: &[Line<'_>]) -> bool {
+    headers.len() + trailers.len() <= MAX_LINES && form::bytes_of(headers) + form::bytes_of(trailers) <= MAX_HEAD_BYTES
+}
+
+fn map(lines: &[Line<'_>]) -> HeaderMap {
+    lines.iter().map(|(name, value)| ((*name).clone(), (*value).clone())).collect()
 }
 
 impl Answer {
@@ -112,7 +124,7 @@ pub enum DecodeError {
     #[error("there are no bytes")]
     Empty,
     /// Written in another version of the form.
-    #[error("the form has version {0}, and this Refrain knows version {VERSION}: written by a newer one?")]
+    #[error("the form has version {0}, and this Refrain knows version {known}: written by a newer one?", known = form::VERSION)]
     UnknownVersion(u8),
     /// Cut short or altered.
     #[error("the bytes are cut short or altered")]
@@ -128,24 +140,15 @@ impl Recorded {
         }
     }
 
-    /// Appends the stored form: the version, a head in postcard, and the body as it is.
+    /// Appends the stored form.
     pub fn encode_into(&self, out: &mut Vec<u8>) {
-        let (head, body) = match self {
-            Self::Answer(answer) => {
-                let trailers = lines(&answer.trailers);
-                let head = Head::Answer { status: answer.status.as_u16(), headers: lines(&answer.headers), trailers };
-                (head, &answer.body[..])
+        match self {
+            Self::Answer(Answer { status, headers, body, trailers }) => {
+                let (headers, trailers) = (Vec::from_iter(headers), Vec::from_iter(trailers));
+                form::write_answer(out, *status, &headers, &trailers, body);
             }
-            Self::Tombstone(Tombstone { status, reason: NotKept::TooLarge }) => {
-                (Head::TooLarge { status: status.as_u16() }, &[][..])
-            }
-            Self::Tombstone(Tombstone { status, reason: NotKept::Stream }) => (Head::Stream { status: status.as_u16() }, &[][..]),
-        };
-        out.push(VERSION);
-        let head = postcard::to_stdvec(&head).expect("numbers and sequences of known length always have a form");
-        out.reserve(head.len() + body.len());
-        out.extend_from_slice(&head);
-        out.extend_from_slice(body);
+            Self::Tombstone(tombstone) => form::write_tombstone(out, *tombstone),
+        }
     }
 
     /// Reads the stored form. The body and the header values are slices of `stored`, not copies.
@@ -154,121 +157,36 @@ impl Recorded {
     ///
     /// Why the bytes are no response.
     pub fn decode(stored: &Bytes) -> Result<Self, DecodeError> {
-        let (version, rest) = stored.split_first().ok_or(DecodeError::Empty)?;
-        if *version != VERSION {
-            return Err(DecodeError::UnknownVersion(*version));
-        }
-        let (head, body) = postcard::take_from_bytes::<Head<'_>>(rest).map_err(|_| DecodeError::Malformed)?;
-        let status = |status| StatusCode::from_u16(status).map_err(|_| DecodeError::Malformed);
-        let tombstone = |tombstone| if body.is_empty() { Ok(Self::Tombstone(tombstone)) } else { Err(DecodeError::Malformed) };
-        match head {
-            Head::Answer { status: code, headers, trailers } => Ok(Self::Answer(Answer {
-                status: status(code)?,
-                headers: map(&headers, stored)?,
-                trailers: map(&trailers, stored)?,
-                body: stored.slice(range_of_tail(stored, body)),
-            })),
-            Head::TooLarge { status: code } => tombstone(Tombstone { status: status(code)?, reason: NotKept::TooLarge }),
-            Head::Stream { status: code } => tombstone(Tombstone { status: status(code)?, reason: NotKept::Stream }),
-        }
+        form::read(stored)
     }
-}
-
-/// What comes before the body in the stored form. The order of variants and fields is the form: a change needs a new version.
-#[derive(Serialize, Deserialize)]
-enum Head<'a> {
-    Answer {
-        status: u16,
-        #[serde(borrow)]
-        headers: Vec<Line<'a>>,
-        #[serde(borrow)]
-        trailers: Vec<Line<'a>>,
-    },
-    TooLarge {
-        status: u16,
-    },
-    Stream {
-        status: u16,
-    },
-}
-
-/// A header line: name and value.
-#[derive(Serialize, Deserialize)]
-struct Line<'a>(#[serde(borrow)] Raw<'a>, #[serde(borrow)] Raw<'a>);
-
-/// Bytes as bytes: without this, serde would go through them one by one.
-struct Raw<'a>(&'a [u8]);
-
-impl Serialize for Raw<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_bytes(self.0)
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Raw<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        <&[u8]>::deserialize(deserializer).map(Self)
-    }
-}
-
-fn lines(headers: &HeaderMap) -> Vec<Line<'_>> {
-    headers.iter().map(|(name, value)| Line(Raw(name.as_str().as_bytes()), Raw(value.as_bytes()))).collect()
-}
-
-fn map(lines: &[Line<'_>], stored: &Bytes) -> Result<HeaderMap, DecodeError> {
-    if lines.len() > MAX_LINES {
-        return Err(DecodeError::Malformed);
-    }
-    let mut headers = HeaderMap::with_capacity(lines.len());
-    for Line(name, value) in lines {
-        let name = HeaderName::from_bytes(name.0).map_err(|_| DecodeError::Malformed)?;
-        let value = HeaderValue::from_maybe_shared(stored.slice_ref(value.0)).map_err(|_| DecodeError::Malformed)?;
-        headers.append(name, value);
-    }
-    Ok(headers)
-}
-
-fn range_of_tail(whole: &[u8], tail: &[u8]) -> Range<usize> {
-    whole.len() - tail.len()..whole.len()
 }
 
 /// The lines that are kept, in order.
-fn kept(all: &HeaderMap, drop: &[HeaderName]) -> HeaderMap {
+fn kept<'a>(all: &'a HeaderMap, drop: &[HeaderName]) -> Vec<Line<'a>> {
     let of_this_hop: Vec<&str> = headers::list(all, &CONNECTION).collect();
     let is_kept = |name: &HeaderName| {
         !headers::is_hop_by_hop(name)
-            && !is_of_one_message(name)
+            && !is_of_one_message(name.as_str())
             && !drop.contains(name)
             && !of_this_hop.iter().any(|token| token.eq_ignore_ascii_case(name.as_str()))
     };
-    all.iter().filter(|(name, _)| is_kept(name)).map(|(name, value)| (name.clone(), value.clone())).collect()
+    let mut kept = Vec::with_capacity(all.len());
+    kept.extend(all.iter().filter(|(name, _)| is_kept(name)));
+    kept
 }
 
-/// Whether a header is about one message, not about the outcome.
-fn is_of_one_message(name: &HeaderName) -> bool {
-    const STANDARD: [HeaderName; 5] = [AGE, ALT_SVC, CONTENT_LENGTH, DATE, VIA];
-    const MARKS: [HeaderName; 4] = [IDEMPOTENCY_STATUS, IDEMPOTENCY_REPLAYED, IDEMPOTENCY_EXPIRES, IDEMPOTENCY_ATTEMPT];
-    const NAMES: [&str; 13] = [
-        "server-timing",
-        "x-request-id",
-        "request-id",
-        "x-correlation-id",
-        "correlation-id",
-        "x-amzn-requestid",
-        "x-amzn-trace-id",
-        "x-cloud-trace-context",
-        "x-trace-id",
-        "traceparent",
-        "tracestate",
-        "traceresponse",
-        "b3",
-    ];
+/// Whether a header is about one message, not about the outcome; by its name in lower case.
+fn is_of_one_message(name: &str) -> bool {
     const PREFIXES: [&str; 4] = ["ratelimit", "x-ratelimit", "x-rate-limit", "x-b3-"];
-    let text = name.as_str();
-    STANDARD.contains(name)
-        || MARKS.contains(name)
-        || NAMES.contains(&text)
-        || PREFIXES.iter().any(|prefix| text.starts_with(prefix))
+    match name {
+        "age" | "alt-svc" | "content-length" | "date" | "via" | "server-timing" => true,
+        "idempotency-status" | "idempotency-replayed" | "idempotency-expires" | "idempotency-attempt" => true,
+        "x-request-id" | "request-id" | "x-correlation-id" | "correlation-id" | "x-amzn-requestid" => true,
+        "x-amzn-trace-id" | "x-cloud-trace-context" | "x-trace-id" | "traceparent" | "tracestate" | "traceresponse" | "b3" => {
+            true
+        }
+        _ => PREFIXES.iter().any(|prefix| name.starts_with(prefix)),
+    }
 }
 
 #[cfg(test)]
@@ -422,6 +340,18 @@ mod tests {
         let stored = stored(&record(&parts(200, &[("x", b"y")]), Bytes::from(vec![7; 4096]), None, &DROP));
         let answer = answer(Recorded::decode(&stored).unwrap());
         assert!(stored.as_ptr_range().contains(&answer.body.as_ptr()));
+    }
+
+    #[test]
+    fn what_is_stored_at_once_is_what_is_recorded_and_then_stored() {
+        let trailers = headers(&[("x-sum", b"9"), ("date", b"x")]);
+        let large = vec![b'x'; MAX_HEAD_BYTES];
+        for lines in [&[("location", &b"/1"[..]), ("set-cookie", b"a"), ("age", b"1"), ("x", b"\xff")][..], &[("x", &large)]] {
+            let (parts, body) = (parts(201, lines), Bytes::from_static(b"{}"));
+            let mut out = Vec::new();
+            record_into(&mut out, &parts, &body, Some(&trailers), &DROP);
+            assert_eq!(out, stored(&record(&parts, body, Some(&trailers), &DROP)));
+        }
     }
 
     /// What an earlier version stored must be read by this one.

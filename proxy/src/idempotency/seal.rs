@@ -165,12 +165,18 @@ impl Sealer {
     /// Seals what `write` appends, for the record `name` written under `fence`. `write` may reserve, and must not touch what is
     /// there already.
     pub fn seal(&self, name: &RecordName, fence: Fence, write: impl FnOnce(&mut Vec<u8>)) -> Bytes {
-        let mut out = Vec::new();
+        self.seal_sized(name, fence, 0, write)
+    }
+
+    /// [`Sealer::seal`], where `write` appends about `size` bytes.
+    pub fn seal_sized(&self, name: &RecordName, fence: Fence, size: usize, write: impl FnOnce(&mut Vec<u8>)) -> Bytes {
         let Some((id, cipher)) = self.keys.first() else {
+            let mut out = Vec::with_capacity(1 + size);
             out.push(PLAIN);
             write(&mut out);
             return out.into();
         };
+        let mut out = Vec::with_capacity(2 + MAX_ID_LEN + NONCE_LEN + size + TAG_LEN);
         let mut nonce = XNonce::default();
         rand::rng().fill_bytes(&mut nonce);
         out.extend_from_slice(&[XCHACHA20_POLY1305, id_len(id)]);

@@ -33,6 +33,9 @@ const ANSWERS: u64 = 1 << 63;
 /// The place of commands: they have no number before they are journalled.
 const COMMANDS: Fence = Fence(u64::MAX);
 
+/// Of most entries.
+const USUAL_BYTES: usize = 255;
+
 /// Writes and reads what sagas keep.
 #[derive(Clone, Debug)]
 pub struct Codec {
@@ -167,6 +170,7 @@ impl Codec {
 
     fn json<T: Serialize>(&self, id: SagaId, place: Fence, value: &T) -> Result<Bytes, TooLarge> {
         bounded(self.sealer.seal(&id.as_record(), place, |out| {
+            out.reserve(USUAL_BYTES);
             serde_json::to_writer(out, value).expect("names, texts and JSON values always have a JSON form, and a Vec takes all");
         }))
     }

@@ -6,19 +6,22 @@
 //! the store is away it writes again and performs nothing; when the process drains, it finishes what is under way, begins nothing,
 //! and hands the saga back.
 
-use std::{collections::HashSet, panic::AssertUnwindSafe, time::Duration};
+mod calls;
 
-use futures_util::FutureExt as _;
-use tokio::{sync::oneshot, task::JoinSet, time::Instant};
+use std::{panic::AssertUnwindSafe, time::Duration};
+
+use tokio::{sync::oneshot, time::Instant};
+
+pub(super) use self::calls::Calls;
 
 use super::{
     appender::{Appender, Turned, Write},
-    call::{CallContext, Caller},
+    call::Caller,
     codec::{Command, TooLarge},
     engine::Engine,
     entry::{Direction, What, Which},
     machine::Machine,
-    turn::{Answer, Effect, Event, FinalAnswer, Finding, Then, Turn},
+    turn::{Event, FinalAnswer, Then, Turn},
 };
 use crate::{
     metrics::{CallDirection, CallOutcome},
@@ -28,11 +31,6 @@ use crate::{
     },
     time::Timestamp,
 };
-
-/// Answers that are taken up in one turn at the most.
-const MAX_AT_ONCE: usize = 64;
-/// How much later than its own timeout a call is given up.
-const GRACE: Duration = Duration::from_secs(5);
 
 /// How a saga came to an end, for who waits for it in this process.
 #[derive(Debug)]
@@ -99,7 +97,7 @@ impl<S: Store + Journal, C: Caller> Driver<S, C> {
     }
 
     async fn next(&mut self) -> Happened {
-        let waits_for_calls = !self.calls.under_way.is_empty();
+        let waits_for_calls = !self.calls.is_idle();
         let tick = self.tick.filter(|_| !self.draining);
         if !waits_for_calls && tick.is_none() {
             return Happened::Nothing;
@@ -108,9 +106,10 @@ impl<S: Store + Journal, C: Caller> Driver<S, C> {
         tokio::select! {
             biased;
             () = lease.lost() => Happened::Lost,
-            Some(event) = self.calls.next(), if waits_for_calls => Happened::Answered(event),
+            // Before answers, which begin what comes next: what an operator or a drain has said by then counts.
             () = drain.cancelled(), if !self.draining => Happened::Drain,
             () = lease.commands(), if !self.draining => Happened::Commands,
+            Some(event) = self.calls.next(), if waits_for_calls => Happened::Answered(event),
             () = at(tick), if tick.is_some() => Happened::Tick,
         }
     }
@@ -124,14 +123,16 @@ impl<S: Store + Journal, C: Caller> Driver<S, C> {
             // Commands that could not be read are taken, so that they do not come again.
             let (state, paused, next) = (self.appender.state, self.appender.paused, self.appender.run());
             let turned = Turned { entries: Vec::new(), state, paused, commands_taken, next };
-            return match self.appender.write(turned).await {
+            return match self.calls.meanwhile(self.appender.write(turned)).await {
                 Write::Kept | Write::Full => Going::On,
                 Write::Gone => Going::Gone,
             };
         }
-        let (plan, now) = (self.engine.plan.load_full(), self.appender.time.now());
-        let (machine, upstreams) = (&mut self.machine, &*plan.upstreams);
-        let turned = std::panic::catch_unwind(AssertUnwindSafe(|| machine.on_all(events, now, upstreams)));
+        let (machine, now) = (&mut self.machine, self.appender.time.now());
+        let turned = {
+            let plan = self.engine.plan.load();
+            std::panic::catch_unwind(AssertUnwindSafe(|| machine.on_all(events, now, &*plan.upstreams)))
+        };
         match turned {
             Ok(turn) => self.perform(turn, commands_taken).await,
             Err(_panic) => self.quarantine(FAULT, commands_taken).await,
@@ -161,7 +162,8 @@ impl<S: Store + Journal, C: Caller> Driver<S, C> {
         let needs_lease = !turn.effects.is_empty() && !self.appender.lease.is_good();
         if gives_up || commands_taken > 0 || !entries.is_empty() || needs_lease {
             let (state, paused) = (turn.state, turn.paused);
-            match self.appender.write(Turned { entries, state, paused, commands_taken, next }).await {
+            let writing = self.appender.write(Turned { entries, state, paused, commands_taken, next });
+            match self.calls.meanwhile(writing).await {
                 Write::Kept if self.engine.common.streams.is_any() => {
                     self.engine.context.wakes.wake(self.appender.id().as_changes());
                 }
@@ -186,16 +188,14 @@ impl<S: Store + Journal, C: Caller> Driver<S, C> {
             Then::Await { tick_at: None } | Then::Rest { .. } | Then::End { .. } => None,
             Then::Await { tick_at: Some(at) } | Then::Sleep { until: at } => Some(self.appender.time.instant_of(at)),
         };
-        for effect in turn.effects {
-            self.calls.begin(effect);
-        }
+        self.calls.begin(turn.effects);
         Going::On
     }
 
     /// What is said to the store of what comes after a turn. `version`: how many entries the journal has then.
     fn next_of(&self, then: &Then, now: Timestamp, version: u64) -> Result<Next, TooLarge> {
         let answer = |answer: &FinalAnswer| self.appender.codec.answer(self.appender.id(), version, answer);
-        let is_idle = self.calls.under_way.is_empty();
+        let is_idle = self.calls.is_idle();
         let hands_back = self.draining && is_idle;
         Ok(match then {
             Then::End { answer: last } => Next::End { answer: answer(last)?, retention: self.engine.plan.load().retention },
@@ -229,7 +229,7 @@ impl<S: Store + Journal, C: Caller> Driver<S, C> {
         if turn.state == SagaState::Quarantined && was != turn.state {
             self.alarm(self.machine.reason().unwrap_or_default());
         }
-        if let (Then::End { .. } | Then::Rest { .. }, Some(fault)) = (&turn.then, self.machine.answer_fault()) {
+        if let Some(fault) = &turn.answer_fault {
             tracing::warn!(saga = %self.appender.id(), fault, "a saga's answer could not be rendered; the default stands for it");
         }
     }
@@ -302,7 +302,7 @@ impl<S: Store + Journal, C: Caller> Driver<S, C> {
     /// The process drains: nothing begins any more. What is under way is waited for.
     async fn drain(&mut self) -> Going {
         self.draining = true;
-        if !self.calls.under_way.is_empty() {
+        if !self.calls.is_idle() {
             return Going::On;
         }
         let due_in = self.tick.map_or(Duration::ZERO, |tick| tick.saturating_duration_since(Instant::now()));
@@ -370,90 +370,5 @@ async fn at(tick: Option<Instant>) {
     match tick {
         Some(tick) => tokio::time::sleep_until(tick).await,
         None => std::future::pending().await,
-    }
-}
-
-/// The calls of one saga that are under way. Dropping them gives them up.
-pub(super) struct Calls<C> {
-    caller: C,
-    context: CallContext,
-    tasks: JoinSet<(Which, Event)>,
-    under_way: HashSet<Which>,
-}
-
-impl<C: Caller> Calls<C> {
-    pub(super) fn new(caller: C, context: CallContext) -> Self {
-        Self { caller, context, tasks: JoinSet::new(), under_way: HashSet::new() }
-    }
-
-    /// Begins a call, unless one for the same is under way.
-    fn begin(&mut self, effect: Effect) {
-        let of = match &effect {
-            Effect::Send(send) => send.of.clone(),
-            Effect::Check(check) => check.of.clone(),
-        };
-        if !self.under_way.insert(of.clone()) {
-            tracing::error!(saga = %self.context.id, step = %of.step, "a call is under way already, and is not made twice");
-            return;
-        }
-        let (caller, context) = (self.caller.clone(), self.context.clone());
-        self.tasks.spawn(async move {
-            let event = perform(&caller, &context, effect).await;
-            (of, event)
-        });
-    }
-
-    /// The next call that comes to its end. Cancel-safe.
-    async fn next(&mut self) -> Option<Event> {
-        loop {
-            match self.tasks.join_next().await? {
-                Ok((of, event)) => {
-                    self.under_way.remove(&of);
-                    return Some(event);
-                }
-                // A call's own panic is caught within it: this is the runtime going down.
-                Err(error) => tracing::error!(%error, "a call's task was lost"),
-            }
-        }
-    }
-
-    /// `first`, and what else has come to its end by now.
-    fn ready(&mut self, first: Event) -> Vec<Event> {
-        let mut events = vec![first];
-        while events.len() < MAX_AT_ONCE
-            && let Some(Ok((of, event))) = self.tasks.try_join_next()
-        {
-            self.under_way.remove(&of);
-            events.push(event);
-        }
-        events
-    }
-}
-
-/// One call, with a bound of its own above the caller's.
-async fn perform<C: Caller>(caller: &C, context: &CallContext, effect: Effect) -> Event {
-    const PANICKED: &str = "the call met a fault of Refrain's own";
-    const TOO_LATE: &str = "the call did not end in time";
-    match effect {
-        Effect::Send(effect) => {
-            let (of, timeout) = (effect.of.clone(), effect.timeout.saturating_add(GRACE));
-            let sending = AssertUnwindSafe(caller.send(context, *effect)).catch_unwind();
-            let answer = match tokio::time::timeout(timeout, sending).await {
-                Ok(Ok(answer)) => answer,
-                Ok(Err(_panic)) => Answer::Unknown { reason: PANICKED.to_owned() },
-                Err(_elapsed) => Answer::Unknown { reason: TOO_LATE.to_owned() },
-            };
-            Event::Answered { of, answer }
-        }
-        Effect::Check(effect) => {
-            let (of, timeout) = (effect.of.clone(), effect.timeout.saturating_add(GRACE));
-            let checking = AssertUnwindSafe(caller.check(context, *effect)).catch_unwind();
-            let finding = match tokio::time::timeout(timeout, checking).await {
-                Ok(Ok(finding)) => finding,
-                Ok(Err(_panic)) => Finding::CannotTell { reason: PANICKED.to_owned() },
-                Err(_elapsed) => Finding::CannotTell { reason: TOO_LATE.to_owned() },
-            };
-            Event::Checked { of, finding }
-        }
     }
 }

@@ -66,7 +66,8 @@ pub(super) fn judge(outcome: &Outcome, reply: &Reply, known: &Bindings<'_>) -> V
     by_status(reply, &faults)
 }
 
-fn by_status(reply: &Reply, faults: &[String]) -> Verdict {
+/// The same where the definition does not say. `faults`: what its expressions met.
+pub(super) fn by_status(reply: &Reply, faults: &[String]) -> Verdict {
     let status = reply.status;
     let reason = match faults {
         [] => format!("answered {status}"),

@@ -82,6 +82,8 @@ pub const FORMAT: u32 = 1;
 #[derive(Clone, Debug)]
 pub struct Machine {
     id: SagaId,
+    /// What the keys of its calls begin with.
+    key_prefix: String,
     definition: Arc<Saga>,
     state: State,
     /// The calls of this driver that have no answer yet. All else is in the journal.
@@ -150,6 +152,7 @@ impl Machine {
         let agenda = Agenda::new(&definition, &state);
         Self {
             id,
+            key_prefix: render::key_prefix(id, &state.started.incarnation),
             definition,
             state,
             under_way: BTreeSet::new(),

@@ -6,9 +6,9 @@ use std::fmt::Write as _;
 use saga_config::{
     expr::Bindings,
     saga::{Call, Check, Later, Poll, Saga},
-    template::{CallTarget, Template, ValueTemplate},
+    template::{CallTarget, Target, Template, ValueTemplate},
 };
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::{
     entry::{Direction, FrozenRequest, HeaderPart},
@@ -67,20 +67,6 @@ pub(super) struct StepName<'a> {
 pub(super) type Fault = String;
 
 impl<'a> Scope<'a> {
-    /// Bindings for a call of a step, or of its undo.
-    pub(super) fn calling(self, reach: Reach, name: &StepName<'_>) -> Bindings<'a> {
-        let step = reach.instance().map_or("", |i| self.state.instances.path(i).as_str());
-        let step = match name.attempt {
-            None => json!({"id": step, "key": name.key}),
-            Some(attempt) => json!({"id": step, "key": name.key, "attempt": attempt}),
-        };
-        let known = self.known(reach).with_lazy("step", move || step.clone());
-        match reach.instance().and_then(|i| self.callback_url(i)) {
-            None => known,
-            Some(url) => known.with_lazy("callback", move || json!({"url": url})),
-        }
-    }
-
     /// Where a step is called back, if it is.
     fn callback_url(self, i: usize) -> Option<String> {
         let call = call_step(self.state.instances.step(self.definition, i))?;
@@ -98,11 +84,14 @@ impl<'a> Scope<'a> {
         attempt: Option<u32>,
         upstreams: &dyn Upstreams,
     ) -> Result<FrozenRequest, Fault> {
-        let known = self.calling(reach, &StepName { key, attempt: None });
-        let with_attempt = self.calling(reach, &StepName { key, attempt });
-        let (upstream, method, target) = target(&call.target, &known, upstreams)?;
-        let Headers { plain, secret } = headers(&call.headers, &with_attempt)?;
-        let body = call.body.as_ref().map(|body| secrets::body(body, known, upstreams)).transpose()?;
+        let name = StepName { key, attempt: None };
+        let known = self.calling(reach, &name);
+        let (upstream, method, target) = target(&call.target, &known.bindings(), upstreams)?;
+        let Headers { plain, secret } = match call.headers.is_empty() {
+            true => Headers::default(),
+            false => headers(&call.headers, &self.calling(reach, &StepName { key, attempt }).bindings())?,
+        };
+        let body = call.body.as_ref().map(|body| secrets::body(body, known.bindings(), upstreams)).transpose()?;
         Ok(FrozenRequest { upstream, method, target, headers: plain, secret_headers: secret, body })
     }
 
@@ -115,7 +104,9 @@ impl<'a> Scope<'a> {
         accepted: &Value,
         upstreams: &dyn Upstreams,
     ) -> Result<FrozenRequest, Fault> {
-        let known = self.calling(reach, &StepName { key, attempt: None }).with("response", accepted);
+        let name = StepName { key, attempt: None };
+        let known = self.calling(reach, &name);
+        let known = known.bindings().with("response", accepted);
         let (upstream, method, target) = target(&poll.target, &known, upstreams)?;
         let Headers { plain, secret } = headers(&poll.headers, &known)?;
         Ok(FrozenRequest { upstream, method, target, headers: plain, secret_headers: secret, body: None })
@@ -123,21 +114,37 @@ impl<'a> Scope<'a> {
 
     /// A probe's request.
     pub(super) fn probe(self, check: &Check, reach: Reach, key: &str, upstreams: &dyn Upstreams) -> Result<FrozenRequest, Fault> {
-        let known = self.calling(reach, &StepName { key, attempt: None });
+        let name = StepName { key, attempt: None };
+        let known = self.calling(reach, &name);
+        let known = known.bindings();
         let (upstream, method, target) = target(&check.target, &known, upstreams)?;
         let Headers { plain, secret } = headers(&check.headers, &known)?;
         Ok(FrozenRequest { upstream, method, target, headers: plain, secret_headers: secret, body: None })
     }
 }
 
-/// The key of a call (invariant 3).
-pub(super) fn key(id: SagaId, incarnation: &str, step: &str, direction: Direction, generation: u32) -> String {
+/// What the keys of all calls of a saga begin with.
+pub(super) fn key_prefix(id: SagaId, incarnation: &str) -> String {
     let incarnation: String = incarnation.chars().take(16).collect();
+    format!("{id}-{incarnation}-")
+}
+
+/// The key of a call (invariant 3).
+pub(super) fn key(prefix: &str, step: &str, direction: Direction, generation: u32) -> String {
     let direction = match direction {
-        Direction::Forward => "do",
-        Direction::Undo => "undo",
+        Direction::Forward => "-do-",
+        Direction::Undo => "-undo-",
     };
-    format!("{id}-{incarnation}-{step}-{direction}-{generation}")
+    let mut key = String::with_capacity(prefix.len() + step.len() + direction.len() + 2);
+    for part in [prefix, step, direction] {
+        key.push_str(part);
+    }
+    match generation {
+        1 => key.push('1'),
+        // Writing to a string does not fail.
+        more => drop(write!(key, "{more}")),
+    }
+    key
 }
 
 /// Values for names, those that have one, and why the others have none.
@@ -182,11 +189,16 @@ fn target(
     known: &Bindings<'_>,
     upstreams: &dyn Upstreams,
 ) -> Result<(Option<String>, String, String), Fault> {
-    let upstream = target.upstream().map(|name| name.as_str().to_owned());
-    let origins = upstreams.origins(upstream.as_deref());
-    let origins: Vec<&str> = origins.iter().map(String::as_str).collect();
-    let path = target.render(known, &origins).map_err(|error| format!("the path: {error}"))?;
-    Ok((upstream, target.method().as_str().to_owned(), path))
+    let upstream = target.upstream().map(|name| name.as_str());
+    let path = match target.target() {
+        Target::Path(path) => path.render(known),
+        Target::Reference(reference) => {
+            let origins = upstreams.origins(upstream);
+            reference.render(known, &origins.iter().map(String::as_str).collect::<Vec<_>>())
+        }
+    };
+    let path = path.map_err(|error| format!("the path: {error}"))?;
+    Ok((upstream.map(str::to_owned), target.method().as_str().to_owned(), path))
 }
 
 /// Headers, as far as they can be rendered.
@@ -254,7 +266,7 @@ mod tests {
         let id = SagaId::from_bytes([7; 16]);
         let incarnation = "00112233445566778899aabbccddeeff";
         assert_eq!(
-            key(id, incarnation, "create_order", Direction::Undo, 2),
+            key(&key_prefix(id, incarnation), "create_order", Direction::Undo, 2),
             "07070707070707070707070707070707-0011223344556677-create_order-undo-2"
         );
     }

@@ -10,7 +10,10 @@ use http::{
     HeaderValue, Request, Response, StatusCode,
     header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION, RETRY_AFTER},
 };
-use saga_config::saga::{Input, Saga};
+use saga_config::{
+    expr::Bindings,
+    saga::{Input, Saga},
+};
 use serde_json::{Map, Value, json};
 use tokio::{sync::oneshot, time::Instant};
 
@@ -19,7 +22,7 @@ use super::{
     codec,
     driver::Settled,
     engine::{Begun, Engine, NewSaga, NotBegun},
-    input,
+    input::{self, Asked},
     prefer::{Kind, Patience},
 };
 use crate::{
@@ -112,10 +115,8 @@ impl<S: Store + Journal, C: Caller> Engine<S, C> {
         drop(named.share);
         let (fingerprint, starter) = (named.fingerprint, named.starter);
         let new = NewSaga { id: named.id, saga, input, fingerprint, starter, traceparent };
-        let engine = self.clone();
         // It goes on if this is dropped: a client that hangs up cancels only its own waiting.
-        let begun = self.shared.tasks.spawn(async move { engine.begin(new).await }).await;
-        match begun.map_err(|_gone| Problem::new(ProblemName::Internal, "the saga's start ended without an answer"))? {
+        match self.begin(new).await {
             Ok(Begun::Here(settled)) => Ok(self.wait(asking, listener, Some(settled), Status::Executed).await),
             Ok(Begun::Running(head)) => self.running(asking, *head, listener).await,
             Ok(Begun::Ended(head)) => Ok(self.replay(&asking, &head, Status::Replayed)),
@@ -408,11 +409,9 @@ async fn inputs(saga: &Arc<Saga>, request: Request<Body>, bytes: Bytes) -> Resul
 }
 
 fn inputs_here(saga: &Saga, request: &Request<()>, bytes: &Bytes) -> Result<Map<String, Value>, Problem> {
-    if let Some(detail) = input::broken_json(request.headers(), bytes) {
-        return Err(Problem::new(ProblemName::Malformed, detail));
-    }
-    let view = RequestView::new(request, bytes);
-    input::evaluate(&saga.input, &view.value(), view.claims()).map_err(|error| {
+    let asked = Asked::new(&saga.input, request, bytes).map_err(|detail| Problem::new(ProblemName::Malformed, detail))?;
+    let view = asked.view();
+    input::evaluate(&saga.input, &Bindings::over(&asked)).map_err(|error| {
         let wrong = saga.input.iter().find(|input| input.name.as_str() == error.input);
         let reads_claims = |input: &Input| input.from.expressions().iter().any(|from| from.touches(&["claims"]));
         if !view.has_claims() && wrong.is_some_and(reads_claims) {

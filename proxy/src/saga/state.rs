@@ -18,7 +18,7 @@ mod within;
 
 pub(super) use call::{CallState, Standing};
 use find::step_of;
-pub(super) use instances::{Instances, waits_for};
+pub(super) use instances::Instances;
 pub(super) use later::CalledBack;
 pub(super) use within::MAX_INSTANCES;
 

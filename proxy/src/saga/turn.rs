@@ -129,6 +129,8 @@ pub struct Turn {
     pub paused: bool,
     /// What comes then.
     pub then: Then,
+    /// Why the answer in `then` is the default and not the definition's own, if that could not be rendered. For the log.
+    pub answer_fault: Option<String>,
 }
 
 /// What comes after a turn.
@@ -203,8 +205,24 @@ pub struct SendEffect {
     pub first_sent: Option<Timestamp>,
     /// For an undo.
     pub undo: Option<UndoFacts>,
+    /// What is read of the answer besides its status: the rest may be left out of [`Reply::response`].
+    pub reads: Reads,
     /// How long to wait for the answer.
     pub timeout: Duration,
+}
+
+/// What a definition reads of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reads {
+    /// Its headers, or some of them.
+    pub headers: bool,
+    /// Its body, or a part of it.
+    pub body: bool,
+}
+
+impl Reads {
+    /// All of it.
+    pub const ALL: Self = Self { headers: true, body: true };
 }
 
 /// What the driver tells a participant's Refrain with an undo.

@@ -1,7 +1,8 @@
 //! One client connection from its first byte to its last.
 
-use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
+use std::{convert::Infallible, future::poll_fn, pin::pin, sync::Arc, task::Poll, time::Duration};
 
+use futures_util::FutureExt as _;
 use http::{Request, Response};
 use hyper::{
     body::Incoming,
@@ -15,6 +16,7 @@ use super::{
     Activity, Handler, Peer, Shared,
     activity::Due,
     io::{ClientIo, Spoken, detect, no_front},
+    watch::{Event, Watch},
 };
 use crate::{body::Body, idempotency::marker::Dialect, problem::ProblemName};
 
@@ -112,10 +114,7 @@ fn service<H: Handler>(
     peer: Peer,
     activity: Arc<Activity>,
 ) -> impl Service<Request<Incoming>, Response = Response<Body>, Error = Infallible, Future: Send> {
-    service_fn(move |request| {
-        let (handler, busy) = (handler.clone(), activity.begin());
-        async move { Ok(handler.handle(request, peer, busy).await) }
-    })
+    service_fn(move |request| handler.clone().handle(request, peer.clone(), activity.begin()).map(Ok))
 }
 
 async fn serve_http1<H: Handler>(tcp: TcpStream, front: Front, peer: Peer, handler: H, shared: &Shared) {
@@ -137,25 +136,24 @@ async fn serve_http1<H: Handler>(tcp: TcpStream, front: Front, peer: Peer, handl
         builder.max_headers(limits.headers);
     }
     let mut connection = pin!(Some(builder.serve_connection(io, service).with_upgrades()));
-    let mut draining = false;
-    let mut look_at = Instant::now() + limits.header_timeout.min(limits.idle_timeout);
+    let look_at = Instant::now() + limits.header_timeout.min(limits.idle_timeout);
+    let mut watch = pin!(Watch::new(&shared.drain, &shared.cut, look_at));
     loop {
         let Some(mut running) = connection.as_mut().as_pin_mut() else { return };
-        tokio::select! {
-            // First of all, what has been sent already is read: a connection on which nothing was read, hyper closes in a drain.
-            biased;
+        // First of all, what has been sent already is read: a connection on which nothing was read, hyper closes in a drain.
+        let event = poll_fn(|cx| match running.as_mut().poll(cx) {
+            Poll::Ready(_ended) => Poll::Ready(None),
+            Poll::Pending => watch.as_mut().poll(cx).map(Some),
+        });
+        match event.await {
             // How a connection ends, its requests have seen.
-            _ended = running.as_mut() => return,
-            () = shared.drain.cancelled(), if !draining => {
-                draining = true;
-                running.as_mut().graceful_shutdown();
-            }
-            () = shared.cut.cancelled() => return,
-            () = tokio::time::sleep_until(look_at) => match activity.due(limits.header_timeout, limits.idle_timeout) {
-                Due::Later(at) => look_at = at,
+            None | Some(Event::Cut) => return,
+            Some(Event::Drain) => running.as_mut().graceful_shutdown(),
+            Some(Event::Look) => match activity.due(limits.header_timeout, limits.idle_timeout) {
+                Due::Later(at) => watch.as_mut().look_at(at),
                 Due::Idle => {
                     running.as_mut().graceful_shutdown();
-                    look_at = Instant::now() + limits.idle_timeout;
+                    watch.as_mut().look_at(Instant::now() + limits.idle_timeout);
                 }
                 Due::SlowHead => break,
             },
@@ -180,29 +178,29 @@ async fn serve_http2<H: Handler>(tcp: TcpStream, front: Front, peer: Peer, handl
         .max_header_list_size(u32::try_from(limits.header_bytes.get()).unwrap_or(u32::MAX))
         .serve_connection(io, service);
     let mut connection = pin!(connection);
-    let (mut draining, mut told) = (false, false);
-    let mut look_at = Instant::now() + limits.idle_timeout;
+    let mut told = false;
+    let mut watch = pin!(Watch::new(&shared.drain, &shared.cut, Instant::now() + limits.idle_timeout));
     loop {
+        let event = poll_fn(|cx| match connection.as_mut().poll(cx) {
+            Poll::Ready(_ended) => Poll::Ready(None),
+            Poll::Pending => watch.as_mut().poll(cx).map(Some),
+        });
         let idle_timeout = if told { GOODBYE } else { limits.idle_timeout };
-        tokio::select! {
-            biased;
-            _ended = connection.as_mut() => return,
-            () = shared.drain.cancelled(), if !draining => {
-                (draining, told) = (true, true);
-                connection.as_mut().graceful_shutdown();
-                look_at = Instant::now() + GOODBYE;
-            }
-            () = shared.cut.cancelled() => return,
-            () = tokio::time::sleep_until(look_at) => match activity.due(limits.header_timeout, idle_timeout) {
-                Due::Later(at) => look_at = at,
-                Due::Idle | Due::SlowHead if told => return,
-                Due::Idle | Due::SlowHead => {
-                    told = true;
-                    connection.as_mut().graceful_shutdown();
-                    look_at = Instant::now() + GOODBYE;
+        match event.await {
+            None | Some(Event::Cut) => return,
+            Some(Event::Look) => match activity.due(limits.header_timeout, idle_timeout) {
+                Due::Later(at) => {
+                    watch.as_mut().look_at(at);
+                    continue;
                 }
+                Due::Idle | Due::SlowHead if told => return,
+                Due::Idle | Due::SlowHead => {}
             },
+            Some(Event::Drain) => {}
         }
+        told = true;
+        connection.as_mut().graceful_shutdown();
+        watch.as_mut().look_at(Instant::now() + GOODBYE);
     }
 }
 

@@ -4,6 +4,7 @@ mod activity;
 mod connection;
 mod io;
 pub mod listener;
+mod watch;
 
 use std::{
     net::SocketAddr,
@@ -25,6 +26,7 @@ pub(crate) use self::connection::tunnel;
 use crate::{
     body::Body,
     config::Limits,
+    headers,
     metrics::{Limit, Metrics},
 };
 
@@ -32,18 +34,20 @@ use crate::{
 const OUT_OF_DESCRIPTORS_PAUSE: Duration = Duration::from_millis(100);
 
 /// Who is at the other end of a connection.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Peer {
     /// The client's address.
     pub address: SocketAddr,
     /// The address it came to.
     pub local: SocketAddr,
+    /// The client's address, as upstreams are told it.
+    pub line: http::HeaderValue,
 }
 
 /// What answers requests.
 pub trait Handler: Clone + Send + 'static {
     /// Answers one request. Never fails: errors are answers. `busy` is held until the answer's last byte is on its way.
-    fn handle(&self, request: Request<Incoming>, peer: Peer, busy: Busy) -> impl Future<Output = Response<Body>> + Send;
+    fn handle(self, request: Request<Incoming>, peer: Peer, busy: Busy) -> impl Future<Output = Response<Body>> + Send;
 }
 
 /// What all connections of a process share.
@@ -104,7 +108,6 @@ async fn pause_after(error: &std::io::Error, shared: &Shared) {
 fn admit<H: Handler>(tcp: TcpStream, address: SocketAddr, handler: &H, shared: &Shared) {
     let (place, before) = Place::take(shared);
     let local = tcp.local_addr().unwrap_or(address);
-    let peer = Peer { address, local };
     if before >= shared.limits.connections {
         shared.metrics.refused_at(Limit::Connections);
         shared.tasks.spawn(async move {
@@ -113,6 +116,7 @@ fn admit<H: Handler>(tcp: TcpStream, address: SocketAddr, handler: &H, shared: &
         });
         return;
     }
+    let peer = Peer { address, local, line: headers::peer_line(address.ip()) };
     let (handler, shared) = (handler.clone(), shared.clone());
     shared.tasks.clone().spawn(async move {
         connection::serve(tcp, peer, handler, &shared).await;

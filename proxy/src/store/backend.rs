@@ -141,6 +141,10 @@ impl Store for Backend {
         each!(self, store => store.health())
     }
 
+    fn recovered_at(&self) -> Option<std::time::Instant> {
+        each!(self, store => store.recovered_at())
+    }
+
     async fn close(&self) {
         each!(self, store => store.close().await);
     }

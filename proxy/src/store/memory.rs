@@ -1,11 +1,12 @@
 //! The store in memory: the reference of the protocol, and good for runs that may forget.
 //!
 //! Nothing survives the process. Memory is bounded by [`Limits`]: a claim, a reservation or a saga that would need a new entry
-//! beyond them is refused, while every write by the owner of a claim or a saga is taken, so the bound can be passed by what is open. Expired entries
-//! are dropped in small bites, a few at each write.
+//! beyond them is refused, while every write by the owner of a claim or a saga is taken, so the bound can be passed by what is open.
+//! Expired entries are dropped in small bites, a few at each write, within a second of their end.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{HashMap, hash_map::Entry},
+    hash::BuildHasherDefault,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
@@ -13,6 +14,7 @@ use std::{
     time::Duration,
 };
 
+use self::expiry::{Ending, Expiry, Kind};
 use super::{
     Claim, Claimed, Complete, Completed, Health, Held, Inspection, Renewal, Reserved, Resolution, Resolved, Settle, Settled,
     Store, StoreError, Token, Undo, Undone,
@@ -22,11 +24,14 @@ use super::{
     wakes::Wakes,
 };
 use crate::{
-    ids::{Fence, HashKey, Owner, RecordName},
+    ids::{Fence, HashKey, NameHasher, Owner, RecordName},
     time::Timestamp,
 };
 
+mod expiry;
 mod sagas;
+#[cfg(test)]
+mod tests;
 
 /// How many independent locks there are. Names are keyed hashes, so their first byte spreads them evenly.
 const SHARDS: usize = 16;
@@ -80,17 +85,20 @@ struct Usage {
     bytes: AtomicU64,
 }
 
+type Names<T> = HashMap<RecordName, Kept<T>, BuildHasherDefault<NameHasher>>;
+
 #[derive(Debug, Default)]
 struct Shard {
-    records: HashMap<RecordName, Record>,
-    reservations: HashMap<RecordName, Reservation>,
-    expiry: BTreeSet<(Timestamp, Kind, RecordName)>,
+    records: Names<Box<Record>>,
+    reservations: Names<Reservation>,
+    expiry: Expiry,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Kind {
-    Record,
-    Reservation,
+/// What is kept, and its slot in the index of what ends when.
+#[derive(Debug)]
+struct Kept<T> {
+    it: T,
+    slot: usize,
 }
 
 impl MemoryStore {
@@ -262,7 +270,7 @@ impl Store for MemoryStore {
         let now = self.begin()?;
         let mut shard = self.shard(name);
         shard.drop_expired(now, BITE, &self.inner.usage);
-        let current = shard.reservations.get(&name).copied();
+        let current = shard.reservation(name);
         let (answer, write) = reservation::reserve(current, holder, ttl, now);
         if let Some(reservation) = write {
             self.room(&mut shard, now)?;
@@ -274,7 +282,7 @@ impl Store for MemoryStore {
     async fn unreserve(&self, name: RecordName, holder: RecordName) -> Result<(), StoreError> {
         self.begin()?;
         let mut shard = self.shard(name);
-        if reservation::is_held_by(shard.reservations.get(&name).copied(), holder) {
+        if reservation::is_held_by(shard.reservation(name), holder) {
             shard.delete_reservation(name, &self.inner.usage);
         }
         Ok(())
@@ -308,6 +316,10 @@ impl Store for MemoryStore {
         })
     }
 
+    fn recovered_at(&self) -> Option<std::time::Instant> {
+        None
+    }
+
     async fn close(&self) {
         self.inner.closed.store(true, Ordering::Release);
     }
@@ -315,48 +327,87 @@ impl Store for MemoryStore {
 
 impl Shard {
     fn live(&self, name: RecordName, now: Timestamp) -> Option<&Record> {
-        self.records.get(&name).and_then(|record| record.live(now))
+        self.records.get(&name).and_then(|kept| kept.it.live(now))
+    }
+
+    fn reservation(&self, name: RecordName) -> Option<Reservation> {
+        self.reservations.get(&name).map(|kept| kept.it)
     }
 
     fn apply(&mut self, name: RecordName, write: Write, usage: &Usage) {
         match write {
             Write::Nothing => {}
-            Write::Put(record) => {
-                self.delete(name, usage);
-                usage.add(cost(&record));
-                self.expiry.insert((record.expires_at, Kind::Record, name));
-                self.records.insert(name, *record);
-            }
+            Write::Put(record) => self.put(name, record, usage),
             Write::Delete => self.delete(name, usage),
         }
     }
 
+    fn put(&mut self, name: RecordName, record: Box<Record>, usage: &Usage) {
+        let (ends, ending) = (record.expires_at, (Kind::Record, name));
+        let moved = match self.records.entry(name) {
+            Entry::Vacant(vacant) => {
+                usage.add(cost(&record));
+                vacant.insert(Kept { it: record, slot: self.expiry.insert(ends, ending) });
+                None
+            }
+            Entry::Occupied(occupied) => {
+                let kept = occupied.into_mut();
+                usage.change(cost(&kept.it), cost(&record));
+                let ended = std::mem::replace(&mut kept.it, record).expires_at;
+                match Expiry::is_same_bucket(ended, ends) {
+                    true => None,
+                    false => {
+                        let slot = std::mem::replace(&mut kept.slot, self.expiry.insert(ends, ending));
+                        self.expiry.remove(ended, slot).map(|moved| (moved, slot))
+                    }
+                }
+            }
+        };
+        self.has_moved(moved);
+    }
+
     fn delete(&mut self, name: RecordName, usage: &Usage) {
-        if let Some(record) = self.records.remove(&name) {
-            self.expiry.remove(&(record.expires_at, Kind::Record, name));
+        if let Some(Kept { it: record, slot }) = self.records.remove(&name) {
             usage.take(cost(&record));
+            let moved = self.expiry.remove(record.expires_at, slot);
+            self.has_moved(moved.map(|moved| (moved, slot)));
         }
     }
 
     fn put_reservation(&mut self, name: RecordName, reservation: Reservation, usage: &Usage) {
         self.delete_reservation(name, usage);
         usage.add(ENTRY_BYTES);
-        self.expiry.insert((reservation.expires_at, Kind::Reservation, name));
-        self.reservations.insert(name, reservation);
+        let slot = self.expiry.insert(reservation.expires_at, (Kind::Reservation, name));
+        self.reservations.insert(name, Kept { it: reservation, slot });
     }
 
     fn delete_reservation(&mut self, name: RecordName, usage: &Usage) {
-        if let Some(reservation) = self.reservations.remove(&name) {
-            self.expiry.remove(&(reservation.expires_at, Kind::Reservation, name));
+        if let Some(Kept { it: reservation, slot }) = self.reservations.remove(&name) {
             usage.take(ENTRY_BYTES);
+            let moved = self.expiry.remove(reservation.expires_at, slot);
+            self.has_moved(moved.map(|moved| (moved, slot)));
+        }
+    }
+
+    /// Notes an entry's new slot in the index.
+    fn has_moved(&mut self, moved: Option<(Ending, usize)>) {
+        let slot_of = match moved {
+            None => return,
+            Some(((Kind::Record, name), slot)) => (self.records.get_mut(&name).map(|kept| &mut kept.slot), slot),
+            Some(((Kind::Reservation, name), slot)) => (self.reservations.get_mut(&name).map(|kept| &mut kept.slot), slot),
+        };
+        if let (Some(noted), slot) = slot_of {
+            *noted = slot;
         }
     }
 
     fn drop_expired(&mut self, now: Timestamp, at_most: usize, usage: &Usage) {
         for _ in 0..at_most {
-            match self.expiry.first().copied() {
-                Some((at, Kind::Record, name)) if at <= now => self.delete(name, usage),
-                Some((at, Kind::Reservation, name)) if at <= now => self.delete_reservation(name, usage),
+            match self.expiry.first_by(now) {
+                Some((Kind::Record, name)) if self.live(name, now).is_none() => self.delete(name, usage),
+                Some((Kind::Reservation, name)) if self.reservation(name).is_none_or(|it| it.expires_at <= now) => {
+                    self.delete_reservation(name, usage);
+                }
                 Some(_) | None => return,
             }
         }
@@ -367,6 +418,15 @@ impl Usage {
     fn add(&self, bytes: u64) {
         self.entries.fetch_add(1, Ordering::Relaxed);
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// What took `before` bytes takes `after` now.
+    fn change(&self, before: u64, after: u64) {
+        if after >= before {
+            self.bytes.fetch_add(after - before, Ordering::Relaxed);
+        } else {
+            self.bytes.fetch_sub(before - after, Ordering::Relaxed);
+        }
     }
 
     fn take(&self, bytes: u64) {
@@ -382,68 +442,4 @@ fn cost(record: &Record) -> u64 {
         State::Sealed => 0,
     };
     ENTRY_BYTES.saturating_add(u64::try_from(kept).unwrap_or(u64::MAX))
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-    use crate::{
-        ids::Fingerprint,
-        store::{OnAbsent, OnUnknown},
-    };
-
-    const TTL: Duration = Duration::from_secs(60);
-
-    fn claim(n: u8) -> Claim {
-        let (fingerprint, owner) = (Fingerprint::from_bytes([1; 32]), Owner::random());
-        let name = RecordName::from_bytes([n; 32]);
-        Claim {
-            name,
-            fingerprint,
-            owner,
-            lease: TTL,
-            ttl: TTL,
-            mailbox: None,
-            on_unknown: OnUnknown::Hold,
-            on_absent: OnAbsent::Begin,
-            note: bytes::Bytes::new(),
-        }
-    }
-
-    #[tokio::test]
-    async fn a_full_store_refuses_new_keys_and_still_takes_the_replies_of_old_ones() {
-        let (clock, hand) = StoreClock::manual(Timestamp::from_unix_ms(1));
-        let store = MemoryStore::with(Wakes::default(), clock, Limits { entries: 1, bytes: 1 << 20 });
-        let first = claim(1);
-        let Claimed::Fresh(grant) = store.claim(first.clone()).await.unwrap() else { panic!("not fresh") };
-        assert!(matches!(store.claim(claim(2)).await, Err(StoreError::Refused(_))));
-        let ours = RecordName::from_bytes([3; 32]);
-        assert!(matches!(store.reserve(ours, ours, TTL).await, Err(StoreError::Refused(_))));
-        let token = Token { name: first.name, owner: first.owner, fence: grant.fence };
-        let response = bytes::Bytes::from(vec![0; 2 << 20]);
-        let complete = Complete { token, attempt: 1, fingerprint: first.fingerprint, ttl: TTL, response };
-        assert_eq!(store.complete(complete).await.unwrap(), Completed::Kept);
-        assert_eq!(store.bytes(), (2 << 20) + ENTRY_BYTES);
-
-        hand.advance(TTL);
-        assert!(matches!(store.claim(claim(1)).await.unwrap(), Claimed::Fresh(_)), "the expired one made room");
-        assert_eq!((store.entries(), store.bytes()), (1, ENTRY_BYTES));
-    }
-
-    #[tokio::test]
-    async fn what_has_expired_is_dropped_in_bites_by_later_writes() {
-        let (clock, hand) = StoreClock::manual(Timestamp::from_unix_ms(1));
-        let store = MemoryStore::with(Wakes::default(), clock, Limits::default());
-        let in_one_shard = |n: u8| RecordName::from_bytes([[16; 1].repeat(31), vec![n]].concat().try_into().unwrap());
-        for n in 0..20 {
-            store.claim(Claim { name: in_one_shard(n), ..claim(0) }).await.unwrap();
-        }
-        hand.advance(TTL);
-        store.forget(in_one_shard(100)).await.unwrap();
-        assert_eq!(store.entries(), 20 - BITE);
-        store.forget(in_one_shard(100)).await.unwrap();
-        store.forget(in_one_shard(100)).await.unwrap();
-        assert_eq!((store.entries(), store.bytes()), (0, 0));
-    }
 }

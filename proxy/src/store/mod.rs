@@ -419,6 +419,11 @@ pub trait Store: Clone + Send + Sync + 'static {
     /// How the store is, from what is known now; makes no round trip.
     fn health(&self) -> Arc<Health>;
 
+    /// [`Health::recovered_at`] alone: asked for on the way of a request.
+    fn recovered_at(&self) -> Option<std::time::Instant> {
+        self.health().recovered_at
+    }
+
     /// Ends background work and flushes; operations fail afterwards.
     fn close(&self) -> impl Future<Output = ()> + Send;
 }

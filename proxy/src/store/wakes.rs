@@ -5,13 +5,14 @@
 
 use std::{
     collections::HashMap,
+    hash::BuildHasherDefault,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use tokio::sync::{Notify, futures::OwnedNotified};
 
-use crate::ids::{Mailbox, RecordName};
+use crate::ids::{Mailbox, NameHasher, RecordName};
 
 /// The waiters of one process, shared by all its cores.
 #[derive(Clone, Debug)]
@@ -22,7 +23,7 @@ pub struct Wakes {
 #[derive(Debug)]
 struct Inner {
     mailbox: Mailbox,
-    waiting: Mutex<HashMap<RecordName, Waiting>>,
+    waiting: Mutex<HashMap<RecordName, Waiting, BuildHasherDefault<NameHasher>>>,
 }
 
 #[derive(Debug)]
@@ -80,7 +81,7 @@ impl Wakes {
         self.len() == 0
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<RecordName, Waiting>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<RecordName, Waiting, BuildHasherDefault<NameHasher>>> {
         self.inner.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -15,7 +15,7 @@ use tokio::{
 };
 use tokio_rustls::TlsConnector;
 
-use super::{NotSent, SetUpError, pool::Slot};
+use super::{NotSent, SetUpError, connection::Connection, pool::Slot};
 use crate::{body::Body, config::UpstreamConfig};
 
 /// The head of an upstream's answer may take this much.
@@ -65,7 +65,7 @@ impl Endpoint {
     }
 
     /// A new HTTP/1 connection. `slot` is held until it ends.
-    pub(super) async fn http1(&self, slot: Slot) -> Result<http1::SendRequest<Body>, NotSent> {
+    pub(super) async fn http1(&self, slot: Slot) -> Result<Connection, NotSent> {
         self.in_time(async {
             let tcp = self.tcp().await?;
             match &self.tls {
@@ -110,9 +110,9 @@ impl Endpoint {
         connector.connect(name.clone(), tcp).await.map_err(|error| self.failed(&format!("TLS: {error}")))
     }
 
-    async fn http1_over<I>(&self, io: I, slot: Slot) -> Result<http1::SendRequest<Body>, NotSent>
+    async fn http1_over<I>(&self, io: I, slot: Slot) -> Result<Connection, NotSent>
     where
-        I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        I: AsyncRead + AsyncWrite + Send + Sync + Unpin + 'static,
     {
         let (sender, connection) = http1::Builder::new()
             .preserve_header_case(true)
@@ -122,12 +122,11 @@ impl Endpoint {
             .handshake(TokioIo::new(io))
             .await
             .map_err(|error| self.failed(&error))?;
-        tokio::spawn(async move {
+        Ok(Connection::new(sender, async move {
             // How it ended, the request that was on it says.
             let _ended = connection.with_upgrades().await;
             drop(slot);
-        });
-        Ok(sender)
+        }))
     }
 
     async fn http2_over<I>(&self, io: I) -> Result<http2::SendRequest<Body>, NotSent>

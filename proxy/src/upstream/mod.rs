@@ -5,6 +5,7 @@
 
 mod body;
 mod connect;
+mod connection;
 mod pool;
 mod send;
 
@@ -28,8 +29,14 @@ pub struct Upstream {
     pools: Vec<Vec<CorePool>>,
     /// The next endpoint's turn.
     turn: AtomicUsize,
-    in_flight: Arc<AtomicUsize>,
+    /// Requests under way, by core.
+    in_flight: Vec<OneCores<AtomicUsize>>,
 }
+
+/// What one core writes and others only read now and then: apart from what other cores write, which would cost both.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct OneCores<T>(T);
 
 /// Why an upstream cannot be set up.
 #[derive(Debug, thiserror::Error)]
@@ -58,7 +65,8 @@ impl Upstream {
             config.endpoints.iter().map(|uri| Endpoint::new(&config, uri).map(Arc::new)).collect::<Result<Vec<_>, _>>()?;
         let per_core = (config.max_connections / cores.max(1)).max(1);
         let pools = (0..cores).map(|_| endpoints.iter().map(|_| CorePool::new(per_core, config.max_idle)).collect()).collect();
-        Ok(Self { config, endpoints, pools, turn: AtomicUsize::new(0), in_flight: Arc::default() })
+        let in_flight = (0..cores).map(|_| OneCores::default()).collect();
+        Ok(Self { config, endpoints, pools, turn: AtomicUsize::new(0), in_flight })
     }
 
     /// Its configuration.
@@ -73,7 +81,8 @@ impl Upstream {
 
     /// Requests under way now.
     pub fn in_flight(&self) -> usize {
-        self.in_flight.load(Ordering::Relaxed)
+        // Every core adds before it looks: of those who come at once, none is overlooked by all.
+        self.in_flight.iter().map(|OneCores(count)| count.load(Ordering::SeqCst)).sum()
     }
 
     /// Closes connections of `core` that have been idle for too long.
@@ -82,25 +91,43 @@ impl Upstream {
     }
 
     fn next_turn(&self) -> usize {
-        self.turn.fetch_add(1, Ordering::Relaxed) % self.endpoints.len()
+        match self.endpoints.len() {
+            1 => 0,
+            endpoints => self.turn.fetch_add(1, Ordering::Relaxed) % endpoints,
+        }
     }
 
     /// A place among the requests under way, unless `max_in_flight` are.
-    fn admit(&self) -> Option<InFlight> {
-        let max = self.config.max_in_flight.unwrap_or(usize::MAX);
-        let before = self.in_flight.fetch_add(1, Ordering::Relaxed);
-        let place = InFlight(Arc::clone(&self.in_flight));
-        (before < max).then_some(place)
+    fn admit(self: &Arc<Self>, core: usize) -> Option<InFlight> {
+        let place = InFlight::take(Arc::clone(self), core);
+        match self.config.max_in_flight {
+            Some(max) if self.in_flight() > max => None,
+            Some(_) | None => Some(place),
+        }
     }
 }
 
 /// A place among an upstream's requests under way; given back on drop.
 #[derive(Debug)]
-struct InFlight(Arc<AtomicUsize>);
+struct InFlight {
+    upstream: Arc<Upstream>,
+    core: usize,
+}
+
+impl InFlight {
+    fn take(upstream: Arc<Upstream>, core: usize) -> Self {
+        if let Some(OneCores(count)) = upstream.in_flight.get(core) {
+            count.fetch_add(1, Ordering::SeqCst);
+        }
+        Self { upstream, core }
+    }
+}
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        if let Some(OneCores(count)) = self.upstream.in_flight.get(self.core) {
+            count.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }
 

@@ -8,9 +8,10 @@ use std::{
     time::Duration,
 };
 
-use hyper::client::conn::{http1, http2};
+use hyper::client::conn::http2;
 use tokio::{sync::Notify, time::Instant};
 
+use super::connection::Connection;
 use crate::body::Body;
 
 /// The connections of one core to one endpoint.
@@ -34,14 +35,14 @@ struct State {
 
 #[derive(Debug)]
 struct Idle {
-    sender: http1::SendRequest<Body>,
+    connection: Connection,
     until: Instant,
 }
 
 /// What [`CorePool::take`] found.
 pub(super) enum Taken {
     /// A connection that was used before.
-    Reused(http1::SendRequest<Body>),
+    Reused(Connection),
     /// The right to open one.
     MayOpen(Slot),
 }
@@ -70,50 +71,66 @@ impl CorePool {
         }
     }
 
-    fn try_take(&self) -> Option<Taken> {
-        let mut state = self.lock();
-        while let Some(idle) = state.idle.pop() {
-            if !idle.sender.is_closed() && idle.until > Instant::now() {
-                return Some(Taken::Reused(idle.sender));
+    /// An idle connection, or the right to open one, if one is to be had now.
+    pub(super) fn try_take(&self) -> Option<Taken> {
+        // What is dropped closes its connection, and gives its slot back: not under the lock.
+        while let Some(idle) = { self.lock().idle.pop() } {
+            if !idle.connection.is_closed() && idle.until > Instant::now() {
+                return Some(Taken::Reused(idle.connection));
             }
         }
+        let mut state = self.lock();
         (state.open < self.0.max_open).then(|| {
             state.open += 1;
             Taken::MayOpen(Slot(self.clone()))
         })
     }
 
-    /// Takes a connection back. It is dropped, and so closed, if there are idle ones enough.
-    pub(super) fn give_back(&self, mut sender: http1::SendRequest<Body>, idle_for: Duration) {
-        if sender.is_closed() || idle_for.is_zero() {
+    /// Takes a connection back whose answer has been read. It is dropped, and so closed, if there are idle ones enough.
+    pub(super) fn give_back(&self, mut connection: Connection, idle_for: Duration) {
+        if idle_for.is_zero() {
             return;
         }
-        if sender.is_ready() {
-            self.keep(sender, idle_for);
+        if connection.is_ready() {
+            self.keep(connection, idle_for);
+            return;
+        }
+        if connection.is_closed() {
             return;
         }
         // It was answered before its request had been sent whole: nobody else may wait behind that.
         let pool = self.clone();
         tokio::spawn(async move {
-            if let Ok(Ok(())) = tokio::time::timeout(idle_for, sender.ready()).await {
-                pool.keep(sender, idle_for);
+            if connection.finish(idle_for).await {
+                pool.keep(connection, idle_for);
             }
         });
     }
 
-    fn keep(&self, sender: http1::SendRequest<Body>, idle_for: Duration) {
+    fn keep(&self, connection: Connection, idle_for: Duration) {
+        let idle = Idle { connection, until: Instant::now() + idle_for };
         let mut state = self.lock();
-        if state.idle.len() < self.0.max_idle {
-            state.idle.push(Idle { sender, until: Instant::now() + idle_for });
-        }
+        let too_many = if state.idle.len() < self.0.max_idle {
+            state.idle.push(idle);
+            None
+        } else {
+            Some(idle)
+        };
         drop(state);
+        drop(too_many);
         self.0.freed.notify_one();
     }
 
-    /// Closes what has been idle for too long.
+    /// Closes what has been idle for too long, and lets go of what the upstream has closed.
     pub(super) fn reap(&self) {
         let now = Instant::now();
-        self.lock().idle.retain(|idle| idle.until > now && !idle.sender.is_closed());
+        let mut idle = std::mem::take(&mut self.lock().idle);
+        idle.retain_mut(|idle| {
+            idle.connection.look();
+            idle.until > now && !idle.connection.is_closed()
+        });
+        // Nothing was given back meanwhile: only this core uses the pool, and it was here.
+        self.lock().idle.append(&mut idle);
     }
 
     /// The HTTP/2 connection, if it is there and lives.

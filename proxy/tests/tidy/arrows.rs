@@ -130,12 +130,12 @@ const HOMES: [(&str, &[&str]); 18] = [
     ("jsonwebtoken", &["authentication::keys", "authentication::token"]),
     ("ring", &["authentication::crypto"]),
     ("chacha20poly1305", &["idempotency::seal"]),
-    ("postcard", &["idempotency::response", "store::embedded::codec", "store::embedded::sagas::codec"]),
+    ("postcard", &["store::embedded::codec", "store::embedded::sagas::codec"]),
     ("httpdate", &["time"]),
 ];
 
 /// Pure: what they compute depends on their arguments alone.
-const PURE: [&str; 29] = [
+const PURE: [&str; 30] = [
     "authentication::crypto",
     "authentication::keys",
     "authentication::token",
@@ -149,6 +149,7 @@ const PURE: [&str; 29] = [
     "idempotency::pointer",
     "idempotency::policy",
     "idempotency::response",
+    "idempotency::response::form",
     "idempotency::verdict",
     "saga::call::breaker::state",
     "saga::call::classify",

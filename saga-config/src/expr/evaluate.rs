@@ -21,9 +21,14 @@ pub(super) fn evaluate<'v>(compiled: &'v Compiled, bindings: &'v Bindings<'_>) -
     match &compiled.plan {
         Plan::Path => {
             let reference = &compiled.references[0];
-            let value = reference.follow(root(bindings, reference)?)?;
+            let (value, from) = bindings.begin(reference).ok_or_else(|| unbound(reference))?;
+            let value = match value {
+                Cow::Borrowed(value) => reference.follow(value, from)?.map(Cow::Borrowed),
+                Cow::Owned(value) if from == reference.segments.len() => Some(Cow::Owned(value)),
+                Cow::Owned(value) => reference.follow(&value, from)?.cloned().map(Cow::Owned),
+            };
             // Without an optional segment a path has a value or an error.
-            value.map(Cow::Borrowed).ok_or_else(|| EvalError::Internal(reference.to_string()))
+            value.ok_or_else(|| EvalError::Internal(reference.to_string()))
         }
         // The interpreter is a young crate with `panic!` in branches it holds unreachable. One bad expression must
         // not take a connection or a saga down with it; nothing it touches is used again after a panic.
@@ -53,8 +58,8 @@ fn interpret(compiled: &Compiled, tree: &IdedExpr, bindings: &Bindings<'_>) -> R
     slots.meter.take_result().unwrap_or_else(|| Err(EvalError::Internal("no result".to_owned())))
 }
 
-fn root<'v>(bindings: &'v Bindings<'_>, reference: &Reference) -> Result<&'v Value, EvalError> {
-    bindings.root(&reference.root).ok_or_else(|| EvalError::Unbound(reference.root.clone()))
+fn unbound(reference: &Reference) -> EvalError {
+    EvalError::Unbound(reference.root.clone())
 }
 
 /// A path's value, and what it counts for each time it is read.
@@ -75,19 +80,19 @@ struct Slots<'v> {
 impl<'v> Slots<'v> {
     fn resolve_slot(&self, index: usize) -> Result<Resolved<'v>, EvalError> {
         let reference = &self.compiled.references[index];
-        let json = root(self.bindings, reference)?;
+        let (json, from) = self.bindings.begin_borrowed(reference).ok_or_else(|| unbound(reference))?;
         let before = self.input.spent();
         let value: Box<dyn Val + 'v> = match reference.reading {
-            Reading::Value => match reference.follow(json)? {
+            Reading::Value => match reference.follow(json, from)? {
                 Some(value) => to_cel(value, &self.input)?,
                 None => return Err(EvalError::Internal(reference.to_string())),
             },
-            Reading::Optional => Box::new(match reference.follow(json)? {
+            Reading::Optional => Box::new(match reference.follow(json, from)? {
                 Some(value) => CelOptional::of(to_cel(value, &self.input)?),
                 None => CelOptional::none(),
             }),
-            Reading::Presence => Box::new(CelBool::from(reference.is_present(json)?)),
-            Reading::Size => Box::new(CelInt::from(size(reference, json)?)),
+            Reading::Presence => Box::new(CelBool::from(reference.is_present(json, from)?)),
+            Reading::Size => Box::new(CelInt::from(size(reference, json, from)?)),
         };
         Ok(Resolved { value, weight: (self.input.spent() - before).max(limits::VALUE_BYTES) })
     }
@@ -132,8 +137,8 @@ impl VariableResolver for Slots<'_> {
     }
 }
 
-fn size(reference: &Reference, json: &Value) -> Result<i64, EvalError> {
-    let size = match reference.follow(json)? {
+fn size(reference: &Reference, json: &Value, from: usize) -> Result<i64, EvalError> {
+    let size = match reference.follow(json, from)? {
         Some(Value::String(text)) => text.chars().count(),
         Some(Value::Array(items)) => items.len(),
         Some(Value::Object(map)) => map.len(),

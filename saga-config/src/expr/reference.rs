@@ -78,17 +78,17 @@ impl Reference {
             && self.segments.iter().zip(fields).all(|(segment, field)| matches!(&segment.key, Key::Field(name) if name == field))
     }
 
-    /// Follows the path from `root`. `Ok(None)` is an absent optional.
-    pub(super) fn follow<'v>(&self, root: &'v Value) -> Result<Option<&'v Value>, EvalError> {
-        self.follow_first(root, self.segments.len())
+    /// Follows the path from `value`, to which the first `from` segments led. `Ok(None)` is an absent optional.
+    pub(super) fn follow<'v>(&self, value: &'v Value, from: usize) -> Result<Option<&'v Value>, EvalError> {
+        self.follow_to(value, from, self.segments.len())
     }
 
-    /// Whether the last segment is there; a `null` is.
-    pub(super) fn is_present(&self, root: &Value) -> Result<bool, EvalError> {
-        let Some(last) = self.segments.len().checked_sub(1) else {
+    /// Whether the last segment is there; a `null` is. The first `from` segments led to `value`.
+    pub(super) fn is_present(&self, value: &Value, from: usize) -> Result<bool, EvalError> {
+        let Some(last) = self.segments.len().checked_sub(1).filter(|last| from <= *last) else {
             return Ok(true);
         };
-        let Some(parent) = self.follow_first(root, last)? else {
+        let Some(parent) = self.follow_to(value, from, last)? else {
             return Ok(false);
         };
         match (&self.segments[last].key, parent) {
@@ -97,10 +97,10 @@ impl Reference {
         }
     }
 
-    fn follow_first<'v>(&self, root: &'v Value, count: usize) -> Result<Option<&'v Value>, EvalError> {
-        let mut value = root;
-        let mut optional = false;
-        for (at, segment) in self.segments[..count].iter().enumerate() {
+    fn follow_to<'v>(&self, start: &'v Value, from: usize, to: usize) -> Result<Option<&'v Value>, EvalError> {
+        let mut value = start;
+        let mut optional = self.segments[..from].iter().any(|segment| segment.optional);
+        for (at, segment) in self.segments[..to].iter().enumerate().skip(from) {
             optional |= segment.optional;
             value = match (self.step(at, value), optional) {
                 (Ok(next), _) => next,

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    DefinitionHash, Group, Input, InputType, Position, Saga, StepIndex,
+    DefinitionHash, Group, Input, InputType, Position, Precedence, Saga, StepIndex,
     defaults::Defaults,
     findings::Findings,
     limits,
@@ -94,6 +94,7 @@ fn built(raw: &Raw, upstreams: Option<&dyn UpstreamFacts>, findings: &mut Findin
         // Both are known once it is written out.
         hash: DefinitionHash::from_bytes([0; 32]),
         canonical: Arc::from(""),
+        precedence: Precedence::default(),
     };
     (!saga.steps.is_empty()).then_some(Built { saga, defaults })
 }

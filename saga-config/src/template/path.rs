@@ -66,21 +66,28 @@ impl PathTemplate {
     ///
     /// [`RenderError`], if an expression has no value, or one that cannot stand where it is.
     pub fn render(&self, bindings: &Bindings<'_>) -> Result<String, RenderError> {
-        let mut target = String::new();
+        if let Some(text) = self.0.literal() {
+            // Its segments were looked at when it was parsed.
+            self.0.refuse_longer(text, TARGET_BYTES)?;
+            return Ok(text.to_owned());
+        }
+        let mut target = String::with_capacity(64);
         let mut segment = Segment::default();
         let mut in_query = false;
         for part in &*self.0.parts {
             match part {
-                Part::Text { text, .. } => {
-                    for c in text.chars() {
-                        if !in_query && matches!(c, '/' | '?') {
-                            segment.close(&target, &self.0)?;
-                            segment = Segment::at(target.len() + 1);
-                            in_query = c == '?';
-                        }
-                        target.push(c);
+                Part::Text { text, .. } => match text.find(['/', '?']).filter(|_| !in_query) {
+                    None => target.push_str(text),
+                    Some(end) => {
+                        let (last, rest) = text.split_at(end);
+                        target.push_str(last);
+                        segment.close(&target, &self.0)?;
+                        // Between this part's own slashes nothing is embedded.
+                        in_query = rest.contains('?');
+                        segment = Segment::at(target.len() + rest.rfind('/').map_or(0, |slash| slash + 1));
+                        target.push_str(rest);
                     }
-                }
+                },
                 Part::Expression { expression, .. } => {
                     let value = evaluate(expression, bindings)?;
                     let text = scalar(expression, &value)?;

@@ -330,3 +330,33 @@ fn decode(segment: &str) -> Vec<u8> {
     }
     decoded
 }
+
+fn json_value() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        "[1-9]{1,30}\\.[0-9]{1,9}".prop_map(|digits| serde_json::from_str(&digits).unwrap()),
+        "\\PC{0,8}|[\"\\\\\u{0}-\u{1f}\u{2028}]{0,4}".prop_map(Value::from),
+        prop_oneof!["${x}", "${y.a}", "a ${x} b", "$${x}", "${x == y}"].prop_map(Value::from),
+    ];
+    leaf.prop_recursive(3, 24, 4, |inner| {
+        prop_oneof![
+            proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            proptest::collection::vec(("[a-z\"\\\\]{0,3}", inner), 0..4)
+                .prop_map(|entries| Value::Object(entries.into_iter().collect())),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn the_text_of_a_value_is_what_the_value_is_written_as(tree in json_value(), x in json_value()) {
+        if let Ok(template) = ValueTemplate::parse(&tree, &names()) {
+            with_x(&x, |known| {
+                let written = template.render(known).map(|value| value.to_string());
+                assert_eq!(template.render_text(known), written);
+            });
+        }
+    }
+}

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Value};
 
-use super::{RenderError, Template, TemplateError};
+use super::{RenderError, Template, TemplateError, evaluate};
 use crate::expr::{Bindings, Expression, Names, Type};
 use crate::yaml::Pointer;
 
@@ -25,7 +25,10 @@ const DEPTH: usize = 64;
 /// assert_eq!(rendered, json!({"amount": 5, "text": "Order 17", "tags": ["a", 1]}));
 /// ```
 #[derive(Debug, Clone)]
-pub struct ValueTemplate(Node);
+pub struct ValueTemplate {
+    node: Node,
+    has_secrets: bool,
+}
 
 #[derive(Debug, Clone)]
 enum Node {
@@ -54,7 +57,11 @@ impl ValueTemplate {
     pub fn parse(value: &Value, names: &Names) -> Result<Self, Vec<ValueTemplateError>> {
         let mut parser = Parser { names, pointer: String::new(), errors: Vec::new() };
         let node = parser.node(value, 0);
-        if parser.errors.is_empty() { Ok(Self(node)) } else { Err(parser.errors) }
+        if !parser.errors.is_empty() {
+            return Err(parser.errors);
+        }
+        let has_secrets = node.any(&|expression| !expression.secrets().is_empty());
+        Ok(Self { node, has_secrets })
     }
 
     /// Renders to JSON.
@@ -63,31 +70,52 @@ impl ValueTemplate {
     ///
     /// [`RenderError`] of the first template that does not render.
     pub fn render(&self, bindings: &Bindings<'_>) -> Result<Value, RenderError> {
-        self.0.render(bindings)
+        self.node.render(bindings)
+    }
+
+    /// Renders to the text of the JSON: what [`render`](Self::render) gives, written without blanks.
+    ///
+    /// # Errors
+    ///
+    /// As [`render`](Self::render).
+    pub fn render_text(&self, bindings: &Bindings<'_>) -> Result<String, RenderError> {
+        let mut text = Vec::with_capacity(128);
+        self.node.write(bindings, &mut text)?;
+        Ok(String::from_utf8(text).expect("JSON is written in UTF-8"))
     }
 
     /// The expressions, in the order they stand.
     pub fn expressions(&self) -> Vec<&Expression> {
         let mut expressions = Vec::new();
-        self.0.collect(&mut expressions);
+        self.node.collect(&mut expressions);
         expressions
+    }
+
+    /// Whether an expression reads a secret.
+    pub const fn has_secrets(&self) -> bool {
+        self.has_secrets
+    }
+
+    /// Whether an expression needs the value at `path`, or a part of it: see [`Expression::touches`].
+    pub fn touches(&self, path: &[&str]) -> bool {
+        self.node.any(&|expression| expression.touches(path))
     }
 
     /// The texts with expressions in them, in the order they stand, and where.
     pub fn templates(&self) -> Vec<(Pointer, &Template)> {
         let mut templates = Vec::new();
-        self.0.templates(&Pointer::root(), &mut templates);
+        self.node.templates(&Pointer::root(), &mut templates);
         templates
     }
 
     /// What is known of what it renders to.
     pub fn gives(&self) -> Type {
-        self.0.gives()
+        self.node.gives()
     }
 
     /// The value, if there is no expression in it.
     pub fn constant(&self) -> Option<&Value> {
-        match &self.0 {
+        match &self.node {
             Node::Constant(value) => Some(value),
             _ => None,
         }
@@ -104,6 +132,49 @@ impl Node {
                 let entries = nodes.iter().map(|(key, node)| Ok((key.clone(), node.render(bindings)?)));
                 entries.collect::<Result<Map<_, _>, _>>().map(Value::Object)
             }
+        }
+    }
+
+    fn write(&self, bindings: &Bindings<'_>, out: &mut Vec<u8>) -> Result<(), RenderError> {
+        match self {
+            Self::Constant(value) => write(out, value),
+            Self::Template(template) => match template.whole() {
+                Some(expression) => write(out, &*evaluate(expression, bindings)?),
+                None => write(out, &template.render_string(bindings)?),
+            },
+            Self::List(nodes) => {
+                out.push(b'[');
+                for (nth, node) in nodes.iter().enumerate() {
+                    if nth > 0 {
+                        out.push(b',');
+                    }
+                    node.write(bindings, out)?;
+                }
+                out.push(b']');
+            }
+            Self::Map(nodes) => {
+                out.push(b'{');
+                for (nth, (key, node)) in nodes.iter().enumerate() {
+                    if nth > 0 {
+                        out.push(b',');
+                    }
+                    write(out, key);
+                    out.push(b':');
+                    node.write(bindings, out)?;
+                }
+                out.push(b'}');
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether any expression is like this.
+    fn any(&self, is: &dyn Fn(&Expression) -> bool) -> bool {
+        match self {
+            Self::Constant(_) => false,
+            Self::Template(template) => template.expressions().any(|(expression, _)| is(expression)),
+            Self::List(nodes) => nodes.iter().any(|node| node.any(is)),
+            Self::Map(nodes) => nodes.iter().any(|(_, node)| node.any(is)),
         }
     }
 
@@ -140,6 +211,10 @@ impl Node {
             other => Err(other),
         }
     }
+}
+
+fn write<T: serde::Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) {
+    serde_json::to_writer(out, value).expect("texts and JSON values always have a JSON form, and a Vec takes all");
 }
 
 /// A list; one of constants is a constant.

@@ -174,3 +174,45 @@ proptest! {
         let _ = canonical(&body, &[]);
     }
 }
+
+#[test]
+fn a_strings_pieces_end_where_they_end_wherever_that_is() {
+    // Every place in the words that are looked at, for every byte that ends a piece, and for those beside them that do not.
+    for at in 0..20 {
+        for (special, spelled) in [
+            (r#"\""#, r#"\""#),
+            (r"\\", r"\\"),
+            (r"\u0041", "A"),
+            ("\u{7f}", "\u{7f}"),
+            ("é", "é"),
+            ("!", "!"),
+            ("]", "]"),
+            (" ", " "),
+        ] {
+            let (before, after) = ("a".repeat(at), "z".repeat(19 - at));
+            let body = format!(r#"["{before}{special}{after}","{before}{special}"]"#);
+            let form = format!(r#"["{before}{spelled}{after}","{before}{spelled}"]"#);
+            assert_eq!(canonical(body.as_bytes(), &[]).unwrap(), form.as_bytes());
+        }
+        for refused in 0..0x20_u8 {
+            let body = [b"\"", &b"a".repeat(at)[..], &[refused], &b"b".repeat(19 - at), b"\""].concat();
+            assert_eq!(canonical(&body, &[]), Err(NotCanonical::NotJson));
+        }
+    }
+}
+
+#[test]
+fn members_come_in_the_order_of_their_bytes_however_long_their_names_begin_alike() {
+    let names = ["", "!", "a", "a!", "ab", "abcdefg", "abcdefgh", "abcdefgh!", "abcdefghi", "abcdefgi", "é"];
+    let mut sorted = names.map(|name| format!("\"{name}\""));
+    sorted.sort_unstable_by(|a, b| a.as_bytes().cmp(b.as_bytes()));
+    let object = |names: &[String]| format!("{{{}}}", names.iter().map(|name| format!("{name}:1")).collect::<Vec<_>>().join(","));
+    let mut turned = sorted.to_vec();
+    for _ in 0..sorted.len() {
+        turned.rotate_left(1);
+        turned.swap(2, 5);
+        assert_eq!(canonical(object(&turned).as_bytes(), &[]).unwrap(), object(&sorted).into_bytes());
+    }
+    let twice = object(&[sorted.to_vec(), vec!["\"abcdefgh!\"".to_owned()]].concat());
+    assert_eq!(canonical(twice.as_bytes(), &[]), Err(NotCanonical::DuplicateMember));
+}

@@ -3,7 +3,7 @@
 use std::pin::pin;
 
 use bytes::Bytes;
-use http::{HeaderMap, response::Parts};
+use http::{HeaderMap, Response, response::Parts};
 use tokio::time::Instant;
 
 use super::{Claimant, Exchange, Next, Sender};
@@ -12,12 +12,13 @@ use crate::{
     idempotency::{
         backlog::Deferred,
         marker::Status,
-        response::{NotKept, Recorded, Tombstone, record},
+        response::{NotKept, Recorded, Tombstone},
         verdict::{self, Verdict},
     },
     metrics::{Limit, StoreOperation, UnknownCause},
+    pass::begin,
     problem::ProblemName,
-    store::{Complete, Completed, Reserved, Store, StoreError},
+    store::{Complete, Completed, Done, Reserved, Store, StoreError},
     upstream::{Call, NotSent, SendError},
 };
 
@@ -27,6 +28,14 @@ enum Outcome {
     Replied(Parts, Reply),
     NotSent(NotSent, Option<Box<Call>>),
     Unknown(String),
+}
+
+/// Whose answer is kept.
+enum Kept {
+    /// This one, now or as soon as the store is back.
+    Ours,
+    /// The one of another owner, which is this, if it is done.
+    Winners(Option<Done>),
 }
 
 /// The body of a reply.
@@ -96,7 +105,9 @@ impl<S: Store, U: Sender> Exchange<S, U> {
         let end = began + self.about.policy.max_execution;
         let patience = began + self.about.upstream.config().response_timeout;
         let cap = self.about.policy.max_stored_body.get();
-        let mut sending = pin!(send_and_read(self.inner.clone(), call, cap, self.context.budget.clone(), end));
+        // Begun here, so that no future but the sender's own holds the call.
+        let sending = begin(self.inner.clone(), call);
+        let mut sending = pin!(read(sending, cap, &self.context.budget, end));
         if let Ok(outcome) = tokio::time::timeout_at(patience.min(end), sending.as_mut()).await {
             return Some(outcome);
         }
@@ -112,7 +123,11 @@ impl<S: Store, U: Sender> Exchange<S, U> {
         let from_refrain = self.about.upstream.config().refrain;
         let attempt = claimant.grant.attempt;
         match verdict::judge(&self.about.policy.statuses, self.about.kind(), from_refrain, parts.status, &parts.headers) {
-            Verdict::Keep => self.keep(claimant, parts, reply).await,
+            Verdict::Keep => match self.keep(claimant, &parts, &reply).await {
+                Kept::Ours => self.answerer.executed(parts, reply.into_body(), attempt, self.about.policy.ttl),
+                Kept::Winners(Some(done)) => self.replay(&done, true),
+                Kept::Winners(None) => self.answerer.in_flight(super::LONGEST_LOOK),
+            },
             Verdict::Release => {
                 self.release(claimant).await;
                 self.answerer.upstreams(parts, reply.into_body(), Status::Executed, attempt);
@@ -125,26 +140,30 @@ impl<S: Store, U: Sender> Exchange<S, U> {
         }
     }
 
-    /// Records the answer, then gives it. If the store is away, the answer is given all the same, and recorded when it is back.
-    async fn keep(&mut self, claimant: Claimant, parts: Parts, reply: Reply) {
+    /// Records the answer. If the store is away, it is given all the same, and recorded when the store is back.
+    async fn keep(&self, claimant: Claimant, parts: &Parts, reply: &Reply) -> Kept {
         let token = claimant.lease.token();
-        let attempt = claimant.grant.attempt;
-        let recorded = match &reply {
-            Reply::Whole(bytes, trailers, _) => record(&parts, bytes.clone(), trailers.as_ref(), &self.about.policy.drop_headers),
-            Reply::NotKept(reason, _) => Recorded::Tombstone(Tombstone { status: parts.status, reason: *reason }),
+        let response = match reply {
+            Reply::Whole(bytes, trailers, _) => {
+                self.context.seal_answer(&token, parts, bytes, trailers.as_ref(), &self.about.policy.drop_headers)
+            }
+            Reply::NotKept(reason, _) => {
+                let tombstone = Recorded::Tombstone(Tombstone { status: parts.status, reason: *reason });
+                self.context.seal(token.name, token.fence, &tombstone)
+            }
         };
         let complete = Complete {
             token,
-            attempt,
+            attempt: claimant.grant.attempt,
             fingerprint: self.about.fingerprint,
             ttl: self.about.policy.ttl,
-            response: self.context.seal(token.name, token.fence, &recorded),
+            response,
         };
         let mut written = self.context.store.complete(complete.clone()).await;
         if written.as_ref().is_err_and(StoreError::may_have_applied) {
             // Once more before the caller is answered: a process that slept finds its store call timed out, and perhaps another
             // owner's answer in the record.
-            written = self.context.store.complete(complete.clone()).await;
+            written = Box::pin(self.context.store.complete(complete.clone())).await;
         }
         match written {
             Ok(Completed::Kept | Completed::Already) => {
@@ -155,11 +174,7 @@ impl<S: Store, U: Sender> Exchange<S, U> {
                 claimant.lease.finish();
                 self.context.metrics.fenced_completions.inc();
                 tracing::warn!(record = %token.name.short(), fence = %token.fence, "a completion came after another owner's claim");
-                match winner {
-                    Some(done) => self.replay(&done, true),
-                    None => self.answerer.in_flight(super::LONGEST_LOOK),
-                }
-                return;
+                return Kept::Winners(winner);
             }
             Err(error) => {
                 self.context.metrics.store_failed(StoreOperation::Complete);
@@ -167,7 +182,7 @@ impl<S: Store, U: Sender> Exchange<S, U> {
                 self.context.backlog.push(Deferred::Complete { complete: Box::new(complete), lease: claimant.lease });
             }
         }
-        self.answerer.executed(parts, reply.into_body(), attempt, self.about.policy.ttl);
+        Kept::Ours
     }
 
     /// Nothing was done: the key is free again (or, on a later attempt, as unknown as it was).
@@ -229,12 +244,13 @@ impl<S: Store, U: Sender> Exchange<S, U> {
     }
 }
 
-async fn send_and_read<U: Sender>(mut inner: U, call: Call, cap: u64, budget: Budget, end: Instant) -> Outcome {
-    let response = match std::future::poll_fn(|cx| inner.poll_ready(cx)).await {
-        Ok(()) => inner.call(call).await,
-        Err(error) => Err(error),
-    };
-    let response = match response {
+async fn read(
+    sending: impl Future<Output = Result<Response<Body>, SendError>>,
+    cap: u64,
+    budget: &Budget,
+    end: Instant,
+) -> Outcome {
+    let response = match sending.await {
         Ok(response) => response,
         Err(SendError::NotSent(reason, call)) => return Outcome::NotSent(reason, call),
         Err(SendError::Unknown(reason)) => return Outcome::Unknown(reason),
@@ -243,7 +259,7 @@ async fn send_and_read<U: Sender>(mut inner: U, call: Call, cap: u64, budget: Bu
     if verdict::is_stream(&parts.headers) {
         return Outcome::Replied(parts, Reply::NotKept(NotKept::Stream, body));
     }
-    match collect(body, cap, &budget, Some(end)).await {
+    match collect(body, cap, budget, Some(end)).await {
         Collected::Whole { bytes, trailers, share } => Outcome::Replied(parts, Reply::Whole(bytes, trailers, share)),
         // What the process has no room for is not kept either: the upstream has acted, and its answer must reach the caller.
         Collected::Over(body) | Collected::NoBudget(body) => Outcome::Replied(parts, Reply::NotKept(NotKept::TooLarge, body)),

@@ -6,6 +6,8 @@
 
 mod execute;
 mod probing;
+#[cfg(test)]
+mod tests;
 mod undoing;
 
 use std::{sync::Arc, time::Duration};
@@ -19,6 +21,7 @@ use super::{
     answer::Answerer,
     backlog::Deferred,
     context::Context,
+    detached::Running,
     key::Key,
     lease::Lease,
     marker::Status,
@@ -106,21 +109,22 @@ pub(super) struct Undoing {
     pub(super) step_may_act_for: Duration,
 }
 
-/// Runs the exchange. The answer goes to `caller`, who may have gone.
-pub(super) async fn run<S: Store, U: Sender>(
+/// The exchange, and where its answer comes. Nothing is done before it is polled.
+pub(super) fn begin<S: Store, U: Sender>(
     context: Arc<Context<S>>,
     inner: U,
     keyed: Keyed,
-    caller: oneshot::Sender<Response<Body>>,
-) {
+) -> (Running, oneshot::Receiver<Response<Body>>) {
     let Keyed { name, payload, fingerprint, policy, step, key, call, body, share } = keyed;
+    let (caller, answer) = oneshot::channel();
     let answerer = Answerer::new(caller, policy.dialect, key.clone());
     let upstream = Arc::clone(&call.upstream);
     let note = note_of(step.as_ref(), &policy, &call, &body, &key);
     let note = note.map_or_else(Bytes::new, |note| context.seal_note(name, &note));
-    let about = About { name, payload, fingerprint, policy, step, note, key, body, upstream };
-    Exchange { context, about, inner, call: Some(call), answerer }.run().await;
-    drop(share);
+    let about = About { name, payload, fingerprint, policy, step, note, key, body, upstream, _share: share };
+    // In a place of its own: a future holds what it is given more than once.
+    let exchange = Box::new(Exchange { context, about, inner, call: Some(call), answerer });
+    (Box::pin(exchange.run()), answer)
 }
 
 struct About {
@@ -134,6 +138,8 @@ struct About {
     key: Key,
     body: Bytes,
     upstream: Arc<crate::upstream::Upstream>,
+    /// What the body takes of the budget.
+    _share: Share,
 }
 
 impl About {
@@ -225,7 +231,7 @@ impl Ears {
 }
 
 impl<S: Store, U: Sender> Exchange<S, U> {
-    async fn run(mut self) {
+    async fn run(mut self: Box<Self>) {
         let until = self.about.patience().map(|patience| Instant::now() + patience);
         let mut held: Option<Claimant> = None;
         let mut seen = Seen::default();
@@ -259,16 +265,17 @@ impl<S: Store, U: Sender> Exchange<S, U> {
         let claimed_at = Instant::now();
         let claimed = match self.about.undoing().cloned() {
             None => self.context.store.claim(self.claim(owner, seen)).await,
-            Some(undoing) => match self.undo(&undoing, owner, seen).await {
+            // In boxes are those that are rare: an exchange is no larger than a usual one needs.
+            Some(undoing) => match Box::pin(self.undo(&undoing, owner, seen)).await {
                 Ok(Undone::Own(claimed)) => Ok(claimed),
-                Ok(of_step) => return self.step_stands(&undoing, of_step, owner, claimed_at, seen).await,
+                Ok(of_step) => return Box::pin(self.step_stands(&undoing, of_step, owner, claimed_at, seen)).await,
                 Err(error) => Err(error),
             },
         };
         let claimed = match claimed {
             Ok(claimed) => claimed,
             Err(error) => {
-                self.store_lost(owner, held, &error).await;
+                Box::pin(self.store_lost(owner, held, &error)).await;
                 return Next::Finished;
             }
         };
@@ -280,7 +287,7 @@ impl<S: Store, U: Sender> Exchange<S, U> {
             }
             Claimed::Probe { fence, sent_ago, .. } => {
                 seen.a_probe = true;
-                return self.probe(owner, fence, sent_ago, claimed_at).await;
+                return Box::pin(self.probe(owner, fence, sent_ago, claimed_at)).await;
             }
             Claimed::InFlight { left } => return Next::Wait(left),
             Claimed::Unknown { probing: true } => {

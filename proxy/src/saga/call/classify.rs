@@ -9,7 +9,7 @@ use http::{
     HeaderMap, HeaderName, StatusCode,
     header::{DATE, RETRY_AFTER},
 };
-use serde_json::{Value, json};
+use serde_json::{Map, Value};
 
 use crate::{
     headers::{IDEMPOTENCY_ATTEMPT, IDEMPOTENCY_EXPIRES, REFRAIN_PROBLEM},
@@ -18,7 +18,7 @@ use crate::{
         view::{body_value, headers_value},
     },
     problem::ProblemName,
-    saga::turn::{Answer, Finding, Reply},
+    saga::turn::{Answer, Finding, Reads, Reply},
     time::{Timestamp, parse_http_date},
 };
 
@@ -32,6 +32,8 @@ pub(super) struct About {
     pub(super) from_refrain: bool,
     /// Whether the call was an undo.
     pub(super) is_undo: bool,
+    /// What is read of it.
+    pub(super) reads: Reads,
     /// By the wall clock, for HTTP dates.
     pub(super) now: Timestamp,
 }
@@ -63,7 +65,8 @@ pub(super) fn answer(about: About, came: &Came) -> Answer {
         return answer;
     }
     match &came.body {
-        BodyRead::Whole(body) => Answer::Replied(reply(about, came, body_value(&came.headers, body))),
+        BodyRead::Whole(body) if about.reads.body => Answer::Replied(reply(about, came, body_value(&came.headers, body))),
+        BodyRead::Whole(_) => Answer::Replied(reply(about, came, Value::Null)),
         // A Refrain gives it again.
         BodyRead::NoRoom if about.from_refrain => {
             Answer::NotYet { reason: "too many bodies are held at once to read the answer".to_owned(), retry_after: None }
@@ -196,9 +199,14 @@ fn wrong(said: &str) -> Answer {
 
 fn reply(about: About, came: &Came, body: Value) -> Reply {
     let headers = &came.headers;
+    let mut response = Map::with_capacity(3);
+    response.insert("status".to_owned(), came.status.as_u16().into());
+    let shown = if about.reads.headers { headers_value(headers) } else { Value::Object(Map::new()) };
+    response.insert("headers".to_owned(), shown);
+    response.insert("body".to_owned(), body);
     Reply {
         status: came.status.as_u16(),
-        response: json!({"status": came.status.as_u16(), "headers": headers_value(headers), "body": body}),
+        response: Value::Object(response),
         retry_after: retry_after(about.now, came),
         only_send: about.from_refrain && text(headers, &IDEMPOTENCY_ATTEMPT) == Some("1"),
         remembered_for: about.from_refrain.then(|| remembered_for(about.now, headers)).flatten(),

@@ -32,7 +32,7 @@ use crate::{
     },
     peers::{StepCall, UndoCall},
     problem::ProblemName,
-    saga::turn::{Answer, CheckEffect, Finding, SendEffect, UndoFacts, UndoKnows},
+    saga::turn::{Answer, CheckEffect, Finding, Reads, SendEffect, UndoFacts, UndoKnows},
     server::Shared,
     store::Store,
     time::wall_now,
@@ -139,7 +139,8 @@ impl<S: Store, U: Sender> HttpCaller<S, U> {
             Err(left) => return breaker_is_open(config, left),
         };
         let is_own = own_step.is_some();
-        let about = About { from_refrain: config.refrain || is_own, is_undo: effect.undo.is_some(), now: wall_now() };
+        let (from_refrain, is_undo) = (config.refrain || is_own, effect.undo.is_some());
+        let about = About { from_refrain, is_undo, reads: effect.reads, now: wall_now() };
         let begun = Begun::new(saga);
         let call = self.call(target, request, &begun);
         let calling = async {
@@ -194,7 +195,7 @@ impl<S: Store, U: Sender> HttpCaller<S, U> {
             sign(directory, config, &mut request);
         }
         let Ok(permit) = admit(target) else { return cannot_tell(format!("the breaker of {} is open", config.name)) };
-        let about = About { from_refrain: config.refrain, is_undo: false, now: wall_now() };
+        let about = About { from_refrain: config.refrain, is_undo: false, reads: Reads::ALL, now: wall_now() };
         let call = self.call(target, request, &Begun::new(saga));
         let (finding, health) = match tokio::time::timeout(effect.timeout, self.straight(call)).await {
             Ok(Outcome::Came(came)) => {

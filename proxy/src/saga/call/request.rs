@@ -23,6 +23,9 @@ use crate::{
     time::Timestamp,
 };
 
+/// Those that say which call it is, and those that every call has.
+const USUAL_HEADERS: usize = 12;
+
 /// Who gets the message: a Refrain reads more than a service does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reader {
@@ -121,6 +124,7 @@ fn of_frozen(frozen: &FrozenRequest, secrets: &Secrets) -> Result<Request<Body>,
     *request.method_mut() = method;
     *request.uri_mut() = Uri::from(target);
     let headers = request.headers_mut();
+    headers.reserve(USUAL_HEADERS + frozen.headers.len() + frozen.secret_headers.len());
     for (name, text) in &frozen.headers {
         let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| Unsendable::Header(name.clone()))?;
         if !is_ours(&name) {

@@ -7,14 +7,14 @@ use saga_config::saga::{Action, Later, Saga};
 use serde_json::{Map, Value};
 use tokio::{sync::oneshot, time::Instant};
 
-use super::{Engine, InHand};
+use super::{Engine, InHand, Place};
 use crate::{
     ids::{Fingerprint, Owner, SagaId},
     metrics::StoreOperation,
     saga::{
         call::Caller,
         codec::TooLarge,
-        driver::{Going, Settled},
+        driver::{Driver, Going, Settled},
         entry::{Callbacks, Entry, Started},
         machine::Machine,
         plan::Plan,
@@ -68,6 +68,23 @@ pub(in crate::saga) enum NotBegun {
     Store(StoreError),
 }
 
+/// A saga that was begun, and is to be driven.
+struct Drive<S, C> {
+    driver: Driver<S, C>,
+    place: Place,
+    /// Its first turn.
+    turn: Turn,
+    first: First,
+}
+
+/// How much of the first turn is written.
+enum First {
+    /// All of it. Whether the saga is not this driver's any more then.
+    Written { gives_up: bool },
+    /// Only the start.
+    StartOnly,
+}
+
 /// The first write.
 struct Draft {
     entries: Vec<Bytes>,
@@ -79,8 +96,33 @@ struct Draft {
 
 impl<S: Store + Journal, C: Caller> Engine<S, C> {
     /// Begins a saga, unless it is there. Its start and its first intents are written in one round trip, and then it is driven here,
-    /// apart from whoever asked for it. If the process dies just after, it is due when the lease lapses.
+    /// apart from whoever asked for it: if this is dropped it goes on. If the process dies just after, it is due when the lease lapses.
     pub(in crate::saga) async fn begin(&self, new: NewSaga) -> Result<Begun, NotBegun> {
+        let (tell, told) = oneshot::channel();
+        let engine = self.clone();
+        // Boxed, so that the task is not moved about with all that a driver holds.
+        self.shared.tasks.spawn(Box::pin(async move {
+            let (begun, drive) = match engine.create_and_drive(new).await {
+                Ok((begun, drive)) => (Ok(begun), drive),
+                Err(error) => (Err(error), None),
+            };
+            // Whoever has hung up asks again, or not.
+            let _gone = tell.send(begun);
+            if let Some(Drive { mut driver, place, turn, first }) = drive {
+                let going = match first {
+                    First::Written { gives_up } => driver.performed(turn, SagaState::Running, gives_up),
+                    First::StartOnly => driver.perform(turn, 0).await,
+                };
+                if going == Going::On {
+                    driver.run().await;
+                }
+                drop(place);
+            }
+        }));
+        told.await.map_err(|_gone| NotBegun::Fault)?
+    }
+
+    async fn create_and_drive(&self, new: NewSaga) -> Result<(Begun, Option<Drive<S, C>>), NotBegun> {
         let place = self.place().ok_or(NotBegun::Busy)?;
         let plan = self.plan.load_full();
         let NewSaga { id, saga, input, fingerprint, starter, traceparent } = new;
@@ -120,9 +162,9 @@ impl<S: Store + Journal, C: Caller> Engine<S, C> {
         let (created, asked) = self.create(create).await.map_err(NotBegun::Store)?;
         let granted = match created {
             Created::Fresh(granted) => granted,
-            Created::Running(head) => return Ok(Begun::Running(head)),
-            Created::Ended(head) => return Ok(Begun::Ended(head)),
-            Created::Mismatch => return Ok(Begun::Mismatch),
+            Created::Running(head) => return Ok((Begun::Running(head), None)),
+            Created::Ended(head) => return Ok((Begun::Ended(head), None)),
+            Created::Mismatch => return Ok((Begun::Mismatch, None)),
         };
         self.context.metrics.sagas.began.inc();
         let (starter, settled) = oneshot::channel();
@@ -130,17 +172,8 @@ impl<S: Store + Journal, C: Caller> Engine<S, C> {
         let appender = self.appender(InHand { token, granted, asked, lease: plan.lease, state, paused: false });
         let mut driver = self.driver(machine, appender);
         driver.starter = Some(starter);
-        self.shared.tasks.spawn(async move {
-            let going = match is_whole {
-                true => driver.performed(turn, SagaState::Running, gives_up),
-                false => driver.perform(turn, 0).await,
-            };
-            if going == Going::On {
-                driver.run().await;
-            }
-            drop(place);
-        });
-        Ok(Begun::Here(settled))
+        let first = if is_whole { First::Written { gives_up } } else { First::StartOnly };
+        Ok((Begun::Here(settled), Some(Drive { driver, place, turn, first })))
     }
 
     /// The start and what the first turn says, where that can be written at once; else the start alone.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use saga_config::saga::{Effect, Frozen, Later};
+use saga_config::saga::{Effect, Frozen, Later, Outcome};
 use serde_json::{Map, Value};
 
 use super::{
@@ -69,7 +69,8 @@ impl Work<'_> {
         let fault = fault.or(unmade);
         let (output, missing) = self.as_accepted(leg, response, |work| {
             let name = StepName { key: &key, attempt: None };
-            let known = work.machine.scope().calling(work.own_reach(leg), &name).with("response", response);
+            let known = work.machine.scope().calling(work.own_reach(leg), &name);
+            let known = known.bindings().with("response", response);
             values(call.output.iter().map(|(name, template)| (name.as_str(), template)), &known)
         });
         self.done_with(i, output, by, fault.or(missing));
@@ -77,13 +78,13 @@ impl Work<'_> {
 
     /// A step was carried out, and these are its outputs.
     pub(super) fn done_with(&mut self, i: usize, output: Map<String, Value>, by: By, fault: Option<String>) {
-        let (output, fault) = match size(&output) {
+        let (mut output, fault) = match size(&output) {
             bytes if bytes > MAX_KEPT_BYTES => {
                 (Map::new(), Some(format!("its outputs have {bytes} bytes, and the most is {MAX_KEPT_BYTES}")))
             }
             _ => (output, fault),
         };
-        let (undo, fault) = match self.undo_from_answer(i, &output) {
+        let (undo, fault) = match self.undo_from_answer(i, &mut output) {
             None => (None, fault),
             Some(Ok(undo)) => (Some(undo), fault),
             Some(Err(why)) => (None, fault.or_else(|| Some(format!("its undo cannot be made: {why}")))),
@@ -96,30 +97,35 @@ impl Work<'_> {
     pub(super) fn undo_from_answer(
         &mut self,
         i: usize,
-        output: &Map<String, Value>,
+        output: &mut Map<String, Value>,
     ) -> Option<Result<super::super::entry::FrozenRequest, String>> {
         match undo(self.step(i))?.frozen {
             Frozen::WithIntent => return None,
             Frozen::WithAcceptance if self.state(i).frozen.is_some() || self.state(i).accepted.is_some() => return None,
             Frozen::WithAcceptance | Frozen::WithAnswer => {}
         }
-        let before = std::mem::replace(&mut self.machine.state.steps[i].output, output.clone());
+        std::mem::swap(&mut self.machine.state.steps[i].output, output);
         let rendered = self.render_undo(i);
-        self.machine.state.steps[i].output = before;
+        std::mem::swap(&mut self.machine.state.steps[i].output, output);
         Some(rendered)
     }
 
     fn replied(&mut self, leg: Leg, reply: &Reply) {
         let Some(outcome) = self.rules(leg).map(|rules| rules.call.outcome.clone()) else { return };
-        let key = self.key(leg);
         if leg.direction == Direction::Forward && self.is_polled_after(leg.step, reply.status) {
             return self.accept(leg.step, &reply.response, reply.retry_after);
         }
-        let verdict = self.as_accepted(leg, &reply.response, |work| {
+        let judged = |work: &Self| {
+            let key = work.key(leg);
             let name = StepName { key: &key, attempt: None };
-            let known = work.machine.scope().calling(work.own_reach(leg), &name).with("response", &reply.response);
+            let known = work.machine.scope().calling(work.own_reach(leg), &name);
+            let known = known.bindings().with("response", &reply.response);
             judge::judge(&outcome, reply, &known)
-        });
+        };
+        let verdict = match outcome {
+            Outcome { failure: None, pending: None, success: None } => judge::by_status(reply, &[]),
+            _ => self.as_accepted(leg, &reply.response, judged),
+        };
         let remembered_until = reply.remembered_for.map(|remembered| self.now.plus(remembered));
         match (verdict, leg.direction) {
             (Verdict::Done, Direction::Forward) => self.carried_out(leg.step, &reply.response, By::Answer, reply.retry_after),

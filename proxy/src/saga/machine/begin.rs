@@ -25,7 +25,7 @@ impl Work<'_> {
         let definition = Arc::clone(&self.machine.definition);
         let step = self.machine.state.instances.step(&definition, i);
         if let Some(when) = step.when.as_ref().filter(|_| !self.state(i).decided) {
-            let decision = when.eval_bool(&self.machine.scope().known(Reach::Before(i)));
+            let decision = when.eval_bool(&self.machine.scope().known(Reach::Before(i)).bindings());
             match decision {
                 Err(error) => return self.refuse(i, 0, format!("`when`: {error}"), By::Rule),
                 Ok(false) => return self.emit(What::Skipped { step: self.path(i), because: SkipReason::Condition }),
@@ -68,7 +68,7 @@ impl Work<'_> {
 
     fn computed(&self, i: usize, templates: &[(VariableName, ValueTemplate)]) -> Result<Map<String, Value>, String> {
         let templates = templates.iter().map(|(name, template)| (name.as_str(), template));
-        match values(templates, &self.machine.scope().known(Reach::Before(i))) {
+        match values(templates, &self.machine.scope().known(Reach::Before(i)).bindings()) {
             (values, None) => Ok(values),
             (_, Some(fault)) => Err(fault),
         }
@@ -78,6 +78,7 @@ impl Work<'_> {
     fn choose(&mut self, i: usize, arms: &[Arm]) {
         let chosen = {
             let known = self.machine.scope().known(Reach::Before(i));
+            let known = known.bindings();
             let holds = |arm: &Arm| arm.when.as_ref().map_or(Ok(true), |when| when.eval_bool(&known));
             let holding = arms.iter().zip(0_u32..).map(|(arm, nth)| (nth, holds(arm)));
             let decided = holding
@@ -97,7 +98,7 @@ impl Work<'_> {
     /// The list of a loop.
     fn list(&mut self, i: usize, definition: &Saga, in_loop: LoopIndex) {
         let Some(of) = definition.loops.get(in_loop.0) else { return };
-        let rendered = of.list.render(&self.machine.scope().known(Reach::Before(i)));
+        let rendered = of.list.render(&self.machine.scope().known(Reach::Before(i)).bindings());
         let items = match rendered {
             Err(error) => Err(error.to_string()),
             Ok(Value::Array(items)) if items.len() > of.limit => {

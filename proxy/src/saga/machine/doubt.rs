@@ -125,7 +125,8 @@ impl Work<'_> {
         let key = self.key(leg);
         let name = StepName { key: &key, attempt: None };
         let found = {
-            let known = self.machine.scope().calling(leg.reach(), &name).with("response", &reply.response);
+            let known = self.machine.scope().calling(leg.reach(), &name);
+            let known = known.bindings().with("response", &reply.response);
             judge::found(&check, &reply, &known)
         };
         match (found, leg.direction) {

@@ -225,7 +225,8 @@ impl Work<'_> {
         let (is_end, verdict) = {
             let key = self.key(leg);
             let name = StepName { key: &key, attempt: None };
-            let known = self.machine.scope().calling(self.own_reach(leg), &name).with("response", &reply.response);
+            let known = self.machine.scope().calling(self.own_reach(leg), &name);
+            let known = known.bindings().with("response", &reply.response);
             let outcome = self.rules(leg).map(|rules| rules.call.outcome.clone()).unwrap_or_default();
             (poll.until.eval_bool(&known), judge::judge(&outcome, &reply, &known))
         };
@@ -361,7 +362,8 @@ impl Work<'_> {
         let (key, callback) = (self.key(leg), json!({"body": body}));
         let (output, no) = {
             let name = StepName { key: &key, attempt: None };
-            let known = self.machine.scope().calling(self.own_reach(leg), &name).with("callback", &callback);
+            let known = self.machine.scope().calling(self.own_reach(leg), &name);
+            let known = known.bindings().with("callback", &callback);
             let no = match failure.map(|failure| failure.eval_bool(&known)) {
                 None | Some(Ok(false)) => None,
                 Some(Ok(true)) => Some("called back with a no by its `outcome`".to_owned()),

@@ -87,9 +87,8 @@ impl Work<'_> {
     }
 
     pub(super) fn key(&self, leg: Leg) -> String {
-        let path = self.path(leg.step);
-        let incarnation = &self.machine.state.started.incarnation;
-        render::key(self.machine.id, incarnation, path.as_str(), leg.direction, self.call(leg).generation)
+        let path = self.machine.state.instances.path(leg.step);
+        render::key(&self.machine.key_prefix, path.as_str(), leg.direction, self.call(leg).generation)
     }
 
     /// What the definition says; `None`: there is no such call.

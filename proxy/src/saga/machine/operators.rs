@@ -52,7 +52,7 @@ impl Work<'_> {
     fn can_be_undone_later(&mut self, act: &Act) -> Result<(), String> {
         let Act::ResolveDone { step, output } = act else { return Ok(()) };
         let Some(i) = self.machine.state.instances.find(&self.machine.definition, step) else { return Ok(()) };
-        match self.undo_from_answer(i, output) {
+        match self.undo_from_answer(i, &mut output.clone()) {
             Some(Err(why)) => Err(format!("with these outputs its undo cannot be made: {why}")),
             Some(Ok(_)) | None => Ok(()),
         }

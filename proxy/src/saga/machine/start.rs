@@ -6,8 +6,8 @@ use super::{
     super::{
         entry::{By, Direction, FrozenRequest, What},
         render::{MAX_KEPT_BYTES, body_holds_secrets, size},
-        state::{Forward, undo},
-        turn::{Effect as Perform, SendEffect, UndoFacts, UndoKnows},
+        state::{Forward, call_step, undo},
+        turn::{Effect as Perform, Reads, SendEffect, UndoFacts, UndoKnows},
     },
     legs::Leg,
     work::Work,
@@ -138,9 +138,31 @@ impl Work<'_> {
             resend: rules.resends,
             resolve: leg.direction == Direction::Forward && self.only_asks(),
             undo: (leg.direction == Direction::Undo).then(|| self.facts(leg.step)),
+            reads: self.reads(leg),
             timeout: rules.call.timeout,
         };
         self.perform(Perform::Send(Box::new(send)));
+    }
+
+    /// What the definition reads of the answer. One that accepts a step is journalled whole.
+    fn reads(&self, leg: Leg) -> Reads {
+        let Some(step) = call_step(self.step(leg.step)) else { return Reads::ALL };
+        let is_kept = step.later.is_some() || step.compensate.as_ref().is_some_and(|undo| undo.frozen == Frozen::WithAcceptance);
+        let (outcome, outputs): (_, &[_]) = match leg.direction {
+            Direction::Forward if is_kept => return Reads::ALL,
+            Direction::Forward => (&step.call.outcome, &step.output),
+            Direction::Undo => match &step.compensate {
+                Some(undo) => (&undo.call.outcome, &[]),
+                None => return Reads::ALL,
+            },
+        };
+        let reads = |part: &str| {
+            let path = ["response", part];
+            let says = [&outcome.failure, &outcome.pending, &outcome.success];
+            says.into_iter().flatten().any(|expression| expression.touches(&path))
+                || outputs.iter().any(|(_, template)| template.touches(&path))
+        };
+        Reads { headers: reads("headers"), body: reads("body") }
     }
 
     /// What a participant's Refrain is told of the step that is undone.

@@ -17,6 +17,9 @@ use crate::{store::journal::SagaState, time::Timestamp};
 /// [`crate::store::journal::MAX_ENTRIES_AT_ONCE`]. What is left to do comes with the next tick, at once.
 const MAX_ENTRIES: usize = 200;
 
+/// A step's answer, its end, and what begins then.
+const USUAL_ENTRIES: usize = 2;
+
 /// A turn that is being taken.
 pub(super) struct Work<'a> {
     pub(super) machine: &'a mut Machine,
@@ -37,7 +40,7 @@ impl<'a> Work<'a> {
     /// `now` is never earlier than the journal's last entry (invariant 17).
     pub(super) fn new(machine: &'a mut Machine, now: Timestamp, upstreams: &'a dyn Upstreams) -> Self {
         let now = now.max(machine.state.last_at);
-        Self { machine, now, upstreams, entries: Vec::new(), effects: Vec::new() }
+        Self { machine, now, upstreams, entries: Vec::with_capacity(USUAL_ENTRIES), effects: Vec::new() }
     }
 
     /// What the event itself says.
@@ -95,9 +98,9 @@ impl<'a> Work<'a> {
 
     /// The turn.
     pub(super) fn turn(mut self) -> Turn {
-        let then = self.then();
+        let (then, answer_fault) = self.then();
         let Self { machine, entries, effects, .. } = self;
-        Turn { entries, effects, state: machine.state(), paused: machine.state.paused, then }
+        Turn { entries, effects, state: machine.state(), paused: machine.state.paused, then, answer_fault }
     }
 
     /// Makes an entry. One that does not fit is not made: the fold and what writes it agree, and the tests see to that.
@@ -199,14 +202,15 @@ impl<'a> Work<'a> {
         }
     }
 
-    fn then(&mut self) -> Then {
-        let answer = |machine: &Machine| {
-            machine.answer().unwrap_or(FinalAnswer { status: 500, headers: Vec::new(), body: None, is_problem: false })
-        };
+    /// What comes then and, where that has an answer that is the default in the place of the definition's own, why.
+    fn then(&mut self) -> (Then, Option<String>) {
         let is_waiting = self.is_anything_under_way();
-        match self.machine.state() {
-            SagaState::Completed | SagaState::Compensated => Then::End { answer: answer(self.machine) },
-            SagaState::Quarantined => Then::Rest { answer: Some(answer(self.machine)) },
+        let then = match self.machine.state() {
+            SagaState::Completed | SagaState::Compensated => {
+                let (answer, fault) = self.answer();
+                return (Then::End { answer }, fault);
+            }
+            SagaState::Quarantined => return self.rest(),
             SagaState::Running | SagaState::Compensating if self.machine.state.paused => match is_waiting {
                 true => Then::Await { tick_at: None },
                 false => Then::Rest { answer: None },
@@ -219,10 +223,21 @@ impl<'a> Work<'a> {
                     (false, None) => {
                         // No saga is left in a state that nobody looks at (invariant 12).
                         self.quarantine("nothing can go on: this is a fault of Refrain's own".to_owned());
-                        Then::Rest { answer: Some(answer(self.machine)) }
+                        return self.rest();
                     }
                 }
             }
-        }
+        };
+        (then, None)
+    }
+
+    fn rest(&self) -> (Then, Option<String>) {
+        let (answer, fault) = self.answer();
+        (Then::Rest { answer: Some(answer) }, fault)
+    }
+
+    fn answer(&self) -> (FinalAnswer, Option<String>) {
+        let nothing = FinalAnswer { status: 500, headers: Vec::new(), body: None, is_problem: false };
+        self.machine.rendered().map_or((nothing, None), |rendered| (rendered.answer, rendered.fault))
     }
 }

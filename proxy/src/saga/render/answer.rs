@@ -48,6 +48,7 @@ impl Scope<'_> {
     /// and `null`.
     pub(in super::super) fn outcome_of_sub_saga(self, reach: Reach, reply: Option<&Reply>) -> Result<Map<String, Value>, Fault> {
         let known = self.known(reach);
+        let known = known.bindings();
         let status = reply.map(|reply| reply.status.render(&known)).transpose().map_err(|error| format!("`status`: {error}"))?;
         let status = status.map_or(Some(200), |status| as_status(&status)).ok_or("`status` is not a number from 200 to 599")?;
         let body = reply.and_then(|reply| reply.body.as_ref().or(reply.problem.as_ref()));
@@ -60,8 +61,8 @@ impl Scope<'_> {
 fn render(scope: Scope<'_>, reply: &Reply, failure: Option<&Value>, title: &str) -> Result<FinalAnswer, Fault> {
     let known = scope.known(Reach::All);
     let known = match failure {
-        None => known,
-        Some(failure) => known.with("failure", failure),
+        None => known.bindings(),
+        Some(failure) => known.bindings().with("failure", failure),
     };
     let status = reply.status.render(&known).map_err(|error| format!("`status`: {error}"))?;
     let status = as_status(&status).ok_or("`status` is not a number from 200 to 599")?;
@@ -72,7 +73,7 @@ fn render(scope: Scope<'_>, reply: &Reply, failure: Option<&Value>, title: &str)
             _ => Err("`problem` is not a map".to_owned()),
         };
     }
-    let body = reply.body.as_ref().map(|body| body.render(&known).map(|body| body.to_string()));
+    let body = reply.body.as_ref().map(|body| body.render_text(&known));
     let body = body.transpose().map_err(|error| format!("`body`: {error}"))?;
     Ok(FinalAnswer { status, headers, body, is_problem: false })
 }

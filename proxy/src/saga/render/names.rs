@@ -1,13 +1,15 @@
 //! What names stand for, where a step stands: in the saga itself or in a sub-saga, in a loop or outside.
 
+use std::{borrow::Cow, sync::OnceLock};
+
 use saga_config::{
-    expr::Bindings,
-    saga::{Action, FrameIndex, Saga, Step},
+    expr::{Bindings, Key, Roots, Segment},
+    saga::{Action, FrameIndex, Step},
 };
 use serde_json::{Map, Value, json};
 
-use super::{Reach, Scope, rfc3339};
-use crate::saga::state::{State, waits_for};
+use super::{Reach, Scope, StepName, rfc3339};
+use crate::saga::state::State;
 
 /// Where a step stands.
 #[derive(Clone, Copy)]
@@ -18,26 +20,134 @@ struct Stand {
     place: Option<u32>,
 }
 
-impl<'a> Scope<'a> {
-    /// Bindings for what a step decides and computes by.
-    pub(in super::super) fn known(self, reach: Reach) -> Bindings<'a> {
-        let Self { id, definition, state } = self;
-        let stand = self.stand(reach);
-        let mut known = Bindings::new();
-        if let Some((name, item)) = self.item(reach, stand) {
-            known = known.with(name, item);
-        }
-        let known = match stand.frame {
-            None => known.with("input", &state.input),
-            Some(frame) => known.with_lazy("input", move || Value::Object(self.given(frame, stand.place))),
-        };
-        let name = match stand.frame.and_then(|frame| definition.frames.get(frame.0)) {
+/// What the names of one step's expressions stand for. What can be pointed at in the state is; the rest is made when it is read, once.
+pub(in super::super) struct Known<'a> {
+    scope: Scope<'a>,
+    reach: Reach,
+    stand: Stand,
+    name: Option<&'a StepName<'a>>,
+    item: Option<(&'a str, &'a Value)>,
+    made: Made,
+}
+
+#[derive(Default)]
+struct Made {
+    input: OnceLock<Value>,
+    steps: OnceLock<Value>,
+    saga: OnceLock<Value>,
+    step: OnceLock<Value>,
+    callback: OnceLock<Option<Value>>,
+}
+
+impl Known<'_> {
+    /// To evaluate with.
+    pub(in super::super) fn bindings(&self) -> Bindings<'_> {
+        Bindings::over(self)
+    }
+
+    fn path(&self) -> &str {
+        self.reach.instance().map_or("", |i| self.scope.state.instances.path(i).as_str())
+    }
+
+    fn saga(&self) -> Value {
+        let Scope { id, definition, state, .. } = self.scope;
+        let name = match self.stand.frame.and_then(|frame| definition.frames.get(frame.0)) {
             Some(frame) => frame.saga.as_str(),
             None => definition.name.as_str(),
         };
-        known
-            .with_lazy("steps", move || self.outputs(reach, stand))
-            .with_lazy("saga", move || json!({"id": id.to_string(), "name": name, "started_at": rfc3339(state.created_at)}))
+        json!({"id": id.to_string(), "name": name, "started_at": rfc3339(state.created_at)})
+    }
+
+    fn step(&self, name: &StepName<'_>) -> Value {
+        match name.attempt {
+            None => json!({"id": self.path(), "key": name.key}),
+            Some(attempt) => json!({"id": self.path(), "key": name.key, "attempt": attempt}),
+        }
+    }
+
+    /// An output of a step outside of loops, or of the own item.
+    fn output(&self, id: &str, output: &str) -> Option<&Value> {
+        let (Scope { definition, state, .. }, own) = (self.scope, self.reach.instance());
+        let own_step = own.map(|own| state.instances[own].step);
+        let step = definition.steps.iter().position(|step| step.id.id() == id && self.scope.is_visible(step, self.stand))?;
+        let is_own = own_step == Some(step);
+        if !self.scope.is_reached(step, own_step, self.reach) || is_own && output == "accepted" {
+            return None;
+        }
+        let in_loop = definition.steps[step].in_loop;
+        if in_loop.is_some() && in_loop != own_step.and_then(|own| definition.steps[own].in_loop) {
+            return None;
+        }
+        state.steps[of_item(self.scope, step, self.stand.place)?].output.get(output)
+    }
+}
+
+impl Roots for Known<'_> {
+    fn root(&self, name: &str) -> Option<&Value> {
+        let Self { scope, reach, stand, made, .. } = self;
+        match name {
+            "input" => Some(match stand.frame {
+                None => &scope.state.input,
+                Some(frame) => made.input.get_or_init(|| Value::Object(scope.given(frame, stand.place))),
+            }),
+            "steps" => Some(made.steps.get_or_init(|| scope.outputs(*reach, *stand))),
+            "saga" => Some(made.saga.get_or_init(|| self.saga())),
+            "step" => self.name.map(|name| made.step.get_or_init(|| self.step(name))),
+            "callback" => {
+                self.name?;
+                let url = || Some(json!({"url": scope.callback_url(reach.instance()?)?}));
+                made.callback.get_or_init(url).as_ref()
+            }
+            _ => self.item.and_then(|(bound, item)| (bound == name).then_some(item)),
+        }
+    }
+
+    fn at(&self, root: &str, path: &[Segment]) -> Option<(Cow<'_, Value>, usize)> {
+        let field = |nth: usize| match &path.get(nth)?.key {
+            Key::Field(name) => Some(name.as_str()),
+            Key::Index(_) => None,
+        };
+        let (value, count) = match (root, field(0)?) {
+            ("steps", id) => (Cow::Borrowed(self.output(id, field(1)?)?), 2),
+            ("step", "key") => (Cow::Owned(Value::from(self.name?.key)), 1),
+            ("step", "id") => (Cow::Owned(Value::from(self.name.map(|_| self.path())?)), 1),
+            _ => return None,
+        };
+        // Every expression of every test sees to it that both ways lead to the same.
+        #[cfg(test)]
+        assert_eq!((0..count).try_fold(self.root(root)?, |at, nth| at.get(field(nth)?)), Some(&*value), "{root} {path:?}");
+        Some((value, count))
+    }
+}
+
+impl<'a> Scope<'a> {
+    /// What is known to what a step decides and computes by.
+    pub(in super::super) fn known(self, reach: Reach) -> Known<'a> {
+        self.named(reach, None)
+    }
+
+    /// What is known to a call of a step, or of its undo.
+    pub(in super::super) fn calling(self, reach: Reach, name: &'a StepName<'a>) -> Known<'a> {
+        self.named(reach, Some(name))
+    }
+
+    fn named(self, reach: Reach, name: Option<&'a StepName<'a>>) -> Known<'a> {
+        let stand = self.stand(reach);
+        Known { scope: self, reach, stand, name, item: self.item(reach, stand), made: Made::default() }
+    }
+
+    /// Whether a step's outputs are among the names of who stands there.
+    fn is_visible(self, step: &Step, stand: Stand) -> bool {
+        match step.action {
+            Action::Enter(_) => false,
+            Action::Leave(frame) => self.definition.frames.get(frame.0).is_some_and(|of| of.parent == stand.frame),
+            _ => step.frame == stand.frame,
+        }
+    }
+
+    /// Whether a step of the definition comes before who asks, or is who asks and sees itself.
+    fn is_reached(self, step: usize, own: Option<usize>, reach: Reach) -> bool {
+        own.is_none_or(|own| self.definition.is_before(step, own) || own == step && matches!(reach, Reach::BeforeAndOwn(_)))
     }
 
     fn stand(self, reach: Reach) -> Stand {
@@ -72,19 +182,10 @@ impl<'a> Scope<'a> {
     fn outputs(self, reach: Reach, stand: Stand) -> Value {
         let Self { definition, state, .. } = self;
         let own = reach.instance().map(|i| state.instances[i].step);
-        let mut seen = own.map_or_else(|| vec![true; definition.steps.len()], |own| before(definition, own));
-        if let (Reach::BeforeAndOwn(_), Some(own)) = (reach, own) {
-            seen[own] = true;
-        }
         let in_loop = own.and_then(|own| definition.steps[own].in_loop);
         let mut outputs = Map::new();
-        for (i, step) in definition.steps.iter().enumerate().filter(|(i, _)| seen[*i]) {
-            let is_visible = match step.action {
-                Action::Enter(_) => false,
-                Action::Leave(frame) => definition.frames.get(frame.0).is_some_and(|of| of.parent == stand.frame),
-                _ => step.frame == stand.frame,
-            };
-            if is_visible {
+        for (i, step) in definition.steps.iter().enumerate() {
+            if self.is_visible(step, stand) && self.is_reached(i, own, reach) {
                 let known = match step.in_loop {
                     Some(_) if step.in_loop != in_loop => lists(state, i, step),
                     _ => of_item(self, i, stand.place).map(|i| self.output(i, reach)).unwrap_or_default(),
@@ -129,17 +230,4 @@ fn output_names(step: &Step) -> Vec<&str> {
         Action::Leave(_) => vec!["status", "body"],
         Action::Switch(_) | Action::Foreach(_) | Action::Wait(_) | Action::Enter(_) => Vec::new(),
     }
-}
-
-/// Which steps of a definition a step waits for, directly or not. They all have smaller indices.
-fn before(definition: &Saga, i: usize) -> Vec<bool> {
-    let mut seen = vec![false; definition.steps.len()];
-    for at in (0..=i.min(definition.steps.len().saturating_sub(1))).rev() {
-        if at == i || seen[at] {
-            for earlier in waits_for(definition, at) {
-                seen[earlier] = true;
-            }
-        }
-    }
-    seen
 }

@@ -13,15 +13,14 @@ use super::{Fault, HeaderPart, Upstreams};
 
 /// Whether a call's body has a secret in it: rendered again it could be another.
 pub(in super::super) fn body_holds_secrets(call: &Call) -> bool {
-    call.body.as_ref().is_some_and(|body| body.expressions().into_iter().any(names_secrets))
-}
-
-fn names_secrets(expression: &Expression) -> bool {
-    !expression.secrets().is_empty()
+    call.body.as_ref().is_some_and(ValueTemplate::has_secrets)
 }
 
 /// A body, with secrets as they are now.
 pub(super) fn body(body: &ValueTemplate, known: Bindings<'_>, upstreams: &dyn Upstreams) -> Result<String, Fault> {
+    if !body.has_secrets() {
+        return body.render_text(&known).map_err(|error| format!("the body: {error}"));
+    }
     let mut secrets = BTreeMap::new();
     for used in body.expressions().into_iter().flat_map(Expression::secrets) {
         let name = used.name.as_str();
@@ -33,7 +32,7 @@ pub(super) fn body(body: &ValueTemplate, known: Bindings<'_>, upstreams: &dyn Up
         named.cloned().ok_or_else(|| "there is no such secret".to_owned())
     };
     let known = known.with_helper("secret", Arc::new(helper));
-    body.render(&known).map(|body| body.to_string()).map_err(|error| format!("the body: {error}"))
+    body.render_text(&known).map_err(|error| format!("the body: {error}"))
 }
 
 impl From<template::HeaderPart> for HeaderPart {

@@ -6,7 +6,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use saga_config::{
-    expr::Key,
+    expr::{Bindings, Key},
     names::StepPath,
     saga::{
         Later, Saga, StepIndex,
@@ -115,7 +115,8 @@ impl<'d> Search<'d> {
             None => Map::new(),
             Some(Start::Input(input)) => input.clone(),
             Some(Start::Request { request, claims }) => {
-                input::evaluate(&definition.input, request, claims).map_err(|error| Lacking {
+                let known = Bindings::new().with("request", request).with("claims", claims);
+                input::evaluate(&definition.input, &known).map_err(|error| Lacking {
                     case: case.name.clone(),
                     step: None,
                     reason: error.to_string(),

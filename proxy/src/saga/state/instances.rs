@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use saga_config::{
     names::StepPath,
-    saga::{Action, Saga, Step, Within},
+    saga::{Saga, Step},
 };
 
 /// The steps of a saga as it runs.
@@ -82,7 +82,7 @@ impl Instances {
         let mut instances = Self { list, seats, loops: bodies };
         for to in 0..instances.list.len() {
             // What a loop's steps stand for is not there yet: its list comes first.
-            let from = waits_for(definition, instances.list[to].step).into_iter().filter_map(|on| match instances.seats[on] {
+            let from = definition.waits_for(instances.list[to].step).iter().copied().filter_map(|on| match instances.seats[on] {
                 Seat::One(from) => Some(from),
                 Seat::Each { in_loop, .. } => instances.only(definition.loops[in_loop].step.0),
             });
@@ -106,7 +106,7 @@ impl Instances {
             }
         }
         for (nth, &step) in steps.iter().enumerate() {
-            for on in waits_for(definition, step) {
+            for &on in definition.waits_for(step) {
                 let is_own = steps.contains(&on);
                 for place in 0..items {
                     let to = first + place as usize * steps.len() + nth;
@@ -115,7 +115,7 @@ impl Instances {
             }
         }
         for to in 0..first {
-            for on in waits_for(definition, self.list[to].step).into_iter().filter(|on| steps.contains(on)) {
+            for on in definition.waits_for(self.list[to].step).iter().copied().filter(|on| steps.contains(on)) {
                 self.join_all(on, to, None);
             }
         }
@@ -202,33 +202,4 @@ impl Instances {
         self.list[from].after.push(to);
         self.list[to].before.push(from);
     }
-}
-
-/// What a step of the definition waits for, directly, in order: what it says, and the beginning of what it stands in.
-pub(in super::super) fn waits_for(definition: &Saga, step: usize) -> Vec<usize> {
-    let Some(of) = definition.steps.get(step) else { return Vec::new() };
-    let within = match of.within {
-        Some(Within::Arm { switch, .. }) => Some(switch),
-        Some(Within::Body(in_loop)) => definition.loops.get(in_loop.0).map(|of| of.step),
-        Some(Within::Sub(frame)) => definition.frames.get(frame.0).map(|frame| frame.enter),
-        None => None,
-    };
-    let in_loop = of.in_loop.and_then(|in_loop| definition.loops.get(in_loop.0)).map(|of| of.step);
-    // A loop begins when all is there that its steps need and that was there before it.
-    let body: &[_] = match of.action {
-        Action::Foreach(own) => definition.loops.get(own.0).map_or(&[], |of| &of.body),
-        _ => &[],
-    };
-    let hoisted = body.iter().filter_map(|inner| definition.steps.get(inner.0)).flat_map(|inner| &inner.after).copied();
-    let hoisted = hoisted.filter(|on| on.0 < step);
-    let mut all: Vec<usize> =
-        of.after.iter().copied().chain(within).chain(in_loop).chain(hoisted).map(|on| on.0).filter(|on| *on < step).collect();
-    all.sort_unstable();
-    all.dedup();
-    if let Some(in_loop) = of.in_loop {
-        let begins = definition.loops.get(in_loop.0).map_or(0, |of| of.step.0);
-        // What another loop's steps give was waited for by this loop's own.
-        all.retain(|on| *on >= begins || definition.steps[*on].in_loop.is_none());
-    }
-    all
 }

@@ -1,10 +1,16 @@
 //! One write transaction and what is done in it: operations, each seeing those before it, and the sweeping of what has expired.
 
+use std::{
+    ops::Bound,
+    sync::atomic::{AtomicU64, Ordering},
+};
+
 use redb::{ReadableTable, Table, WriteTransaction};
 
 use super::{
-    codec::{self, CodecError, ExpiryKey, Kind, Life},
-    file::{EXPIRY, RECORDS, RESERVATIONS},
+    codec::{self, CodecError, KeptKey, Life},
+    file::{KEPT, NAMES, OPEN},
+    reservations::Reservations,
     sagas,
 };
 use crate::{
@@ -59,17 +65,60 @@ pub(super) enum Wake {
 }
 
 /// The tables of one write transaction.
+///
+/// A name is in `open` or in `names`, never in both.
 pub(super) struct Batch<'txn> {
-    records: Table<'txn, &'static [u8; RecordName::LEN], &'static [u8]>,
-    reservations: Table<'txn, &'static [u8; RecordName::LEN], &'static [u8]>,
-    expiry: Table<'txn, &'static [u8; ExpiryKey::LEN], ()>,
+    open: Table<'txn, &'static [u8; RecordName::LEN], &'static [u8]>,
+    names: Table<'txn, &'static [u8; RecordName::LEN], &'static [u8; KeptKey::LEN]>,
+    kept: Table<'txn, &'static [u8; KeptKey::LEN], &'static [u8]>,
     txn: &'txn WriteTransaction,
-    /// Opened when a saga is first touched: most batches have none.
+    /// Opened when the first is touched: most batches have none.
+    reservations: Option<Reservations<'txn>>,
     sagas: Option<sagas::Tables<'txn>>,
     /// The time of every operation in the batch.
     pub(super) now: Timestamp,
     life: Life,
+    numbers: &'txn Numbers,
     effects: Effects,
+}
+
+/// Gives every settled record of this life a number of its own. One that was given is not given again, not even where its transaction
+/// failed: it may be in the file.
+#[derive(Debug, Default)]
+pub(super) struct Numbers(AtomicU64);
+
+impl Numbers {
+    fn next(&self) -> u64 {
+        self.0.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
+/// Where a record lies.
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    Open,
+    Kept(KeptKey),
+}
+
+/// How far the table of open records has been looked through for what has expired. They are few, and have no index: every look begins
+/// anew some time after the last.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct OpenPass {
+    /// The last one looked at.
+    after: Option<RecordName>,
+    /// The period for which it is done.
+    done: u64,
+}
+
+impl OpenPass {
+    /// The number of the period of a time: 17 minutes long.
+    fn period(now: Timestamp) -> u64 {
+        codec::bucket(now) >> 6
+    }
+
+    pub(super) fn is_due(self, now: Timestamp) -> bool {
+        Self::period(now) > self.done
+    }
 }
 
 /// What a batch has done.
@@ -84,15 +133,22 @@ pub(super) struct Effects {
 }
 
 impl<'txn> Batch<'txn> {
-    pub(super) fn begin(txn: &'txn WriteTransaction, life: Life, now: Timestamp) -> Result<Self, redb::TableError> {
+    pub(super) fn begin(
+        txn: &'txn WriteTransaction,
+        life: Life,
+        numbers: &'txn Numbers,
+        now: Timestamp,
+    ) -> Result<Self, redb::TableError> {
         Ok(Self {
-            records: txn.open_table(RECORDS)?,
-            reservations: txn.open_table(RESERVATIONS)?,
-            expiry: txn.open_table(EXPIRY)?,
+            open: txn.open_table(OPEN)?,
+            names: txn.open_table(NAMES)?,
+            kept: txn.open_table(KEPT)?,
             txn,
+            reservations: None,
             sagas: None,
             now,
             life,
+            numbers,
             effects: Effects::default(),
         })
     }
@@ -124,13 +180,12 @@ impl<'txn> Batch<'txn> {
         wake: Wake,
         rule: impl FnOnce(Option<&Record>, Timestamp) -> Step<T>,
     ) -> Result<T, ApplyError> {
-        let stored = self.record(name)?;
+        let (place, stored) = self.record(name)?.unzip();
         let step = rule(stored.as_ref().and_then(|record| record.live(self.now)), self.now);
-        let indexed = stored.map(|record| record.expires_at);
         match step.write {
             Write::Nothing => return Ok(step.outcome),
-            Write::Put(record) => self.put(name, &record, indexed)?,
-            Write::Delete => self.delete(name, indexed)?,
+            Write::Put(record) => self.put(name, &record, place)?,
+            Write::Delete => self.delete(name, place)?,
         }
         if wake == Wake::Waiters {
             self.effects.wake.push(name);
@@ -142,18 +197,18 @@ impl<'txn> Batch<'txn> {
     pub(super) fn undo(&mut self, undo: &Undo, remembers_since: Timestamp) -> Result<Undone, ApplyError> {
         let names = [undo.step, undo.claim.name];
         let stored = [self.record(names[0])?, self.record(names[1])?];
-        let [step, own] = [0, 1].map(|at| stored[at].as_ref().and_then(|record| record.live(self.now)));
+        let [step, own] = [0, 1].map(|at| stored[at].as_ref().and_then(|(_, record)| record.live(self.now)));
         let both = transition::undo(step, own, undo, remembers_since, self.now);
         // Waiters are not registered here: whoever waits for the step is woken when it is sealed.
         if matches!(&both.step, Write::Put(record) if record.state == State::Sealed) {
             self.effects.wake.push(undo.step);
         }
         for (at, write) in [both.step, both.own].into_iter().enumerate() {
-            let indexed = stored[at].as_ref().map(|record| record.expires_at);
+            let place = stored[at].as_ref().map(|(place, _)| *place);
             match write {
                 Write::Nothing => {}
-                Write::Put(record) => self.put(names[at], &record, indexed)?,
-                Write::Delete => self.delete(names[at], indexed)?,
+                Write::Put(record) => self.put(names[at], &record, place)?,
+                Write::Delete => self.delete(names[at], place)?,
             }
         }
         Ok(both.outcome)
@@ -163,112 +218,151 @@ impl<'txn> Batch<'txn> {
     pub(super) fn forget(&mut self, name: RecordName) -> Result<bool, ApplyError> {
         let was_live = match self.record(name) {
             Ok(None) => return Ok(false),
-            Ok(Some(record)) => {
-                self.delete(name, Some(record.expires_at))?;
-                record.live(self.now).is_some()
-            }
-            // Its index entry stays, and the sweeper drops it when it is due.
-            Err(ApplyError::Unreadable(_)) => {
-                self.delete(name, None)?;
-                true
-            }
+            Ok(Some((_, record))) => record.live(self.now).is_some(),
+            Err(ApplyError::Unreadable(_)) => true,
             Err(broken) => return Err(broken),
         };
+        let place = self.place(name)?;
+        self.delete(name, place)?;
         self.effects.wake.push(name);
         Ok(was_live)
     }
 
     /// The reservation, expired or not.
-    pub(super) fn reservation(&self, name: RecordName) -> Result<Option<Reservation>, ApplyError> {
-        let Some(value) = self.reservations.get(name.as_bytes())? else { return Ok(None) };
-        Ok(Some(codec::decode_reservation(value.value())?))
+    pub(super) fn reservation(&mut self, name: RecordName) -> Result<Option<Reservation>, ApplyError> {
+        self.reservations()?.get(name)
     }
 
     pub(super) fn put_reservation(&mut self, name: RecordName, reservation: &Reservation) -> Result<(), ApplyError> {
-        let replaced = self.reservation(name)?.map(|old| old.expires_at);
         self.effects.written = true;
-        self.reservations.insert(name.as_bytes(), codec::encode_reservation(reservation)?.as_slice())?;
-        self.index(name, Kind::Reservation, replaced, Some(reservation.expires_at))
+        self.reservations()?.put(name, reservation)
     }
 
     pub(super) fn delete_reservation(&mut self, name: RecordName, expires_at: Timestamp) -> Result<(), ApplyError> {
         self.effects.written = true;
-        self.reservations.remove(name.as_bytes())?;
-        self.index(name, Kind::Reservation, Some(expires_at), None)
+        self.reservations()?.delete(name, expires_at)
     }
 
-    /// Deletes up to `at_most` expired entries, and as many ended sagas and entries of their journals; whether there may be more.
-    pub(super) fn sweep(&mut self, at_most: usize) -> Result<bool, ApplyError> {
-        let end = codec::bucket(self.now).to_be_bytes();
-        let mut bound = [0; ExpiryKey::LEN];
-        bound[..end.len()].copy_from_slice(&end);
-        let entries = self.expiry.range::<&[u8; ExpiryKey::LEN]>(..&bound)?.take(at_most);
-        let due: Vec<[u8; ExpiryKey::LEN]> = entries.map(|entry| entry.map(|(key, _)| *key.value())).collect::<Result<_, _>>()?;
-        for key in &due {
+    /// Deletes up to `at_most` each of settled records, open records, reservations, sagas and entries of their journals that have
+    /// expired; whether there may be more.
+    pub(super) fn sweep(&mut self, at_most: usize, pass: &mut OpenPass) -> Result<bool, ApplyError> {
+        let kept = self.sweep_kept(at_most)?;
+        let open = if pass.is_due(self.now) { self.sweep_open(at_most, pass)? } else { 0 };
+        let now = self.now;
+        let reserved = self.reservations()?.sweep(at_most, now)?;
+        self.effects.written |= reserved > 0;
+        self.effects.swept += u64::try_from(reserved).unwrap_or(u64::MAX);
+        Ok(self.sagas()?.sweep(at_most)? || kept.max(open).max(reserved) == at_most)
+    }
+
+    /// How many settled records were deleted.
+    fn sweep_kept(&mut self, at_most: usize) -> Result<usize, ApplyError> {
+        let end = KeptKey::first_of(codec::bucket(self.now));
+        let mut due = Vec::new();
+        for entry in self.kept.range::<&[u8; KeptKey::LEN]>(..end.as_bytes())?.take(at_most) {
+            let (key, value) = entry?;
+            due.push((*key.value(), codec::split_kept(value.value()).map(|(name, _)| name)));
+        }
+        for (key, name) in &due {
+            match name {
+                Ok(name) => drop(self.names.remove(name.as_bytes())?),
+                Err(error) => tracing::error!(%error, "an unreadable value is deleted at its end"),
+            }
+            self.kept.remove(key)?;
             self.effects.written = true;
-            self.expiry.remove(key)?;
-            if let Some(key) = ExpiryKey::from_bytes(key) {
-                self.sweep_entry(key)?;
-            }
+            self.effects.swept += 1;
         }
-        Ok(self.sagas()?.sweep(at_most)? || due.len() == at_most)
+        Ok(due.len())
     }
 
-    fn sweep_entry(&mut self, key: ExpiryKey) -> Result<(), ApplyError> {
-        let table = match key.kind {
-            Kind::Record => &mut self.records,
-            Kind::Reservation => &mut self.reservations,
-        };
-        let expires_at = match (table.get(key.name.as_bytes())?, key.kind) {
-            (None, _) => return Ok(()),
-            (Some(value), Kind::Record) => codec::decode_record_expiry(value.value()),
-            (Some(value), Kind::Reservation) => {
-                codec::decode_reservation(value.value()).map(|reservation| reservation.expires_at)
+    /// How many open records were looked at.
+    fn sweep_open(&mut self, at_most: usize, pass: &mut OpenPass) -> Result<usize, ApplyError> {
+        let from = pass.after.as_ref().map_or(Bound::Unbounded, |name| Bound::Excluded(name.as_bytes()));
+        let (mut looked_at, mut expired) = (0, Vec::new());
+        for entry in self.open.range::<&[u8; RecordName::LEN]>((from, Bound::Unbounded))?.take(at_most) {
+            let (key, value) = entry?;
+            looked_at += 1;
+            let name = RecordName::from_bytes(*key.value());
+            pass.after = Some(name);
+            match codec::decode_record_expiry(value.value()) {
+                Ok(at) if at > self.now => {}
+                Ok(_) => expired.push(name),
+                Err(error) => tracing::error!(record = name.short(), %error, "an unreadable record stays until it is forgotten"),
             }
-        };
-        match expires_at {
-            // The entry of an earlier, unreadable value under this name; the value has one of its own.
-            Ok(at) if at > self.now => return Ok(()),
-            Ok(_) => {}
-            Err(error) => tracing::error!(record = key.name.short(), %error, "an unreadable value is deleted at its end"),
         }
-        table.remove(key.name.as_bytes())?;
-        self.effects.swept += 1;
-        Ok(())
+        if looked_at < at_most {
+            *pass = OpenPass { after: None, done: OpenPass::period(self.now) };
+        }
+        for name in expired {
+            self.open.remove(name.as_bytes())?;
+            self.effects.written = true;
+            self.effects.swept += 1;
+        }
+        Ok(looked_at)
+    }
+
+    fn reservations(&mut self) -> Result<&mut Reservations<'txn>, ApplyError> {
+        let opened = match self.reservations.take() {
+            Some(opened) => opened,
+            None => Reservations::open(self.txn)?,
+        };
+        Ok(self.reservations.insert(opened))
+    }
+
+    fn place(&self, name: RecordName) -> Result<Option<Place>, ApplyError> {
+        if self.open.get(name.as_bytes())?.is_some() {
+            return Ok(Some(Place::Open));
+        }
+        Ok(self.names.get(name.as_bytes())?.map(|key| Place::Kept(KeptKey::from_bytes(key.value()))))
     }
 
     /// The record as it is in this life, expired or not.
-    fn record(&self, name: RecordName) -> Result<Option<Record>, ApplyError> {
-        let Some(value) = self.records.get(name.as_bytes())? else { return Ok(None) };
-        let (written_in, record) = codec::decode_record(value.value())?;
-        Ok(Some(self.life.adopt(written_in, record)))
+    fn record(&self, name: RecordName) -> Result<Option<(Place, Record)>, ApplyError> {
+        if let Some(value) = self.open.get(name.as_bytes())? {
+            let (written_in, record) = codec::decode_record(value.value())?;
+            return Ok(Some((Place::Open, self.life.adopt(written_in, record))));
+        }
+        let Some(key) = self.names.get(name.as_bytes())? else { return Ok(None) };
+        let Some(value) = self.kept.get(key.value())? else { return Err(CodecError::Empty.into()) };
+        let (written_in, record) = codec::decode_record(codec::split_kept(value.value())?.1)?;
+        Ok(Some((Place::Kept(KeptKey::from_bytes(key.value())), self.life.adopt(written_in, record))))
     }
 
-    fn put(&mut self, name: RecordName, record: &Record, indexed: Option<Timestamp>) -> Result<(), ApplyError> {
-        let value = codec::encode_record(self.life.number, record)?;
+    fn put(&mut self, name: RecordName, record: &Record, place: Option<Place>) -> Result<(), ApplyError> {
+        let life = self.life.number;
+        if let State::Open(_) = record.state {
+            let value = codec::encode_record(life, record)?;
+            if let Some(Place::Kept(_)) = place {
+                self.delete(name, place)?;
+            }
+            self.open.insert(name.as_bytes(), value.as_slice())?;
+        } else {
+            let value = codec::encode_kept(life, name, record)?;
+            let key = match place {
+                Some(Place::Kept(key)) if key.is_of(record.expires_at) => key,
+                elsewhere => {
+                    self.delete(name, elsewhere)?;
+                    let key = KeptKey::new(record.expires_at, life, self.numbers.next());
+                    self.names.insert(name.as_bytes(), key.as_bytes())?;
+                    key
+                }
+            };
+            self.kept.insert(key.as_bytes(), value.as_slice())?;
+        }
         self.effects.written = true;
-        self.records.insert(name.as_bytes(), value.as_slice())?;
-        self.index(name, Kind::Record, indexed, Some(record.expires_at))
+        Ok(())
     }
 
-    fn delete(&mut self, name: RecordName, indexed: Option<Timestamp>) -> Result<(), ApplyError> {
+    fn delete(&mut self, name: RecordName, place: Option<Place>) -> Result<(), ApplyError> {
+        match place {
+            None => return Ok(()),
+            Some(Place::Open) => drop(self.open.remove(name.as_bytes())?),
+            Some(Place::Kept(key)) => {
+                self.names.remove(name.as_bytes())?;
+                self.kept.remove(key.as_bytes())?;
+            }
+        }
         self.effects.written = true;
-        self.records.remove(name.as_bytes())?;
-        self.index(name, Kind::Record, indexed, None)
-    }
-
-    /// Moves the entry of the expiry index, if its bucket is another one.
-    fn index(&mut self, name: RecordName, kind: Kind, old: Option<Timestamp>, new: Option<Timestamp>) -> Result<(), ApplyError> {
-        let [old, new] = [old, new].map(|at| at.map(|at| ExpiryKey::new(at, kind, name)));
-        if old == new {
-            return Ok(());
-        }
-        if let Some(old) = old {
-            self.expiry.remove(&old.to_bytes())?;
-        }
-        if let Some(new) = new {
-            self.expiry.insert(&new.to_bytes(), ())?;
-        }
         Ok(())
     }
 }

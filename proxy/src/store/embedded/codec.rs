@@ -77,15 +77,19 @@ pub(super) enum CodecError {
 
 /// A record's value, written in life `life`.
 pub(super) fn encode_record(life: u64, record: &Record) -> Result<Vec<u8>, CodecError> {
+    encode_record_after(&[], life, record)
+}
+
+fn encode_record_after(prefix: &[u8], life: u64, record: &Record) -> Result<Vec<u8>, CodecError> {
     let (note, room): (&[u8], _) = match &record.state {
         State::Done(response) => (&[], 128 + response.len()),
         State::Open(open) => (&open.note, 256 + open.note.len()),
         State::Sealed => (&[], 256),
     };
-    if note.is_empty() {
-        return encode(VERSION, &(life, record), room);
-    }
-    let mut value = encode(WITH_NOTE, &(life, record), room)?;
+    let mut value = Vec::with_capacity(prefix.len() + room);
+    value.extend_from_slice(prefix);
+    value.push(if note.is_empty() { VERSION } else { WITH_NOTE });
+    let mut value = to_extend(&(life, record), value).map_err(CodecError::Malformed)?;
     value.extend_from_slice(note);
     Ok(value)
 }
@@ -146,53 +150,84 @@ fn versioned(value: &[u8]) -> Result<&[u8], CodecError> {
     }
 }
 
-/// What an entry of the expiry index is about.
+/// The key of a settled record: the bucket of the end of its retention, then what no other has: the life it was written in and its
+/// number therein. So what expires together lies together, and what is written together as well: a batch adds to few pages, and the
+/// sweeper empties whole ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    Record,
-    Reservation,
+pub(super) struct KeptKey([u8; Self::LEN]);
+
+impl KeptKey {
+    /// The number of its bytes.
+    pub(super) const LEN: usize = 8 + 8 + 8;
+
+    pub(super) fn new(expires_at: Timestamp, life: u64, number: u64) -> Self {
+        let mut bytes = Self::first_of(bucket(expires_at)).0;
+        bytes[8..16].copy_from_slice(&life.to_be_bytes());
+        bytes[16..].copy_from_slice(&number.to_be_bytes());
+        Self(bytes)
+    }
+
+    /// Before every key of this bucket, and after every one of those before it.
+    pub(super) fn first_of(bucket: u64) -> Self {
+        let mut bytes = [0; Self::LEN];
+        bytes[..8].copy_from_slice(&bucket.to_be_bytes());
+        Self(bytes)
+    }
+
+    pub(super) const fn from_bytes(bytes: &[u8; Self::LEN]) -> Self {
+        Self(*bytes)
+    }
+
+    pub(super) const fn as_bytes(&self) -> &[u8; Self::LEN] {
+        &self.0
+    }
+
+    /// Whether a record that ends then lies in this key's bucket.
+    pub(super) fn is_of(&self, expires_at: Timestamp) -> bool {
+        self.0.starts_with(&bucket(expires_at).to_be_bytes())
+    }
 }
 
-/// A key of the expiry index: the bucket of the expiry time, the kind, the name. Its bytes sort by bucket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct ExpiryKey {
-    pub(super) bucket: u64,
-    pub(super) kind: Kind,
-    pub(super) name: RecordName,
+/// A settled record's value: its name, then as every record's.
+pub(super) fn encode_kept(life: u64, name: RecordName, record: &Record) -> Result<Vec<u8>, CodecError> {
+    encode_record_after(name.as_bytes(), life, record)
 }
+
+/// The name in a settled record's value, and the rest of it.
+pub(super) fn split_kept(value: &[u8]) -> Result<(RecordName, &[u8]), CodecError> {
+    let (name, rest) = value.split_at_checked(RecordName::LEN).ok_or(CodecError::Empty)?;
+    Ok((RecordName::from_slice(name).ok_or(CodecError::Empty)?, rest))
+}
+
+/// A key of the index of reservations: the bucket of the expiry time, the name. Its bytes sort by bucket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ExpiryKey;
 
 impl ExpiryKey {
     /// The number of its bytes.
-    pub(super) const LEN: usize = 8 + 1 + RecordName::LEN;
+    pub(super) const LEN: usize = 8 + RecordName::LEN;
 
-    pub(super) fn new(expires_at: Timestamp, kind: Kind, name: RecordName) -> Self {
-        Self { bucket: bucket(expires_at), kind, name }
-    }
-
-    pub(super) fn to_bytes(self) -> [u8; Self::LEN] {
-        let mut bytes = [0; Self::LEN];
-        bytes[..8].copy_from_slice(&self.bucket.to_be_bytes());
-        bytes[8] = match self.kind {
-            Kind::Record => 0,
-            Kind::Reservation => 1,
-        };
-        bytes[9..].copy_from_slice(self.name.as_bytes());
+    pub(super) fn to_bytes(expires_at: Timestamp, name: RecordName) -> [u8; Self::LEN] {
+        let mut bytes = Self::first_of(bucket(expires_at));
+        bytes[8..].copy_from_slice(name.as_bytes());
         bytes
     }
 
-    /// `None`: these are not the bytes of a key.
-    pub(super) fn from_bytes(bytes: &[u8; Self::LEN]) -> Option<Self> {
-        let kind = match bytes[8] {
-            0 => Kind::Record,
-            1 => Kind::Reservation,
-            _ => return None,
-        };
-        let bucket = u64::from_be_bytes(bytes[..8].try_into().ok()?);
-        Some(Self { bucket, kind, name: RecordName::from_slice(&bytes[9..])? })
+    /// Before every key of this bucket, and after every one of those before it.
+    pub(super) fn first_of(bucket: u64) -> [u8; Self::LEN] {
+        let mut bytes = [0; Self::LEN];
+        bytes[..8].copy_from_slice(&bucket.to_be_bytes());
+        bytes
+    }
+
+    pub(super) fn name(bytes: &[u8; Self::LEN]) -> RecordName {
+        let mut name = [0; RecordName::LEN];
+        name.copy_from_slice(&bytes[8..]);
+        RecordName::from_bytes(name)
     }
 }
 
-/// The bucket of a time: 16.4 s wide, so that a completion, which moves the expiry a little, seldom moves the index entry.
+/// The bucket of a time: 16.4 s wide. What expires goes once its bucket is over.
 pub(super) fn bucket(at: Timestamp) -> u64 {
     at.as_unix_ms() >> 14
 }
@@ -278,15 +313,19 @@ mod tests {
     }
 
     #[test]
-    fn expiry_keys_sort_by_time_and_keep_their_content() {
+    fn keys_sort_by_time_and_keep_their_content() {
         let name = RecordName::from_bytes([7; 32]);
-        let early = ExpiryKey::new(Timestamp::from_unix_ms(1 << 20), Kind::Reservation, name);
-        let late = ExpiryKey::new(Timestamp::from_unix_ms(1 << 40), Kind::Record, name);
-        assert!(early.to_bytes() < late.to_bytes());
-        assert_eq!(ExpiryKey::from_bytes(&early.to_bytes()), Some(early));
-        let mut strange = late.to_bytes();
-        strange[8] = 9;
-        assert_eq!(ExpiryKey::from_bytes(&strange), None);
+        let [early, late] = [20, 40].map(|bits| Timestamp::from_unix_ms(1 << bits));
+        assert!(ExpiryKey::to_bytes(early, name) < ExpiryKey::to_bytes(late, name));
+        assert_eq!(ExpiryKey::name(&ExpiryKey::to_bytes(early, name)), name);
+        let [first, last] = [KeptKey::new(early, 2, 1), KeptKey::new(late, 1, 0)];
+        assert!(first.as_bytes() < last.as_bytes() && KeptKey::new(early, 1, 9).as_bytes() < first.as_bytes());
+        assert!(KeptKey::first_of(bucket(late)).as_bytes() <= last.as_bytes());
+        assert!(first.is_of(early) && !first.is_of(late));
+        let value = encode_kept(3, name, &record(State::Sealed)).unwrap();
+        let (found, rest) = split_kept(&value).unwrap();
+        assert_eq!((found, decode_record(rest).unwrap()), (name, (3, record(State::Sealed))));
+        assert_eq!(split_kept(&value[..31]).unwrap_err(), CodecError::Empty);
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! The file: how it is opened, what it holds, and how it is read.
 //!
-//! Four tables: `records` and `reservations` by name, `expiry` (an index, see [`ExpiryKey`]), and `meta` (layout, hash key, life,
-//! clock). And those of the sagas, see [`sagas`].
+//! A record that is in flight or unknown is in `open`, by its name: a small table, so that the claims of one commit change few pages. One
+//! that is settled is in `kept`, in the order of its end (see [`KeptKey`]), and `names` says where. `reservations` has an index of
+//! their ends; `meta` has layout, hash key, life and clock. And there are the tables of the sagas, see [`sagas`].
 
 use std::{
     fs::{DirBuilder, File, OpenOptions},
@@ -17,7 +18,7 @@ use redb::{
 };
 
 use super::{
-    codec::{self, CodecError, ExpiryKey, Life, meta},
+    codec::{self, CodecError, ExpiryKey, KeptKey, Life, meta},
     sagas,
 };
 use crate::{
@@ -26,13 +27,15 @@ use crate::{
     time::Timestamp,
 };
 
-pub(super) const RECORDS: TableDefinition<'_, &[u8; RecordName::LEN], &[u8]> = TableDefinition::new("records");
+pub(super) const OPEN: TableDefinition<'_, &[u8; RecordName::LEN], &[u8]> = TableDefinition::new("open");
+pub(super) const NAMES: TableDefinition<'_, &[u8; RecordName::LEN], &[u8; KeptKey::LEN]> = TableDefinition::new("names");
+pub(super) const KEPT: TableDefinition<'_, &[u8; KeptKey::LEN], &[u8]> = TableDefinition::new("kept");
 pub(super) const RESERVATIONS: TableDefinition<'_, &[u8; RecordName::LEN], &[u8]> = TableDefinition::new("reservations");
-pub(super) const EXPIRY: TableDefinition<'_, &[u8; ExpiryKey::LEN], ()> = TableDefinition::new("expiry");
+pub(super) const RESERVATION_ENDS: TableDefinition<'_, &[u8; ExpiryKey::LEN], ()> = TableDefinition::new("reservation-ends");
 const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 
 /// The layout of the tables.
-const LAYOUT: u32 = 1;
+const LAYOUT: u32 = 2;
 /// How much of the file the engine keeps in memory, in bytes; the operating system's page cache lies behind it.
 const CACHE_BYTES: usize = 64 << 20;
 /// A file is compacted at open only above this length, in bytes…
@@ -184,8 +187,9 @@ pub(super) enum ReadError {
 
 /// What the last commit left, readable from any thread without a lock.
 pub(super) struct Snapshot {
-    records: ReadOnlyTable<&'static [u8; RecordName::LEN], &'static [u8]>,
-    reservations: ReadOnlyTable<&'static [u8; RecordName::LEN], &'static [u8]>,
+    open: ReadOnlyTable<&'static [u8; RecordName::LEN], &'static [u8]>,
+    names: ReadOnlyTable<&'static [u8; RecordName::LEN], &'static [u8; KeptKey::LEN]>,
+    kept: ReadOnlyTable<&'static [u8; KeptKey::LEN], &'static [u8]>,
     /// For what is read more seldom.
     txn: ReadTransaction,
     life: Life,
@@ -194,7 +198,7 @@ pub(super) struct Snapshot {
 impl Snapshot {
     pub(super) fn take(db: &Database, life: Life) -> Result<Self, redb::Error> {
         let txn = db.begin_read()?;
-        Ok(Self { records: txn.open_table(RECORDS)?, reservations: txn.open_table(RESERVATIONS)?, txn, life })
+        Ok(Self { open: txn.open_table(OPEN)?, names: txn.open_table(NAMES)?, kept: txn.open_table(KEPT)?, txn, life })
     }
 
     /// The commit itself, and the life it is read in.
@@ -204,14 +208,27 @@ impl Snapshot {
 
     /// The record, expired or not.
     pub(super) fn record(&self, name: RecordName) -> Result<Option<Record>, ReadError> {
-        let Some(value) = ReadableTable::get(&self.records, name.as_bytes())? else { return Ok(None) };
-        let (written_in, record) = codec::decode_record(value.value())?;
+        let kept;
+        let open;
+        let value = match ReadableTable::get(&self.names, name.as_bytes())? {
+            Some(key) => {
+                kept = ReadableTable::get(&self.kept, key.value())?.ok_or(CodecError::Empty)?;
+                codec::split_kept(kept.value())?.1
+            }
+            None => {
+                let Some(found) = ReadableTable::get(&self.open, name.as_bytes())? else { return Ok(None) };
+                open = found;
+                open.value()
+            }
+        };
+        let (written_in, record) = codec::decode_record(value)?;
         Ok(Some(self.life.adopt(written_in, record)))
     }
 
     /// The reservation, expired or not.
     pub(super) fn reservation(&self, name: RecordName) -> Result<Option<Reservation>, ReadError> {
-        let Some(value) = ReadableTable::get(&self.reservations, name.as_bytes())? else { return Ok(None) };
+        let table = self.txn.open_table(RESERVATIONS)?;
+        let Some(value) = ReadableTable::get(&table, name.as_bytes())? else { return Ok(None) };
         Ok(Some(codec::decode_reservation(value.value())?))
     }
 }
@@ -310,7 +327,8 @@ fn compact_if_worth_it(db: &mut Database, path: &Path) -> Result<(), redb::Error
         return Ok(());
     }
     let txn = db.begin_read()?;
-    let entries = txn.open_table(RECORDS)?.len()?.saturating_add(sagas::journal_entries(&txn)?);
+    let records = txn.open_table(OPEN)?.len()?.saturating_add(txn.open_table(KEPT)?.len()?);
+    let entries = records.saturating_add(sagas::rows(&txn)?);
     // Compacting needs the database for itself.
     txn.close().map_err(redb::Error::from)?;
     if entries > COMPACT_RECORDS {
@@ -329,9 +347,11 @@ fn compact_if_worth_it(db: &mut Database, path: &Path) -> Result<(), redb::Error
 fn begin_life(db: &Database, clock: StoreClock) -> Result<(HashKey, Life, StoreClock, Timestamp), redb::Error> {
     let txn = db.begin_write()?;
     let begun = {
-        txn.open_table(RECORDS)?;
+        txn.open_table(OPEN)?;
+        txn.open_table(NAMES)?;
+        txn.open_table(KEPT)?;
         txn.open_table(RESERVATIONS)?;
-        txn.open_table(EXPIRY)?;
+        txn.open_table(RESERVATION_ENDS)?;
         sagas::create_tables(&txn)?;
         let mut table = txn.open_table(META)?;
         let clock = match number(&table, meta::CLOCK)? {

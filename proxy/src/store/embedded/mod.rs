@@ -48,7 +48,10 @@ mod batch;
 mod codec;
 mod file;
 mod queue;
+mod reply;
+mod reservations;
 mod sagas;
+mod table;
 mod writer;
 
 /// A store in a file. Clones share it.

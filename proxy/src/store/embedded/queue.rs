@@ -10,7 +10,10 @@ use tokio::{
     time::timeout,
 };
 
-use super::batch::{ApplyError, Batch, answer};
+use super::{
+    batch::{ApplyError, Batch, answer},
+    reply::{Reply, Round, reply},
+};
 use crate::store::StoreError;
 
 /// How much waits in the queue and in the batch being written, in KiB: an operation counts as one plus its response.
@@ -42,7 +45,7 @@ pub(super) trait Job: Send {
     fn apply(&mut self, batch: &mut Batch<'_>) -> Result<(), Box<redb::Error>>;
 
     /// Answers the caller: with the outcome, or with what befell the whole batch.
-    fn answer(self: Box<Self>, batch: Result<(), StoreError>);
+    fn answer(self: Box<Self>, batch: Result<(), StoreError>, round: &mut Round);
 }
 
 /// The callers' end.
@@ -65,12 +68,12 @@ impl Queue {
         F: FnOnce(&mut Batch<'_>) -> Result<T, ApplyError> + Send + 'static,
     {
         let room = self.room(bytes).await?;
-        let (reply, answer) = oneshot::channel();
+        let (reply, answer) = reply();
         let job = Box::new(Work { rule: Some(rule), outcome: None, reply });
         self.sender.send(Message::Work(Queued { job, room })).map_err(|_| closed())?;
         match timeout(ANSWER_WITHIN, answer).await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(_)) => Err(StoreError::AnswerLost("the writer ended".to_owned())),
+            Ok(Some(answer)) => answer,
+            Ok(None) => Err(StoreError::AnswerLost("the writer ended".to_owned())),
             Err(_) => Err(StoreError::AnswerLost(format!("the disk took longer than {} s", ANSWER_WITHIN.as_secs()))),
         }
     }
@@ -109,15 +112,15 @@ pub(super) fn closed() -> StoreError {
     StoreError::NotReached("it is closed".to_owned())
 }
 
-struct Work<F, T> {
+struct Work<F, T: Send> {
     rule: Option<F>,
     outcome: Option<Result<T, StoreError>>,
-    reply: oneshot::Sender<Result<T, StoreError>>,
+    reply: Reply<Result<T, StoreError>>,
 }
 
 impl<F, T> Job for Work<F, T>
 where
-    T: Send,
+    T: Send + 'static,
     F: FnOnce(&mut Batch<'_>) -> Result<T, ApplyError> + Send,
 {
     fn apply(&mut self, batch: &mut Batch<'_>) -> Result<(), Box<redb::Error>> {
@@ -127,10 +130,9 @@ where
         Ok(())
     }
 
-    fn answer(self: Box<Self>, batch: Result<(), StoreError>) {
+    fn answer(self: Box<Self>, batch: Result<(), StoreError>, round: &mut Round) {
         let Self { outcome, reply, .. } = *self;
         let unapplied = || Err(StoreError::NotReached("the writer did not come to it".to_owned()));
-        // A caller that went away does not hear it.
-        let _gone = reply.send(batch.and_then(|()| outcome.unwrap_or_else(unapplied)));
+        reply.send(batch.and_then(|()| outcome.unwrap_or_else(unapplied)), round);
     }
 }

@@ -4,7 +4,7 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
-use redb::{Builder, Database, StorageBackend, backends::FileBackend};
+use redb::{Builder, Database, ReadableDatabase, ReadableTableMetadata, StorageBackend, backends::FileBackend};
 
 use super::*;
 use crate::{
@@ -192,7 +192,7 @@ async fn an_unreadable_record_is_named_harms_no_other_and_can_be_forgotten() {
     let path = dir.path().join("store.redb");
     let opened = file::open(&path, StoreClock::real()).unwrap();
     let txn = opened.db.begin_write().unwrap();
-    txn.open_table(file::RECORDS).unwrap().insert(name(1).as_bytes(), [9_u8, 9].as_slice()).unwrap();
+    txn.open_table(file::OPEN).unwrap().insert(name(1).as_bytes(), [9_u8, 9].as_slice()).unwrap();
     txn.commit().unwrap();
     let store = EmbeddedStore::start(&path, Wakes::default(), opened).unwrap();
 
@@ -211,40 +211,114 @@ async fn an_unreadable_record_is_named_harms_no_other_and_can_be_forgotten() {
     store.close().await;
 }
 
+/// One transaction on the file itself.
+fn in_batch(opened: &file::Opened, now: Timestamp, work: impl FnOnce(&mut batch::Batch<'_>)) -> batch::Effects {
+    let txn = opened.db.begin_write().unwrap();
+    let numbers = batch::Numbers::default();
+    let mut batch = batch::Batch::begin(&txn, opened.life, &numbers, now).unwrap();
+    work(&mut batch);
+    let effects = batch.finish();
+    txn.commit().unwrap();
+    effects
+}
+
+fn put(batch: &mut batch::Batch<'_>, claim: &Claim, done: bool) {
+    let claimed = |record: Option<&_>, now| transition::claim(record, claim, now, now);
+    let Claimed::Fresh(grant) = batch.step(claim.name, Wake::Nobody, claimed).unwrap() else { panic!("not fresh") };
+    if done {
+        let token = Token { name: claim.name, owner: claim.owner, fence: grant.fence };
+        let complete = Complete { ttl: claim.ttl, ..completion(claim, token) };
+        let step = batch.step(claim.name, Wake::Nobody, |record, now| transition::complete(record, &complete, now));
+        assert_eq!(step.unwrap(), Completed::Kept);
+    }
+}
+
 #[tokio::test]
 async fn a_sweep_deletes_what_has_expired_and_no_more_than_it_may() {
     let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("store.redb");
     let (clock, hand) = StoreClock::manual(Timestamp::from_unix_ms(1 << 40));
-    let opened = file::open(&path, clock).unwrap();
-    let (life, start) = (opened.life, opened.clock.now());
-    let in_batch = |db: &Database, now, work: &mut dyn FnMut(&mut batch::Batch<'_>)| {
-        let txn = db.begin_write().unwrap();
-        let mut batch = batch::Batch::begin(&txn, life, now).unwrap();
-        work(&mut batch);
-        let effects = batch.finish();
-        txn.commit().unwrap();
-        effects
-    };
-    in_batch(&opened.db, start, &mut |batch| {
+    let opened = file::open(&dir.path().join("store.redb"), clock).unwrap();
+    let start = opened.clock.now();
+    in_batch(&opened, start, |batch| {
+        for n in 0..30 {
+            put(batch, &claim(n), n < 10);
+        }
         for n in 0..10 {
-            let claim = claim(n);
-            batch.step(claim.name, Wake::Nobody, |record, now| transition::claim(record, &claim, now, now)).unwrap();
             batch.put_reservation(name(n), &reservation::Reservation { holder: name(0), expires_at: start.plus(LONG) }).unwrap();
         }
-        let kept = Claim { ttl: LONG * 3, ..claim(100) };
-        batch.step(kept.name, Wake::Nobody, |record, now| transition::claim(record, &kept, now, now)).unwrap();
+        for (n, done) in [(100, true), (101, false)] {
+            put(batch, &Claim { ttl: LONG * 8, ..claim(n) }, done);
+        }
     });
-    hand.advance(LONG * 2);
+    hand.advance(LONG * 4);
     let now = opened.clock.now();
-    for (at_most, swept, more) in [(7, 7, true), (7, 7, true), (7, 6, false), (7, 0, false)] {
+    let mut pass = batch::OpenPass::default();
+    // Settled, open and reserved: each at most seven.
+    for (swept, more) in [(21, true), (13, true), (6, true), (0, false), (0, false)] {
         let mut told = None;
-        let effects = in_batch(&opened.db, now, &mut |batch| told = Some(batch.sweep(at_most).unwrap()));
-        assert_eq!((effects.swept, told), (swept, Some(more)));
+        let effects = in_batch(&opened, now, |batch| told = Some(batch.sweep(7, &mut pass).unwrap()));
+        assert_eq!((effects.swept, told), (swept, Some(more)), "{pass:?}");
     }
-    let snapshot = Snapshot::take(&opened.db, life).unwrap();
-    assert!(snapshot.record(name(0)).unwrap().is_none() && snapshot.reservation(name(0)).unwrap().is_none());
-    assert!(snapshot.record(name(100)).unwrap().is_some());
+    assert!(!pass.is_due(now) && pass.is_due(now.plus(LONG * 2)), "open records are looked through once in a while");
+    let snapshot = Snapshot::take(&opened.db, opened.life).unwrap();
+    assert!((0..30).all(|n| snapshot.record(name(n)).unwrap().is_none()) && snapshot.reservation(name(0)).unwrap().is_none());
+    assert!([100, 101].iter().all(|n| snapshot.record(name(*n)).unwrap().is_some()));
+}
+
+#[tokio::test]
+async fn a_record_lies_in_one_place_and_leaves_nothing_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let (clock, hand) = StoreClock::manual(Timestamp::from_unix_ms(1 << 40));
+    let opened = file::open(&dir.path().join("store.redb"), clock).unwrap();
+    let lengths = || {
+        let txn = opened.db.begin_read().unwrap();
+        let (open, names) = (txn.open_table(file::OPEN).unwrap().len(), txn.open_table(file::NAMES).unwrap().len());
+        (open.unwrap(), names.unwrap(), txn.open_table(file::KEPT).unwrap().len().unwrap())
+    };
+    let claim = claim(1);
+    let now = || opened.clock.now();
+    in_batch(&opened, now(), |batch| put(batch, &claim, false));
+    assert_eq!(lengths(), (1, 0, 0));
+    in_batch(&opened, now(), |batch| put(batch, &claim, true));
+    assert_eq!(lengths(), (0, 1, 1));
+    hand.advance(LONG * 2);
+    in_batch(&opened, now(), |batch| put(batch, &claim, false));
+    assert_eq!(lengths(), (1, 0, 0), "the expired one made room");
+    in_batch(&opened, now(), |batch| put(batch, &claim, true));
+    in_batch(&opened, now(), |batch| assert!(batch.forget(claim.name).unwrap()));
+    assert_eq!(lengths(), (0, 0, 0));
+}
+
+#[tokio::test]
+async fn a_file_grows_no_longer_than_what_it_holds_at_once() {
+    const AT_ONCE: u8 = 200;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("store.redb");
+    let (clock, hand) = StoreClock::manual(Timestamp::from_unix_ms(1 << 40));
+    let store = EmbeddedStore::open_with(&path, Wakes::default(), clock).unwrap();
+    let mut lengths = Vec::new();
+    for round in 1..=8 {
+        let pairs = (0..AT_ONCE).map(|n| {
+            let store = &store;
+            async move {
+                let claim = claim(n);
+                let token = fresh(store, &claim).await;
+                let complete = Complete { response: vec![n; 16 << 10].into(), ..completion(&claim, token) };
+                assert_eq!(store.complete(complete).await.unwrap(), Completed::Kept);
+            }
+        });
+        futures_util::future::join_all(pairs).await;
+        hand.advance(LONG * 2);
+        let sweeping = async {
+            while store.stats().swept < round * u64::from(AT_ONCE) {
+                store.queue.run(0, |_| Ok(())).await.unwrap();
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), sweeping).await.expect("what has expired goes");
+        lengths.push(std::fs::metadata(&path).unwrap().len());
+    }
+    store.close().await;
+    assert!(lengths[7] <= lengths[2], "{lengths:?}");
 }
 
 #[test]
@@ -255,11 +329,11 @@ fn a_file_of_a_later_layout_is_refused_by_name() {
     let db = Database::open(&path).unwrap();
     let txn = db.begin_write().unwrap();
     let meta = redb::TableDefinition::<&str, &[u8]>::new("meta");
-    txn.open_table(meta).unwrap().insert(codec::meta::LAYOUT, 2_u32.to_be_bytes().as_slice()).unwrap();
+    txn.open_table(meta).unwrap().insert(codec::meta::LAYOUT, 3_u32.to_be_bytes().as_slice()).unwrap();
     txn.commit().unwrap();
     drop(db);
     let error = file::open(&path, StoreClock::real()).unwrap_err().to_string();
-    assert!(error.ends_with("has layout 2, and this program reads layout 1"), "{error}");
+    assert!(error.ends_with("has layout 3, and this program reads layout 2"), "{error}");
 }
 
 /// A store's file that is long and holds little.
@@ -269,12 +343,12 @@ pub(super) fn filled_and_emptied(path: &Path) {
     let block = vec![7_u8; 1 << 20];
     let fill = db.begin_write().unwrap();
     for n in 0..70 {
-        fill.open_table(file::RECORDS).unwrap().insert(name(n).as_bytes(), block.as_slice()).unwrap();
+        fill.open_table(file::OPEN).unwrap().insert(name(n).as_bytes(), block.as_slice()).unwrap();
     }
     fill.commit().unwrap();
     let empty = db.begin_write().unwrap();
     for n in 0..69 {
-        empty.open_table(file::RECORDS).unwrap().remove(name(n).as_bytes()).unwrap();
+        empty.open_table(file::OPEN).unwrap().remove(name(n).as_bytes()).unwrap();
     }
     empty.commit().unwrap();
 }

@@ -18,10 +18,11 @@ use redb::{Database, Durability};
 
 use super::{
     Shared,
-    batch::{ApplyError, Batch, Effects},
+    batch::{ApplyError, Batch, Effects, Numbers, OpenPass},
     codec::{Life, bucket},
     file::{self, Snapshot},
     queue::{Message, Queued, closed},
+    reply::{Batons, Round},
 };
 use crate::{
     store::StoreError,
@@ -39,6 +40,8 @@ const SWEEP_WITH_BATCH: usize = 64;
 const SWEEP_IDLE: usize = 256;
 /// How often an idle writer looks whether something has expired.
 const IDLE: Duration = Duration::from_secs(1);
+/// How long a woken caller has to wake the others of its thread.
+const BATONS_WITHIN: Duration = Duration::from_millis(1);
 /// How old the clock in the file may become.
 const CLOCK_EVERY: Duration = Duration::from_secs(1);
 /// The pauses between attempts to open the file again.
@@ -54,7 +57,9 @@ pub(super) struct Writer {
     next: Option<Message>,
     state: State,
     life: Life,
+    numbers: Numbers,
     sweeping: Sweeping,
+    batons: Batons,
     clock_persisted: Timestamp,
     /// The last pause before the file was opened again, and when it came back.
     pause: Duration,
@@ -66,12 +71,13 @@ enum State {
     Down { retry_at: Instant },
 }
 
-/// How far the expiry index has been swept.
-#[derive(Clone, Copy)]
+/// How far what has expired has been swept.
+#[derive(Clone, Copy, Default)]
 struct Sweeping {
     /// Every bucket before this one is swept, unless `more`.
     before: u64,
     more: bool,
+    open: OpenPass,
 }
 
 impl Sweeping {
@@ -96,7 +102,9 @@ impl Writer {
             next: None,
             state: State::Open(Box::new(db)),
             life,
-            sweeping: Sweeping { before: 0, more: false },
+            numbers: Numbers::default(),
+            sweeping: Sweeping::default(),
+            batons: Batons::default(),
             clock_persisted: life.since,
             pause: Duration::ZERO,
             came_back_at: None,
@@ -122,6 +130,7 @@ impl Writer {
                     let _gone = done.send(());
                     return;
                 }
+                Err(RecvTimeoutError::Timeout) if self.batons.are_out() => self.batons.call_in(),
                 Err(RecvTimeoutError::Timeout) => self.idle(),
                 Err(RecvTimeoutError::Disconnected) => return self.shut(),
             }
@@ -130,6 +139,7 @@ impl Writer {
 
     fn patience(&self) -> Duration {
         match &self.state {
+            _ if self.batons.are_out() => BATONS_WITHIN,
             State::Down { retry_at } => retry_at.saturating_duration_since(monotonic_now()),
             State::Open(_) if self.sweeping.is_due(self.shared.clock.now()) => Duration::ZERO,
             State::Open(_) => IDLE,
@@ -159,10 +169,13 @@ impl Writer {
     fn serve(&mut self, mut batch: Vec<Queued>) {
         let sweep = SWEEP_WITH_BATCH.max(2 * batch.len());
         let answer = self.transact(&mut batch, sweep);
+        self.batons.call_in();
+        let mut round = Round::default();
         for Queued { job, room } in batch {
-            job.answer(answer.clone());
+            job.answer(answer.clone(), &mut round);
             drop(room);
         }
+        self.batons.wake(round);
     }
 
     fn idle(&mut self) {
@@ -184,18 +197,20 @@ impl Writer {
         let plan = Plan {
             now,
             life: self.life,
-            sweep: if self.sweeping.is_due(now) { sweep } else { 0 },
+            numbers: &self.numbers,
+            sweep: if self.sweeping.is_due(now) { Some((sweep, self.sweeping.open)) } else { None },
             clock: self.clock_persisted.until(now) >= CLOCK_EVERY,
         };
         let done = catch_unwind(AssertUnwindSafe(|| write(db, &plan, jobs)))
             .unwrap_or_else(|_| Err(Failure::Unknown("the engine panicked".to_owned())));
         match done {
-            Ok(Done { effects, more }) => {
-                if plan.sweep > 0 {
-                    self.sweeping = Sweeping { before: bucket(now), more };
+            Ok(Done { effects, swept }) => {
+                let clock = plan.clock;
+                if let Some((more, open)) = swept {
+                    self.sweeping = Sweeping { before: bucket(now), more, open };
                 }
                 if effects.written {
-                    if plan.clock {
+                    if clock {
                         self.clock_persisted = now;
                     }
                     self.publish(&effects);
@@ -265,7 +280,7 @@ impl Writer {
                 }
                 self.life = life;
                 self.state = State::Open(Box::new(db));
-                self.sweeping = Sweeping { before: 0, more: false };
+                self.sweeping = Sweeping::default();
                 self.shared.snapshot.store(Some(Arc::new(snapshot)));
                 self.came_back_at = Some(monotonic_now());
                 self.shared.came_back();
@@ -291,39 +306,45 @@ impl Writer {
             }
             close(*db);
         }
+        self.batons.call_in();
+        let mut round = Round::default();
         while let Some(Message::Work(late)) = self.next.take().or_else(|| self.inbox.try_recv().ok()) {
-            late.job.answer(Err(closed()));
+            late.job.answer(Err(closed()), &mut round);
         }
+        self.batons.wake(round);
+        self.batons.call_in();
     }
 }
 
 /// What a transaction is to do besides its jobs.
-struct Plan {
+struct Plan<'a> {
     now: Timestamp,
     life: Life,
-    /// How many expired entries to delete at most.
-    sweep: usize,
+    numbers: &'a Numbers,
+    /// How many expired entries to delete at most, and how far the last sweep came.
+    sweep: Option<(usize, OpenPass)>,
     /// Whether to write the clock.
     clock: bool,
 }
 
 struct Done {
     effects: Effects,
-    /// Whether more may have expired.
-    more: bool,
+    /// Whether more may have expired, and how far the sweep came.
+    swept: Option<(bool, OpenPass)>,
 }
 
-fn write(db: &Database, plan: &Plan, jobs: &mut [Queued]) -> Result<Done, Failure> {
+fn write(db: &Database, plan: &Plan<'_>, jobs: &mut [Queued]) -> Result<Done, Failure> {
     let mut txn = db.begin_write().map_err(not_written)?;
     txn.set_durability(Durability::Immediate).map_err(not_written)?;
-    let mut batch = Batch::begin(&txn, plan.life, plan.now).map_err(not_written)?;
+    let mut batch = Batch::begin(&txn, plan.life, plan.numbers, plan.now).map_err(not_written)?;
     for queued in jobs {
         queued.job.apply(&mut batch).map_err(not_written)?;
     }
-    let more = match plan.sweep {
-        0 => false,
-        at_most => batch.sweep(at_most).map_err(not_written::<ApplyError>)?,
-    };
+    let mut swept = None;
+    if let Some((at_most, mut open)) = plan.sweep {
+        let more = batch.sweep(at_most, &mut open).map_err(not_written::<ApplyError>)?;
+        swept = Some((more, open));
+    }
     let effects = batch.finish();
     if effects.written {
         if plan.clock {
@@ -333,7 +354,7 @@ fn write(db: &Database, plan: &Plan, jobs: &mut [Queued]) -> Result<Done, Failur
     } else {
         txn.abort().map_err(not_written)?;
     }
-    Ok(Done { effects, more })
+    Ok(Done { effects, swept })
 }
 
 fn not_written<E: ToString>(error: E) -> Failure {

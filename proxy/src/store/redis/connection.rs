@@ -28,6 +28,9 @@ use super::{
 /// Commands waiting to be written. Further callers wait for room, within their timeout.
 const QUEUE: usize = 1024;
 
+/// Commands of all callers share a write, until they are so many bytes (the crate's own bound is 8 KiB: six responses).
+const WRITTEN_AT_ONCE: usize = 64 * 1024;
+
 /// A connection that comes and goes.
 #[derive(Debug)]
 pub(super) struct Connection {
@@ -87,7 +90,8 @@ impl Connection {
             Value::ServerError(error) => return Err(self.refused(&error)),
             answer => return Ok(answer),
         }
-        match self.run_loaded(deadline, script, std::slice::from_ref(&cmd)).await?.pop() {
+        // Boxed, as all that is rare: the future of every operation has room for what it may wait for.
+        match Box::pin(self.run_loaded(deadline, script, std::slice::from_ref(&cmd))).await?.pop() {
             Some(Value::ServerError(error)) => Err(self.refused(&error)),
             Some(answer) => Ok(answer),
             None => Err(StoreError::AnswerLost("Redis gave fewer answers than commands".to_owned())),
@@ -165,7 +169,10 @@ impl Connection {
         deadline: Instant,
         send: impl AsyncFnOnce(MultiplexedConnection) -> Result<T, RedisError>,
     ) -> Result<T, StoreError> {
-        let live = self.live(deadline).await?;
+        let live = match self.current() {
+            Some(live) if !self.shared.is_closed() => live,
+            _ => Box::pin(self.live(deadline)).await?,
+        };
         self.shared.health.count_round_trip();
         let reason = match timeout_at(deadline, send(live.connection.clone())).await {
             Ok(Ok(answer)) => return Ok(answer),
@@ -356,6 +363,7 @@ pub(super) async fn dial(
         .set_connection_timeout(None)
         .set_response_timeout(None)
         .set_pipeline_buffer_size(QUEUE)
+        .set_write_backpressure_boundary(WRITTEN_AT_ONCE)
         .set_push_sender(move |push: PushInfo| {
             on_push(push);
             Ok::<(), ()>(())

@@ -1,6 +1,6 @@
 //! The answers of the scripts. What is not one of them is [`StoreError::Corrupt`]; nothing panics.
 
-use std::{time::Duration, vec};
+use std::{ops::Range, time::Duration, vec};
 
 use bytes::Bytes;
 use redis::Value;
@@ -141,29 +141,33 @@ pub(super) fn hash_key(answer: &Value) -> Decoded<HashKey> {
     .ok_or_else(|| StoreError::Corrupt(format!("the key of record names is {}", kind_of(Some(answer)))))
 }
 
-/// A tag of one letter, and fields.
+/// A tag of one letter and the fields behind it, with blanks between them; and where there are fields that are no numbers, an array of
+/// that and them.
 pub(super) struct Reply {
     pub(super) tag: u8,
+    head: Vec<u8>,
+    /// What is left of the head.
+    rest: Range<usize>,
     fields: vec::IntoIter<Value>,
 }
 
 impl Reply {
     pub(super) fn read(answer: Value) -> Decoded<Self> {
-        let (tag, fields) = match answer {
+        let (head, fields) = match answer {
             Value::Array(values) => {
                 let mut fields = values.into_iter();
                 (fields.next(), fields)
             }
             bare => (Some(bare), Vec::new().into_iter()),
         };
-        match tag {
-            Some(Value::BulkString(tag)) if tag.len() == 1 => Ok(Self { tag: tag[0], fields }),
+        match head {
+            Some(Value::BulkString(head)) if !head.is_empty() => Ok(Self { tag: head[0], rest: 1..head.len(), head, fields }),
             other => Err(StoreError::Corrupt(format!("the answer's tag is {}", kind_of(other.as_ref())))),
         }
     }
 
     pub(super) fn is_bare(&self) -> bool {
-        self.fields.len() == 0
+        self.rest.is_empty() && self.fields.len() == 0
     }
 
     pub(super) fn unexpected(&self) -> StoreError {
@@ -175,13 +179,22 @@ impl Reply {
     }
 
     pub(super) fn number(&mut self) -> Decoded<u64> {
+        if !self.rest.is_empty() {
+            return self.number_of_head();
+        }
         let value = self.fields.next();
         match &value {
             Some(Value::Int(number)) => u64::try_from(*number).ok(),
-            Some(Value::BulkString(digits)) => std::str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok()),
+            Some(Value::BulkString(digits)) => number(digits),
             _ => None,
         }
         .ok_or_else(|| self.wrong("a number", value.as_ref()))
+    }
+
+    fn number_of_head(&mut self) -> Decoded<u64> {
+        let digits = self.head[self.rest.clone()].split(|byte| *byte == b' ').next().unwrap_or_default();
+        self.rest.start = (self.rest.start + digits.len() + 1).min(self.rest.end);
+        number(digits).ok_or_else(|| self.wrong("a number", None))
     }
 
     fn attempt(&mut self) -> Decoded<u32> {
@@ -218,6 +231,17 @@ impl Reply {
     }
 }
 
+/// Decimal digits, and nothing else.
+pub(super) fn number(digits: &[u8]) -> Option<u64> {
+    if digits.is_empty() {
+        return None;
+    }
+    digits.iter().try_fold(0_u64, |number, digit| {
+        let digit = digit.checked_sub(b'0').filter(|digit| *digit < 10)?;
+        number.checked_mul(10)?.checked_add(u64::from(digit))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -226,7 +250,7 @@ mod tests {
     use crate::ids::{Owner, RecordName};
 
     fn value() -> impl Strategy<Value = Value> {
-        let text = prop_oneof!["[FTDMSIUPKAXLNWO01iup-]", "[0-9]{1,22}", "[a-z]{0,3}"];
+        let text = prop_oneof!["[FTDMSIUPKAXLNWO01iup-]([0-9]{0,22} ?){0,4}", "[0-9]{1,22}", "[a-z]{0,3}"];
         let leaf = prop_oneof![
             Just(Value::Nil),
             any::<i64>().prop_map(Value::Int),

@@ -1,8 +1,8 @@
 //! The commands: keys and arguments, in the order in which the scripts read them.
 
-use std::time::Duration;
+use std::{io::Write as _, time::Duration};
 
-use redis::Cmd;
+use redis::{Cmd, RedisWrite as _};
 
 use super::{
     super::{
@@ -69,20 +69,18 @@ pub(super) fn undo(undo: &Undo, memory: Option<&Memory>) -> Cmd {
     cmd
 }
 
-/// The first seven arguments of a claim.
+/// The first five arguments of a claim.
 fn begin(cmd: &mut Cmd, claim: &Claim) {
-    let (on_unknown, probe_lease) = match claim.on_unknown {
-        OnUnknown::Hold => ("H", 0),
-        OnUnknown::Resend => ("R", 0),
-        OnUnknown::Probe { lease } => ("P", ms(lease)),
-    };
     cmd.arg(claim.fingerprint.as_bytes().as_slice()).arg(claim.owner.as_bytes().as_slice());
     cmd.arg(ms(claim.lease)).arg(ms(claim.ttl));
-    match claim.mailbox {
-        Some(mailbox) => cmd.arg(mailbox.to_string()),
-        None => cmd.arg(""),
+    let mut text = cmd.writer_for_next_arg();
+    let written = match claim.on_unknown {
+        OnUnknown::Hold => text.write_all(b"H:"),
+        OnUnknown::Resend => text.write_all(b"R:"),
+        OnUnknown::Probe { lease } => write!(text, "P{}:", ms(lease)),
     };
-    cmd.arg(on_unknown).arg(probe_lease);
+    let written = written.and_then(|()| claim.mailbox.map_or(Ok(()), |mailbox| write!(text, "{mailbox}")));
+    written.expect("a command takes whatever is written");
 }
 
 /// The arguments of `is_proof`: whether it may be, until when, from when, and by which run of Redis.
@@ -213,13 +211,23 @@ fn key(prefix: [u8; 11], name: RecordName) -> [u8; 11 + 2 * RecordName::LEN + 1]
     key
 }
 
-fn write_hex(bytes: &[u8], digits: &mut [u8]) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    for (pair, byte) in digits.chunks_exact_mut(2).zip(bytes) {
-        pair[0] = DIGITS[usize::from(byte >> 4)];
-        pair[1] = DIGITS[usize::from(byte & 15)];
+/// Two digits for each byte.
+pub(super) fn write_hex(bytes: &[u8], digits: &mut [u8]) {
+    for (pair, byte) in digits.as_chunks_mut::<2>().0.iter_mut().zip(bytes) {
+        *pair = HEX[usize::from(*byte)];
     }
 }
+
+const HEX: [[u8; 2]; 256] = {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut hex = [[0; 2]; 256];
+    let mut byte = 0;
+    while byte < hex.len() {
+        hex[byte] = [DIGITS[byte >> 4], DIGITS[byte & 15]];
+        byte += 1;
+    }
+    hex
+};
 
 pub(super) fn ms(duration: Duration) -> u64 {
     whole_ms(duration).min(LONGEST_MS)

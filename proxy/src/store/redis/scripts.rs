@@ -47,7 +47,7 @@ struct Loaded {
 
 /// What the scripts of the record begin with.
 const RECORD: &str = include_str!("lua/record.lua");
-/// What claims a record; an undo's script ends with it.
+/// What claims a record where there is more to do than to begin or to replay; an undo's script ends with it.
 const CLAIM: &str = include_str!("lua/claim.lua");
 /// What the scripts of the journal begin with.
 const PARTITION: &str = include_str!("lua/partition.lua");
@@ -108,10 +108,10 @@ impl Script {
         cmd
     }
 
-    /// The command that runs this script on `keys`; as [`Self::on`].
-    pub(super) fn on_all(self, keys: &[String], payload: usize) -> Cmd {
-        let mut cmd = Cmd::with_capacity(16 + keys.len(), 320 + 64 * keys.len() + payload);
-        cmd.arg("EVALSHA").arg(self.sha()).arg(keys.len()).arg(keys);
+    /// The command that runs this script on as many keys, which follow, and then the arguments: so many bytes of both at about the most.
+    pub(super) fn on_many(self, keys: usize, payload: usize) -> Cmd {
+        let mut cmd = Cmd::with_capacity(16 + keys, 64 + payload);
+        cmd.arg("EVALSHA").arg(self.sha()).arg(keys);
         cmd
     }
 
@@ -128,9 +128,9 @@ impl Script {
 
     fn source(self) -> String {
         let (before, body) = match self {
-            Self::Claim => (RECORD, CLAIM),
+            Self::Claim => return [include_str!("lua/claim_first.lua"), RECORD, CLAIM].concat(),
             Self::Undo => return [RECORD, include_str!("lua/undo.lua"), CLAIM].concat(),
-            Self::Complete => (RECORD, include_str!("lua/complete.lua")),
+            Self::Complete => return [include_str!("lua/complete_first.lua"), RECORD, include_str!("lua/complete.lua")].concat(),
             Self::Extend => (RECORD, include_str!("lua/extend.lua")),
             Self::Doubt => (RECORD, include_str!("lua/doubt.lua")),
             Self::Release => (RECORD, include_str!("lua/release.lua")),
@@ -142,8 +142,12 @@ impl Script {
             Self::Unreserve => ("", include_str!("lua/unreserve.lua")),
             Self::HashKey => ("", include_str!("lua/hash_key.lua")),
             Self::Access => ("", include_str!("lua/access.lua")),
-            Self::SagaCreate => (SAGA, include_str!("lua/saga_create.lua")),
-            Self::SagaAppend => (SAGA, include_str!("lua/saga_append.lua")),
+            Self::SagaCreate => {
+                return [include_str!("lua/saga_create_first.lua"), SAGA, include_str!("lua/saga_create.lua")].concat();
+            }
+            Self::SagaAppend => {
+                return [include_str!("lua/saga_append_first.lua"), SAGA, include_str!("lua/saga_append.lua")].concat();
+            }
             Self::SagaExtend => (SAGA, include_str!("lua/saga_extend.lua")),
             Self::SagaLease => (SAGA, include_str!("lua/saga_lease.lua")),
             Self::SagaCommand => (SAGA, include_str!("lua/saga_command.lua")),

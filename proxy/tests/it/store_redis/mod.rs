@@ -14,6 +14,7 @@ use refrain::{
 
 use crate::support::redis::RedisServer;
 
+mod costs;
 mod model;
 mod operations;
 mod outages;

@@ -8,7 +8,7 @@ use crate::{idempotency::marker::Dialect, problem::Problem, time::http_date};
 const NOW: Timestamp = Timestamp::from_unix_ms(1_700_000_000_000);
 
 fn about(from_refrain: bool) -> About {
-    About { from_refrain, is_undo: false, now: NOW }
+    About { from_refrain, is_undo: false, reads: Reads::ALL, now: NOW }
 }
 
 fn came(status: u16, lines: &[(&str, &str)], body: &str) -> Came {
@@ -202,12 +202,12 @@ proptest! {
         lines.extend(problem.as_deref().map(|problem| ("refrain-problem", problem)));
         lines.extend(said.as_deref().map(|said| ("idempotency-status", said)));
         let came = came(status, &lines, &body);
-        let answer = answer(About { from_refrain, is_undo, now: NOW }, &came);
+        let answer = answer(About { from_refrain, is_undo, reads: Reads::ALL, now: NOW }, &came);
         prop_assert!(!matches!(answer, Answer::NotSent { .. }), "something came");
         if !from_refrain {
             prop_assert!(matches!(answer, Answer::Replied(reply) if reply.status == status));
         }
-        finding(About { from_refrain, is_undo, now: NOW }, &came);
+        finding(About { from_refrain, is_undo, reads: Reads::ALL, now: NOW }, &came);
     }
 
     #[test]

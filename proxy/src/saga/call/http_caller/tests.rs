@@ -235,6 +235,7 @@ fn to(upstream: Option<&str>, target: &str, key: &str) -> SendEffect {
         resolve: false,
         first_sent: None,
         undo: None,
+        reads: Reads::ALL,
         timeout: Duration::from_secs(5),
     }
 }

@@ -10,7 +10,7 @@ use crate::{
     ids::SagaId,
     saga::{
         entry::{Direction, Which},
-        turn::UndoFacts,
+        turn::{Reads, UndoFacts},
     },
     time::Timestamp,
 };
@@ -50,6 +50,7 @@ fn effect() -> SendEffect {
         resolve: false,
         first_sent: None,
         undo: None,
+        reads: Reads::ALL,
         timeout: Duration::from_secs(5),
     }
 }

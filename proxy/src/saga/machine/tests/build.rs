@@ -6,7 +6,7 @@ use saga_config::{
     expr::{Expression, Names},
     saga::{
         Action, Auth, Call, CallStep, Check, CheckResponse, DefinitionHash, Effect, Frozen, Group, GroupIndex, InDoubt,
-        OnExhausted, OnFailure, Outcome, Position, Responses, Retry, Saga, Step, StepIndex, Trigger, Undo,
+        OnExhausted, OnFailure, Outcome, Position, Precedence, Responses, Retry, Saga, Step, StepIndex, Trigger, Undo,
     },
     template::{CallTarget, ValueTemplate},
 };
@@ -273,6 +273,7 @@ pub(super) fn definition(steps: Vec<Step>) -> Saga {
         response: Responses { completed: None, compensated: None, quarantined: None, pending_after: Duration::from_secs(10) },
         hash: DefinitionHash::from_bytes([1; 32]),
         canonical: "{}".into(),
+        precedence: Precedence::default(),
     }
 }
 

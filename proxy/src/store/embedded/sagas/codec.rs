@@ -1,8 +1,12 @@
 //! How sagas lie in the file.
 //!
-//! A saga's value is a version byte, then postcard of the life it was written in and the [`Saga`]. Entries, commands and definitions
-//! are their bytes and nothing else. Numbers in keys are big-endian, so that keys sort as what they say.
+//! A saga's value is a version byte, postcard of [`Row`], and the last entries of its journal (see [`Row::tail`]). Earlier entries,
+//! commands and definitions are rows of their own: their bytes and nothing else. Numbers in keys are big-endian, so that keys sort as
+//! what they say.
 
+use std::time::Duration;
+
+use bytes::Bytes;
 use postcard::{take_from_bytes, to_extend};
 
 use super::super::codec::{CodecError, Life};
@@ -16,7 +20,137 @@ use crate::{
 };
 
 /// The layout written now.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+/// How many bytes of a journal lie with its saga at most. A page holds a few such sagas, and an append writes one row.
+const MAX_TAIL: usize = 2048;
+
+/// A saga as it lies in the file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Row {
+    /// The life it was written in.
+    pub(super) life: u64,
+    /// Under which key the due index has it: not later than it is due.
+    pub(super) due: Option<DueAt>,
+    /// How many entries of its journal are in the tail: the last ones.
+    pub(super) in_tail: u64,
+    pub(super) saga: Saga,
+    /// These entries, each after its length in four bytes, big-endian.
+    tail: Vec<u8>,
+}
+
+/// What precedes the tail.
+type Head<S> = (u64, Option<(u64, Timestamp)>, u64, S);
+
+impl Row {
+    /// A saga whose journal is `before`'s and `entries`. With it what is to be written as rows of the journal, beginning with the
+    /// number of the first, where the tail has become too long.
+    pub(super) fn after(
+        before: Option<&Self>,
+        life: u64,
+        saga: Saga,
+        entries: &[Bytes],
+    ) -> Result<(Self, Option<Spill>), CodecError> {
+        let mut row = Self { life, due: None, in_tail: 0, saga, tail: Vec::new() };
+        let start = before.map_or(0, |before| before.saga.version);
+        let added = entries.iter().fold(0, |sum, entry| entry.len().saturating_add(4).saturating_add(sum));
+        if before.map_or(0, |before| before.tail.len()).saturating_add(added) > MAX_TAIL {
+            let mut spill = before.map_or(Ok(Vec::new()), Self::tail)?;
+            let first = start.saturating_sub(before.map_or(0, |before| before.in_tail));
+            spill.extend_from_slice(entries);
+            return Ok((row, Some(Spill { first, entries: spill })));
+        }
+        if let Some(before) = before {
+            row.in_tail = before.in_tail;
+            row.tail.clone_from(&before.tail);
+        }
+        for entry in entries {
+            row.in_tail += 1;
+            row.tail.extend_from_slice(&u32::try_from(entry.len()).unwrap_or(u32::MAX).to_be_bytes());
+            row.tail.extend_from_slice(entry);
+        }
+        Ok((row, None))
+    }
+
+    /// The number of the first entry in the tail: how many lie elsewhere.
+    pub(super) fn elsewhere(&self) -> u64 {
+        self.saga.version.saturating_sub(self.in_tail)
+    }
+
+    /// The last entries of the journal.
+    pub(super) fn tail(&self) -> Result<Vec<Bytes>, CodecError> {
+        let (mut entries, mut rest) = (Vec::new(), self.tail.as_slice());
+        while let Some((length, after)) = rest.split_first_chunk() {
+            let length = usize::try_from(u32::from_be_bytes(*length)).unwrap_or(usize::MAX);
+            let (entry, after) = after.split_at_checked(length).ok_or(CodecError::Trailing(after.len()))?;
+            entries.push(Bytes::copy_from_slice(entry));
+            rest = after;
+        }
+        if rest.is_empty() { Ok(entries) } else { Err(CodecError::Trailing(rest.len())) }
+    }
+
+    pub(super) fn encode(&self) -> Result<Vec<u8>, CodecError> {
+        let room = 512 + self.tail.len() + self.saga.answer.as_ref().map_or(0, |answer| answer.bytes.len());
+        let mut value = Vec::with_capacity(room);
+        value.push(VERSION);
+        let due = self.due.map(|due| (due.life, due.at));
+        let head: Head<&Saga> = (self.life, due, self.in_tail, &self.saga);
+        let mut value = to_extend(&head, value).map_err(CodecError::Malformed)?;
+        value.extend_from_slice(&self.tail);
+        Ok(value)
+    }
+
+    pub(super) fn decode(value: &[u8]) -> Result<Self, CodecError> {
+        let content = match value.split_first() {
+            Some((&VERSION, content)) => content,
+            Some((&other, _)) => return Err(CodecError::Version(other)),
+            None => return Err(CodecError::Empty),
+        };
+        let (head, tail): (Head<Saga>, &[u8]) = take_from_bytes(content).map_err(CodecError::Malformed)?;
+        let (life, due, in_tail, saga) = head;
+        Ok(Self { life, due: due.map(|(life, at)| DueAt { life, at }), in_tail, saga, tail: tail.to_vec() })
+    }
+}
+
+/// Entries for rows of their own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Spill {
+    /// The number of the first.
+    pub(super) first: u64,
+    pub(super) entries: Vec<Bytes>,
+}
+
+/// Where the due index has a saga.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct DueAt {
+    /// The life of the driver, or [`DueKey::PARKED`].
+    life: u64,
+    at: Timestamp,
+}
+
+impl DueAt {
+    /// Where it belongs. An entry that has it earlier stays for as long as half the lease is left before it: so most appends leave the
+    /// index alone, and an entry's time comes before a renewal only where the driver has stopped.
+    pub(super) fn of(saga: &Saga, life: u64, before: Option<Self>, now: Timestamp) -> Option<Self> {
+        match saga.hold {
+            Hold::Driven { until, lease_ms } => match before {
+                Some(before)
+                    if before.life == life
+                        && before.at <= until
+                        && now.until(before.at) >= Duration::from_millis(lease_ms / 2) =>
+                {
+                    Some(before)
+                }
+                _ => Some(Self { life, at: until }),
+            },
+            Hold::Parked { due_at } => Some(Self { life: DueKey::PARKED, at: due_at }),
+            Hold::Resting | Hold::Ended { .. } => None,
+        }
+    }
+
+    pub(super) fn key(self, id: SagaId) -> [u8; DueKey::LEN] {
+        DueKey::to_bytes(self.life, self.at, id)
+    }
+}
 
 impl Life {
     /// A saga of an earlier life, as it is now: its driver and its waiters are gone, because the file has one process. Timers stay.
@@ -29,25 +163,6 @@ impl Life {
         }
         saga
     }
-}
-
-/// A saga's value, written in life `life`.
-pub(super) fn encode(life: u64, saga: &Saga) -> Result<Vec<u8>, CodecError> {
-    let room = 512 + saga.answer.as_ref().map_or(0, |answer| answer.bytes.len());
-    let mut value = Vec::with_capacity(room);
-    value.push(VERSION);
-    to_extend(&(life, saga), value).map_err(CodecError::Malformed)
-}
-
-/// The life a saga was written in, and the saga as it was written.
-pub(super) fn decode(value: &[u8]) -> Result<(u64, Saga), CodecError> {
-    let content = match value.split_first() {
-        Some((&VERSION, content)) => content,
-        Some((&other, _)) => return Err(CodecError::Version(other)),
-        None => return Err(CodecError::Empty),
-    };
-    let (saga, rest) = take_from_bytes(content).map_err(CodecError::Malformed)?;
-    if rest.is_empty() { Ok(saga) } else { Err(CodecError::Trailing(rest.len())) }
 }
 
 /// The key of an entry or a command: the saga's id, the fence of its creation, the number from 0. So a new saga under the id of one
@@ -176,25 +291,18 @@ pub(super) const fn state_number(state: SagaState) -> u8 {
     }
 }
 
-/// The keys under which the indexes have a saga.
+/// The keys under which the other indexes have a saga.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Indexed {
-    pub(super) due: Option<[u8; DueKey::LEN]>,
     pub(super) expiry: Option<[u8; ExpiryKey::LEN]>,
     pub(super) lists: [Vec<u8>; 2],
 }
 
 impl Indexed {
-    /// Of a saga as it was written in life `life`.
-    pub(super) fn of(id: SagaId, life: u64, saga: &Saga) -> Self {
+    pub(super) fn of(id: SagaId, saga: &Saga) -> Self {
         let list = |name| ListKey::to_bytes(ListKey::prefix(name, saga.state), saga.updated_at, id);
-        let due = match saga.hold {
-            Hold::Driven { until, .. } => Some(DueKey::to_bytes(life, until, id)),
-            Hold::Parked { due_at } => Some(DueKey::to_bytes(DueKey::PARKED, due_at, id)),
-            Hold::Resting | Hold::Ended { .. } => None,
-        };
         let expiry = saga.hold.expires_at().map(|at| ExpiryKey::to_bytes(at, id));
-        Self { due, expiry, lists: [list(None), list(Some(&saga.birth.name))] }
+        Self { expiry, lists: [list(None), list(Some(&saga.birth.name))] }
     }
 }
 

@@ -32,7 +32,7 @@ mod codec;
 mod read;
 mod write;
 
-pub(super) use self::write::{create_tables, journal_entries};
+pub(super) use self::write::{create_tables, rows};
 
 impl EmbeddedStore {
     /// Reads from the last commit.
@@ -64,8 +64,8 @@ impl EmbeddedStore {
     fn journal_of(&self, id: SagaId, taken: &Saga, now: Timestamp) -> Result<Loaded, StoreError> {
         let loaded = self.read(|snapshot, _| {
             let sagas = snapshot.sagas();
-            let Some(saga) = sagas.saga(id)?.filter(|saga| saga.fence == taken.fence) else { return Ok(None) };
-            let (entries, commands) = (sagas.journal(id, &saga)?, sagas.commands(id, &saga)?);
+            let Some(row) = sagas.row(id)?.filter(|row| row.saga.fence == taken.fence) else { return Ok(None) };
+            let (entries, commands) = (sagas.journal(id, &row)?, sagas.commands(id, &row.saga)?);
             Ok(Some(Loaded { head: taken.head(), entries, commands, now }))
         });
         match loaded {
@@ -158,10 +158,9 @@ impl Journal for EmbeddedStore {
     async fn load(&self, id: SagaId) -> Result<Option<Loaded>, StoreError> {
         self.look(|snapshot, now| {
             let sagas = snapshot.sagas();
-            let saga = sagas.saga(id)?;
-            let Some(saga) = saga.as_ref().and_then(|saga| saga.live(now)) else { return Ok(None) };
-            let (entries, commands) = (sagas.journal(id, saga)?, sagas.commands(id, saga)?);
-            Ok(Some(Loaded { head: saga.head(), entries, commands, now }))
+            let Some(row) = sagas.row(id)?.filter(|row| row.saga.live(now).is_some()) else { return Ok(None) };
+            let (entries, commands) = (sagas.journal(id, &row)?, sagas.commands(id, &row.saga)?);
+            Ok(Some(Loaded { head: row.saga.head(), entries, commands, now }))
         })
     }
 

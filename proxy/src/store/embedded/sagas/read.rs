@@ -3,7 +3,7 @@
 use std::iter::Peekable;
 
 use bytes::Bytes;
-use redb::{ReadTransaction, ReadableTable, TableError};
+use redb::{ReadOnlyTable, ReadTransaction, ReadableTable, TableError};
 use saga_config::saga::DefinitionHash;
 
 use super::{
@@ -11,8 +11,8 @@ use super::{
         codec::Life,
         file::{ReadError, Snapshot},
     },
-    codec::{self, DueKey, ListKey, PartKey},
-    write::{COMMANDS, COUNTS, DEFINITIONS, DUE, JOURNAL, LISTS, SAGAS},
+    codec::{self, DueKey, ListKey, PartKey, Row},
+    write::{COMMANDS, COUNTS, DEFINITIONS, DRIVEN, DUE, JOURNAL, LISTS, STILL},
 };
 use crate::{
     ids::{Fence, SagaId},
@@ -46,15 +46,27 @@ pub(super) struct Sagas<'a> {
 impl Sagas<'_> {
     /// The saga as it is in this life, also where it has outlived its retention.
     pub(super) fn saga(&self, id: SagaId) -> Result<Option<Saga>, ReadError> {
-        self.read_saga(&self.txn.open_table(SAGAS)?, id)
+        Ok(self.row(id)?.map(|row| row.saga))
+    }
+
+    /// The saga with the end of its journal.
+    pub(super) fn row(&self, id: SagaId) -> Result<Option<Row>, ReadError> {
+        match self.read_row(&self.txn.open_table(DRIVEN)?, id)? {
+            Some(row) => Ok(Some(row)),
+            None => self.read_row(&self.txn.open_table(STILL)?, id),
+        }
     }
 
     /// The saga's journal.
-    pub(super) fn journal(&self, id: SagaId, saga: &Saga) -> Result<Vec<Bytes>, ReadError> {
-        let journal = self.parts(&self.txn.open_table(JOURNAL)?, id, saga.born, 0, saga.version)?;
+    pub(super) fn journal(&self, id: SagaId, row: &Row) -> Result<Vec<Bytes>, ReadError> {
+        let mut journal = match row.elsewhere() {
+            0 => Vec::new(),
+            elsewhere => self.parts(&self.txn.open_table(JOURNAL)?, id, row.saga.born, 0, elsewhere)?,
+        };
+        journal.extend(row.tail()?);
         let found: u64 = journal.len().try_into().unwrap_or(u64::MAX);
-        if found != saga.version {
-            let reason = format!("the journal of {id} has {found} entries, and its head says {}", saga.version);
+        if found != row.saga.version {
+            let reason = format!("the journal of {id} has {found} entries, and its head says {}", row.saga.version);
             return Err(redb::StorageError::Corrupted(reason).into());
         }
         Ok(journal)
@@ -76,15 +88,30 @@ impl Sagas<'_> {
         let due = self.txn.open_table(DUE)?;
         let this = self.life.number;
         let mut found = Vec::new();
-        // Leases of earlier lives, which have lapsed; leases of this one; timers.
-        for (from, to, at_most) in [(0, this, self.life.since), (this, this + 1, NEVER), (DueKey::PARKED, DueKey::PARKED, NEVER)]
-        {
-            let (from, to) = (DueKey::first_of(from), if from == to { [0xFF; DueKey::LEN] } else { DueKey::first_of(to) });
-            // One more, to tell when it is due.
-            for key in due.range::<&[u8; DueKey::LEN]>(&from..&to)?.take(limit + 1) {
+        // One more, to tell when it is due. Leases of earlier lives, which have lapsed; timers.
+        let apart = [(0, DueKey::first_of(this), self.life.since), (DueKey::PARKED, [0xFF; DueKey::LEN], NEVER)];
+        for (from, to, at_most) in apart {
+            for key in due.range::<&[u8; DueKey::LEN]>(&DueKey::first_of(from)..&to)?.take(limit + 1) {
                 let (at, id) = DueKey::from_bytes(key?.0.value());
                 found.push((at.min(at_most), id));
             }
+        }
+        // Leases of this one. Its entries may come before the lease's end.
+        let driven = self.txn.open_table(DRIVEN)?;
+        let (mut lapsed, mut held) = (0, 0);
+        for key in due.range::<&[u8; DueKey::LEN]>(&DueKey::first_of(this)..&DueKey::first_of(this + 1))? {
+            let (at, id) = DueKey::from_bytes(key?.0.value());
+            if lapsed > limit || held > limit && at > now {
+                break;
+            }
+            let at = match self.read_row(&driven, id) {
+                Ok(row) => row.and_then(|row| row.saga.hold.due_at()).map_or(at, |until| until.max(at)),
+                // It is asked for, and whoever asks is told.
+                Err(ReadError::Codec(_)) => at,
+                Err(error) => return Err(error),
+            };
+            *(if at <= now { &mut lapsed } else { &mut held }) += 1;
+            found.push((at, id));
         }
         found.sort_unstable();
         let page = found.iter().take_while(|(at, _)| *at <= now).take(limit).map(|(_, id)| *id);
@@ -95,7 +122,7 @@ impl Sagas<'_> {
 
     /// One page of sagas.
     pub(super) fn list(&self, listing: &Listing, now: Timestamp) -> Result<Vec<(SagaId, Head)>, ReadError> {
-        let (lists, sagas) = (self.txn.open_table(LISTS)?, self.txn.open_table(SAGAS)?);
+        let lists = self.txn.open_table(LISTS)?;
         let (at, id) = listing.before.unwrap_or((NEVER, SagaId::from_bytes([0xFF; SagaId::LEN])));
         let mut newest = Vec::new();
         for state in SagaState::ALL.into_iter().filter(|state| listing.states.is_empty() || listing.states.contains(state)) {
@@ -110,7 +137,7 @@ impl Sagas<'_> {
         while page.len() < limit
             && let Some((_, id)) = next_newest(&mut newest)?
         {
-            match self.read_saga(&sagas, id) {
+            match self.saga(id) {
                 Ok(saga) => page.extend(saga.as_ref().and_then(|saga| saga.live(now)).map(|saga| (id, saga.listed()))),
                 Err(ReadError::Codec(error)) => tracing::error!(saga = %id, %error, "an unreadable saga is left out of a list"),
                 Err(error) => return Err(error),
@@ -135,14 +162,15 @@ impl Sagas<'_> {
         Ok(ReadableTable::get(&table, hash.as_bytes())?.map(|value| Bytes::copy_from_slice(value.value())))
     }
 
-    fn read_saga(
+    fn read_row(
         &self,
-        table: &impl ReadableTable<&'static [u8; SagaId::LEN], &'static [u8]>,
+        table: &ReadOnlyTable<&'static [u8; SagaId::LEN], &'static [u8]>,
         id: SagaId,
-    ) -> Result<Option<Saga>, ReadError> {
-        let Some(value) = table.get(id.as_bytes())? else { return Ok(None) };
-        let (written_in, saga) = codec::decode(value.value())?;
-        Ok(Some(self.life.adopt_saga(written_in, saga)))
+    ) -> Result<Option<Row>, ReadError> {
+        let Some(value) = ReadableTable::get(table, id.as_bytes())? else { return Ok(None) };
+        let mut row = Row::decode(value.value())?;
+        row.saga = self.life.adopt_saga(row.life, row.saga);
+        Ok(Some(row))
     }
 
     /// Entries or commands, from number `from` to before `to`.

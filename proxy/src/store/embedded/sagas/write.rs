@@ -1,26 +1,30 @@
 //! What a write transaction does with sagas.
 
 use bytes::Bytes;
-use redb::{ReadableTable, ReadableTableMetadata, Table, TableDefinition, TableError, WriteTransaction};
+use redb::{Key, ReadableTable, ReadableTableMetadata, Table, TableDefinition, TableError, WriteTransaction};
 use saga_config::saga::DefinitionHash;
 
 use super::{
     super::{
         batch::{ApplyError, Effects},
         codec::Life,
+        table::Lazy,
     },
-    codec::{self, DueKey, ExpiryKey, GarbageKey, Indexed, PartKey},
+    codec::{self, DueAt, DueKey, ExpiryKey, GarbageKey, Indexed, PartKey, Row, Spill},
 };
 use crate::{
     ids::SagaId,
     store::journal::{
         SagaState,
-        rules::{Saga, Step},
+        rules::{Hold, Saga, Step},
     },
     time::Timestamp,
 };
 
-pub(super) const SAGAS: TableDefinition<'_, &[u8; SagaId::LEN], &[u8]> = TableDefinition::new("sagas");
+/// Those that somebody drives: few, so that the appends of one commit change few pages.
+pub(super) const DRIVEN: TableDefinition<'_, &[u8; SagaId::LEN], &[u8]> = TableDefinition::new("saga-driven");
+/// All others: parked, resting or ended.
+pub(super) const STILL: TableDefinition<'_, &[u8; SagaId::LEN], &[u8]> = TableDefinition::new("saga-still");
 pub(super) const JOURNAL: TableDefinition<'_, &[u8; PartKey::LEN], &[u8]> = TableDefinition::new("saga-journal");
 pub(super) const COMMANDS: TableDefinition<'_, &[u8; PartKey::LEN], &[u8]> = TableDefinition::new("saga-commands");
 pub(super) const DUE: TableDefinition<'_, &[u8; DueKey::LEN], ()> = TableDefinition::new("saga-due");
@@ -32,49 +36,71 @@ const GARBAGE: TableDefinition<'_, &[u8; GarbageKey::LEN], ()> = TableDefinition
 
 /// Creates what is not there yet.
 pub(in super::super) fn create_tables(txn: &WriteTransaction) -> Result<(), redb::Error> {
-    Tables::open(txn, Life { number: 0, since: Timestamp::ZERO }, Timestamp::ZERO)?;
+    let mut tables = Tables::open(txn, Life { number: 0, since: Timestamp::ZERO }, Timestamp::ZERO)?;
+    tables.still.open()?;
+    tables.journal.open()?;
+    tables.commands.open()?;
+    tables.definitions.open()?;
+    tables.expiry.open()?;
+    tables.garbage.open()?;
     Ok(())
 }
 
-/// How many entries all journals have.
-pub(in super::super) fn journal_entries(txn: &redb::ReadTransaction) -> Result<u64, redb::Error> {
-    match txn.open_table(JOURNAL) {
-        Ok(journal) => Ok(journal.len()?),
-        Err(TableError::TableDoesNotExist(_)) => Ok(0),
-        Err(error) => Err(error.into()),
-    }
+/// How many sagas there are, and entries of journals that lie apart from them.
+pub(in super::super) fn rows(txn: &redb::ReadTransaction) -> Result<u64, redb::Error> {
+    let sagas = txn.open_table(DRIVEN)?.len()?.saturating_add(txn.open_table(STILL)?.len()?);
+    Ok(sagas.saturating_add(txn.open_table(JOURNAL)?.len()?))
 }
 
 /// The tables of sagas in one write transaction.
 ///
 /// Each operation reads all that it needs before it writes anything, so that what it cannot read harms no other in the transaction.
+/// A saga is in `driven` or in `still`, never in both.
 pub(in super::super) struct Tables<'txn> {
-    sagas: Table<'txn, &'static [u8; SagaId::LEN], &'static [u8]>,
-    journal: Table<'txn, &'static [u8; PartKey::LEN], &'static [u8]>,
-    commands: Table<'txn, &'static [u8; PartKey::LEN], &'static [u8]>,
+    driven: Table<'txn, &'static [u8; SagaId::LEN], &'static [u8]>,
     due: Table<'txn, &'static [u8; DueKey::LEN], ()>,
     lists: Table<'txn, &'static [u8], ()>,
     counts: Table<'txn, u8, u64>,
-    definitions: Table<'txn, &'static [u8; 32], &'static [u8]>,
-    expiry: Table<'txn, &'static [u8; ExpiryKey::LEN], ()>,
-    garbage: Table<'txn, &'static [u8; GarbageKey::LEN], ()>,
+    still: Lazy<'txn, &'static [u8; SagaId::LEN], &'static [u8]>,
+    journal: Lazy<'txn, &'static [u8; PartKey::LEN], &'static [u8]>,
+    commands: Lazy<'txn, &'static [u8; PartKey::LEN], &'static [u8]>,
+    definitions: Lazy<'txn, &'static [u8; 32], &'static [u8]>,
+    expiry: Lazy<'txn, &'static [u8; ExpiryKey::LEN], ()>,
+    garbage: Lazy<'txn, &'static [u8; GarbageKey::LEN], ()>,
     life: Life,
     now: Timestamp,
     effects: Effects,
 }
 
+/// Where a saga lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Driven,
+    Still,
+}
+
+impl Place {
+    const fn of(saga: &Saga) -> Self {
+        match saga.hold {
+            Hold::Driven { .. } => Self::Driven,
+            Hold::Parked { .. } | Hold::Resting | Hold::Ended { .. } => Self::Still,
+        }
+    }
+}
+
 impl<'txn> Tables<'txn> {
     pub(in super::super) fn open(txn: &'txn WriteTransaction, life: Life, now: Timestamp) -> Result<Self, TableError> {
         Ok(Self {
-            sagas: txn.open_table(SAGAS)?,
-            journal: txn.open_table(JOURNAL)?,
-            commands: txn.open_table(COMMANDS)?,
+            driven: txn.open_table(DRIVEN)?,
             due: txn.open_table(DUE)?,
             lists: txn.open_table(LISTS)?,
             counts: txn.open_table(COUNTS)?,
-            definitions: txn.open_table(DEFINITIONS)?,
-            expiry: txn.open_table(EXPIRY)?,
-            garbage: txn.open_table(GARBAGE)?,
+            still: Lazy::new(txn, STILL),
+            journal: Lazy::new(txn, JOURNAL),
+            commands: Lazy::new(txn, COMMANDS),
+            definitions: Lazy::new(txn, DEFINITIONS),
+            expiry: Lazy::new(txn, EXPIRY),
+            garbage: Lazy::new(txn, GARBAGE),
             life,
             now,
             effects: Effects::default(),
@@ -92,22 +118,36 @@ impl<'txn> Tables<'txn> {
         rule: impl FnOnce(Option<&Saga>, Timestamp) -> Step<T>,
     ) -> Result<T, ApplyError> {
         let stored = self.stored(id)?;
-        let adopted = stored.as_ref().map(|(life, saga)| self.life.adopt_saga(*life, saga.clone()));
+        let adopted = stored.as_ref().map(|(_, row)| self.life.adopt_saga(row.life, row.saga.clone()));
         let Step { outcome, put, entries, command, commands_taken, wake: _ } = rule(adopted.as_ref(), self.now);
         let Some(saga) = put else { return Ok(outcome) };
-        let value = codec::encode(self.life.number, &saga)?;
+        let same = stored.as_ref().filter(|(_, row)| row.saga.born == saga.born);
+        let before = same.map(|(_, row)| row);
+        let (mut row, spill) = Row::after(before, self.life.number, *saga, &entries)?;
+        row.due = DueAt::of(&row.saga, row.life, before.and_then(|before| before.due), self.now);
+        let value = row.encode()?;
+
         self.effects.written = true;
-        let before = match stored {
-            Some((life, gone)) if gone.born != saga.born => {
-                self.remove(id, life, &gone)?;
-                None
+        if let (Some((_, gone)), None) = (&stored, same) {
+            self.forget(id, gone)?;
+        }
+        let place = Place::of(&row.saga);
+        if let Some((from, _)) = stored.as_ref().filter(|(from, _)| *from != place) {
+            self.remove_row(id, *from)?;
+        }
+        match place {
+            Place::Driven => drop(self.driven.insert(id.as_bytes(), value.as_slice())?),
+            Place::Still => drop(self.still.open()?.insert(id.as_bytes(), value.as_slice())?),
+        }
+        if let Some(Spill { first, entries }) = spill {
+            let journal = self.journal.open()?;
+            for (number, entry) in (first..).zip(&entries) {
+                journal.insert(&PartKey::to_bytes(id, row.saga.born, number), entry.as_ref())?;
             }
-            before => before,
-        };
-        self.put_parts(id, before.as_ref().map(|(_, before)| before), &saga, (&entries, command, commands_taken))?;
-        self.sagas.insert(id.as_bytes(), value.as_slice())?;
-        let (was, old) = before.map(|(life, before)| (before.state, Indexed::of(id, life, &before))).unzip();
-        self.index(old.as_ref(), Some(&Indexed::of(id, self.life.number, &saga)))?;
+        }
+        self.put_commands(id, before.map_or(0, |before| before.saga.commands_taken), &row.saga, (command, commands_taken))?;
+        self.index(id, before, Some(&row))?;
+        let (was, saga) = (before.map(|before| before.saga.state), &row.saga);
         self.recount(was, Some(saga.state))?;
         // All who wait are in this process, and none is registered.
         if was.is_some_and(|was| was != saga.state) && (saga.state.is_end() || saga.state == SagaState::Quarantined) {
@@ -117,9 +157,10 @@ impl<'txn> Tables<'txn> {
     }
 
     pub(super) fn pin(&mut self, hash: DefinitionHash, definition: &Bytes) -> Result<(), ApplyError> {
-        if self.definitions.get(hash.as_bytes())?.is_none() {
+        let definitions = self.definitions.open()?;
+        if definitions.get(hash.as_bytes())?.is_none() {
+            definitions.insert(hash.as_bytes(), definition.as_ref())?;
             self.effects.written = true;
-            self.definitions.insert(hash.as_bytes(), definition.as_ref())?;
         }
         Ok(())
     }
@@ -127,7 +168,7 @@ impl<'txn> Tables<'txn> {
     /// Deletes up to `at_most` ended sagas and as many entries of journals; whether there may be more.
     pub(in super::super) fn sweep(&mut self, at_most: usize) -> Result<bool, ApplyError> {
         let end = ExpiryKey::to_bytes(self.now, SagaId::from_bytes([0xFF; SagaId::LEN]));
-        let keys = self.expiry.range::<&[u8; ExpiryKey::LEN]>(..=&end)?.take(at_most);
+        let keys = self.expiry.open()?.range::<&[u8; ExpiryKey::LEN]>(..=&end)?.take(at_most);
         let keys: Vec<[u8; ExpiryKey::LEN]> = keys.map(|entry| entry.map(|(key, _)| *key.value())).collect::<Result<_, _>>()?;
         for key in &keys {
             self.sweep_saga(key)?;
@@ -137,12 +178,12 @@ impl<'txn> Tables<'txn> {
 
     fn sweep_saga(&mut self, key: &[u8; ExpiryKey::LEN]) -> Result<(), ApplyError> {
         self.effects.written = true;
-        self.expiry.remove(key)?;
+        self.expiry.open()?.remove(key)?;
         let (_, id) = ExpiryKey::from_bytes(key);
         match self.stored(id) {
-            Ok(Some((life, saga))) if saga.live(self.now).is_none() => {
-                self.remove(id, life, &saga)?;
-                self.sagas.remove(id.as_bytes())?;
+            Ok(Some((place, row))) if row.saga.live(self.now).is_none() => {
+                self.forget(id, &row)?;
+                self.remove_row(id, place)?;
                 self.effects.swept += 1;
                 Ok(())
             }
@@ -158,19 +199,20 @@ impl<'txn> Tables<'txn> {
 
     /// Deletes up to `at_most` entries of journals whose sagas are gone; whether there may be more.
     fn sweep_journals(&mut self, at_most: usize) -> Result<bool, ApplyError> {
+        let (garbage, journal) = (self.garbage.open()?, self.journal.open()?);
         let mut left = at_most;
         while left > 0 {
-            let Some(key) = self.garbage.first()?.map(|(key, _)| *key.value()) else { return Ok(false) };
+            let Some(key) = garbage.first()?.map(|(key, _)| *key.value()) else { return Ok(false) };
             let (id, born) = GarbageKey::from_bytes(&key);
             let [first, last] = [0, u64::MAX].map(|number| PartKey::to_bytes(id, born, number));
-            let entries = self.journal.range::<&[u8; PartKey::LEN]>(&first..=&last)?.take(left);
+            let entries = journal.range::<&[u8; PartKey::LEN]>(&first..=&last)?.take(left);
             let entries: Vec<_> = entries.map(|entry| entry.map(|(key, _)| *key.value())).collect::<Result<_, _>>()?;
             self.effects.written = true;
             for entry in &entries {
-                self.journal.remove(entry)?;
+                journal.remove(entry)?;
             }
             if entries.len() < left {
-                self.garbage.remove(&key)?;
+                garbage.remove(&key)?;
             }
             // One more than the entries, so that many short journals have a bound as well.
             left = left.saturating_sub(entries.len() + 1);
@@ -178,51 +220,70 @@ impl<'txn> Tables<'txn> {
         Ok(true)
     }
 
-    /// The saga as it was written, and the life it was written in.
-    fn stored(&self, id: SagaId) -> Result<Option<(u64, Saga)>, ApplyError> {
-        let Some(value) = self.sagas.get(id.as_bytes())? else { return Ok(None) };
-        Ok(Some(codec::decode(value.value())?))
+    /// The saga as it was written.
+    fn stored(&mut self, id: SagaId) -> Result<Option<(Place, Row)>, ApplyError> {
+        if let Some(value) = self.driven.get(id.as_bytes())? {
+            return Ok(Some((Place::Driven, Row::decode(value.value())?)));
+        }
+        let Some(value) = self.still.open()?.get(id.as_bytes())? else { return Ok(None) };
+        Ok(Some((Place::Still, Row::decode(value.value())?)))
     }
 
-    fn put_parts(
+    fn put_commands(
         &mut self,
         id: SagaId,
-        before: Option<&Saga>,
+        mut oldest: u64,
         saga: &Saga,
-        (entries, command, commands_taken): (&[Bytes], Option<Bytes>, usize),
+        (command, taken): (Option<Bytes>, usize),
     ) -> Result<(), ApplyError> {
-        let (mut version, mut oldest) = before.map_or((0, 0), |before| (before.version, before.commands_taken));
-        for entry in entries {
-            self.journal.insert(&PartKey::to_bytes(id, saga.born, version), entry.as_ref())?;
-            version += 1;
+        if command.is_none() && taken == 0 {
+            return Ok(());
         }
-        for _ in 0..commands_taken {
-            self.commands.remove(&PartKey::to_bytes(id, saga.born, oldest))?;
+        let commands = self.commands.open()?;
+        for _ in 0..taken {
+            commands.remove(&PartKey::to_bytes(id, saga.born, oldest))?;
             oldest += 1;
         }
         if let Some(command) = command {
-            let newest = last_command(saga);
-            self.commands.insert(&PartKey::to_bytes(id, saga.born, newest), command.as_ref())?;
+            commands.insert(&PartKey::to_bytes(id, saga.born, last_command(saga)), command.as_ref())?;
         }
         Ok(())
     }
 
-    /// Takes a saga that is gone out of the indexes, and leaves its journal to the sweeper. Its value is the caller's.
-    fn remove(&mut self, id: SagaId, life: u64, saga: &Saga) -> Result<(), ApplyError> {
-        self.index(Some(&Indexed::of(id, life, saga)), None)?;
-        self.recount(Some(saga.state), None)?;
-        self.garbage.insert(&GarbageKey::to_bytes(id, saga.born), ())?;
+    fn remove_row(&mut self, id: SagaId, place: Place) -> Result<(), ApplyError> {
+        match place {
+            Place::Driven => drop(self.driven.remove(id.as_bytes())?),
+            Place::Still => drop(self.still.open()?.remove(id.as_bytes())?),
+        }
         Ok(())
     }
 
-    fn index(&mut self, old: Option<&Indexed>, new: Option<&Indexed>) -> Result<(), ApplyError> {
-        let [due_old, due_new] = [old, new].map(|indexed| indexed.and_then(|indexed| indexed.due.as_ref()));
-        replace(&mut self.due, due_old, due_new, due_old == due_new)?;
-        let [expiry_old, expiry_new] = [old, new].map(|indexed| indexed.and_then(|indexed| indexed.expiry.as_ref()));
-        replace(&mut self.expiry, expiry_old, expiry_new, expiry_old == expiry_new)?;
+    /// Takes a saga that is gone out of the indexes, and leaves its journal to the sweeper. Its row is the caller's.
+    fn forget(&mut self, id: SagaId, row: &Row) -> Result<(), ApplyError> {
+        self.index(id, Some(row), None)?;
+        self.recount(Some(row.saga.state), None)?;
+        if row.elsewhere() > 0 {
+            self.garbage.open()?.insert(&GarbageKey::to_bytes(id, row.saga.born), ())?;
+        }
+        Ok(())
+    }
+
+    fn index(&mut self, id: SagaId, old: Option<&Row>, new: Option<&Row>) -> Result<(), ApplyError> {
+        let [due_old, due_new] = [old, new].map(|row| row.and_then(|row| row.due));
+        if due_old != due_new {
+            let [old, new] = [due_old, due_new].map(|due| due.map(|due| due.key(id)));
+            replace(&mut self.due, old.as_ref(), new.as_ref())?;
+        }
+        let [old, new] = [old, new].map(|row| row.map(|row| Indexed::of(id, &row.saga)));
+        let [expiry_old, expiry_new] = [&old, &new].map(|indexed| indexed.as_ref().and_then(|indexed| indexed.expiry.as_ref()));
+        if expiry_old != expiry_new {
+            replace(self.expiry.open()?, expiry_old, expiry_new)?;
+        }
         for list in 0..2 {
-            let [old, new] = [old, new].map(|indexed| indexed.map(|indexed| indexed.lists[list].as_slice()));
-            replace(&mut self.lists, old, new, old == new)?;
+            let [old, new] = [&old, &new].map(|indexed| indexed.as_ref().map(|indexed| indexed.lists[list].as_slice()));
+            if old != new {
+                replace(&mut self.lists, old, new)?;
+            }
         }
         Ok(())
     }
@@ -242,16 +303,12 @@ impl<'txn> Tables<'txn> {
     }
 }
 
-/// Moves an index entry, if its key is another one.
-fn replace<K: redb::Key + 'static>(
+/// Moves an index entry.
+fn replace<K: Key + 'static>(
     index: &mut Table<'_, K, ()>,
     old: Option<K::SelfType<'_>>,
     new: Option<K::SelfType<'_>>,
-    same: bool,
 ) -> Result<(), redb::StorageError> {
-    if same {
-        return Ok(());
-    }
     if let Some(old) = old {
         index.remove(old)?;
     }

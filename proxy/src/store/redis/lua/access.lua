@@ -6,6 +6,10 @@ local function try(...)
   local reply = redis.pcall(...)
   return type(reply) == 'table' and reply.err and { (...), reply.err } or nil
 end
+-- Times and fences are written with %d.
+if string.format('%d', 9007199254740991) ~= '9007199254740991' then
+  return { 'string.format', 'ERR it is not built for 64 bits' }
+end
 local key = KEYS[1]
 local refusal = try('SET', key, '1', 'PX', '10000') or try('GET', key) or try('DEL', key)
   or try('HSET', key, 'v', '1') or try('PEXPIRE', key, '10000') or try('INFO', 'server') or try('HGET', key, 'v') or try('HMGET', key, 'v', 's')

@@ -1,11 +1,9 @@
--- transition::claim. Without allow-oom, and without a flags line: a full Redis refuses the writes and still answers the replays.
--- ARGV: fingerprint, owner, lease ms, ttl ms, mailbox or '', on unknown (H hold, R resend, P probe), probe lease ms; and where there is
--- more to say: note or '', whether it only asks and seals what is absent (S or ''), and is_proof's arguments
-local only_asks = ARGV[9] == 'S'
+-- transition::claim, where claim_first.lua has not answered; its ARGV.
+local only_asks = ARGV[7] == 'S'
 if standing == 'S' then
   -- Who asks what became of it is not told that nothing did.
   if only_asks and attempt > 0 then
-    return { 'U', '0' }
+    return 'U0'
   end
   return 'S'
 end
@@ -16,7 +14,8 @@ if standing == 'D' then
   return done('D')
 end
 
-local mine, mailbox, on_unknown, note = ARGV[2], ARGV[5], ARGV[6], ARGV[8] or ''
+local mine, note = ARGV[2], ARGV[6] or ''
+local on_unknown, probe_lease, mailbox = string.match(ARGV[5], '^(%u)(%d*):(%x*)$')
 
 local function begin(fence_of_mine, attempt_of_mine)
   local lease_end = int(now + ARGV[3])
@@ -32,14 +31,14 @@ end
 if not standing then
   read_clock()
   if only_asks then
-    local proven = is_proof(ARGV[10], ARGV[11], ARGV[12], ARGV[13])
+    local proven = is_proof(ARGV[8], ARGV[9], ARGV[10], ARGV[11])
     forbid_absent(key, mine, proven and '0' or '1', ARGV[4])
-    return proven and 'S' or { 'U', '0' }
+    return proven and 'S' or 'U0'
   end
   local first = int(now_us)
   begin(first, '1')
   call('PEXPIRE', key, ARGV[4])
-  return { 'F', first, '1' }
+  return 'F' .. first .. ' 1'
 end
 
 local broken = read_open()
@@ -51,7 +50,7 @@ end
 if owner == mine and attempt > 0 then
   begin(fence, int(attempt))
   call('HDEL', key, 'q', 'u')
-  return { 'F', fence, int(attempt) }
+  return 'F' .. fence .. ' ' .. int(attempt)
 end
 
 -- Adds the mailbox to what is to be written: at most 64, each once.
@@ -87,7 +86,7 @@ if left > 0 then
     fields = { 'l', int(now + lease_ms) }
   end
   register(fields)
-  return remember(fields) or { 'I', int(left) }
+  return remember(fields) or 'I' .. int(left)
 end
 
 -- Nobody knows whether the upstream acted.
@@ -106,12 +105,12 @@ if attempt == 0 or (on_unknown == 'R' and not only_asks) then
   begin(taken_fence, taken_attempt)
   call('HDEL', key, 'q', 'u')
   call('PEXPIRE', key, ARGV[4])
-  return { 'T', taken_fence, taken_attempt }
+  return 'T' .. taken_fence .. ' ' .. taken_attempt
 end
 if on_unknown == 'P' and not probing then
-  call('HSET', key, 'q', mine, 'u', int(now + ARGV[7]))
-  return { 'P', fence, int(attempt), int(math.max(now - sent_by, 0)) }
+  call('HSET', key, 'q', mine, 'u', int(now + probe_lease))
+  return 'P' .. fence .. ' ' .. int(attempt) .. ' ' .. int(math.max(now - sent_by, 0))
 end
 local fields = {}
 register(fields)
-return remember(fields) or { 'U', probing and '1' or '0' }
+return remember(fields) or (probing and 'U1' or 'U0')

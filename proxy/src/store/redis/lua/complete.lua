@@ -1,6 +1,4 @@
-#!lua flags=allow-oom
--- transition::complete
--- ARGV: owner, fence, attempt, fingerprint, ttl ms, response
+-- transition::complete, where complete_first.lua has not answered; its ARGV.
 if standing and (owner ~= ARGV[1] or fence ~= ARGV[2]) then
   if standing == 'D' then
     return done('X')

@@ -8,16 +8,16 @@
 --            this layout), b<id> the birth: created at in digits, fingerprint, the rest
 -- The index and the table are what lists read. They hold an ended saga until some later script trims it; its head is what counts.
 --
--- Numbers are written with %.0f: Lua's own conversion keeps 14 digits, and fences have 16.
+-- Numbers are written with %d, which access.lua tries: Lua's own conversion keeps 14 digits, and fences have 16.
 local call = redis.call
 local due, index, rows = KEYS[1], KEYS[2], KEYS[3]
 
 local function int(number)
-  return string.format('%.0f', number)
+  return string.format('%d', number)
 end
 
 local function digits(ms)
-  return string.format('%015.0f', ms)
+  return string.format('%015d', ms)
 end
 
 local time = call('TIME')

@@ -12,7 +12,7 @@
 --   q  prober, 16 bytes, and u  its lease ends at, ms (O, if somebody probes)
 --   n  a note for probers (O, if there is one)
 --
--- Numbers are written with %.0f: Lua's own conversion keeps 14 digits, and fences have 16.
+-- Numbers are written with %d, which access.lua tries: Lua's own conversion keeps 14 digits, and fences have 16.
 local key, call = KEYS[1], redis.call
 local record = call('HMGET', key, 'v', 's', 'p', 'o', 'f', 'a', 'r')
 local standing, fingerprint, owner, fence, response = record[2], record[3], record[4], record[5], record[7]
@@ -34,7 +34,7 @@ end
 local now, now_us, left, lease_until, lease_ms, sent_by, mailboxes, prober, probe_until
 
 local function int(number)
-  return string.format('%.0f', number)
+  return string.format('%d', number)
 end
 
 local function read_clock()
@@ -72,7 +72,7 @@ end
 
 -- The done record as the caller reads it.
 local function done(tag)
-  return { tag, response, fence, int(attempt), ttl_left() }
+  return { string.format('%s%s %d %d', tag, fence, attempt, ttl_left()), response }
 end
 
 -- Sends word of the record `of`. Comes after the last write and cannot fail the script: a lost word is what the waiters' timers are for.

@@ -150,7 +150,7 @@ end
 
 -- What its driver reads.
 local function granted(tag)
-  return { tag, fence, int(version), int(now), waiting ~= '' and '1' or '0' }
+  return string.format('%s%s %d %d %d', tag, fence, version, now, waiting ~= '' and 1 or 0)
 end
 
 -- All entries and all waiting commands; or an error to return, if they are not as many as the head says.

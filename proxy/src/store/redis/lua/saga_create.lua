@@ -1,6 +1,4 @@
--- rules::create. Without allow-oom, and without a flags line: a full Redis refuses the first write and still tells what is there.
--- ARGV: fingerprint, name, the rest of the birth, owner, state, what comes next (D, P, R, E), in ms, whether there is an answer (1 or 0),
--- answer, mailbox or '', entries
+-- rules::create, where saga_create_first.lua has not answered; its ARGV.
 if broken then
   return broken
 end
@@ -14,11 +12,12 @@ if state then
   if has_ended() then
     return { 'E', told() }
   end
-  return register(ARGV[10]) or { 'R', told() }
+  return register(ARGV[8]) or { 'R', told() }
 end
 
+local first_state, next_hold, has_answer = string.match(ARGV[5], '^(%u)(%u)(%d)$')
 fence = int(math.max(now_us, outlived and tonumber(fence) + 1 or 0))
-state, paused, version, owner, name, updated, waiting = ARGV[5], '0', #ARGV - 10, ARGV[4], ARGV[2], now, ''
+state, paused, version, owner, name, updated, waiting = first_state, '0', #ARGV - 8, ARGV[4], ARGV[2], now, ''
 -- The first write of all: Redis refuses this one, or none.
 call('HSET', head, 'v', '1', 's', state, 'z', '0', 'k', int(version), 'o', owner, 'f', fence, 'u', int(now), 'c', int(now), 'n', name,
   'p', ARGV[1], 'b', ARGV[3])
@@ -30,9 +29,9 @@ end
 call('DEL', journal, commands)
 drop(id)
 if version > 0 then
-  call('RPUSH', journal, unpack(ARGV, 11))
+  call('RPUSH', journal, unpack(ARGV, 9))
 end
-turn(ARGV[6], ARGV[7], ARGV[8] == '1', ARGV[9])
+turn(next_hold, ARGV[6], has_answer == '1', ARGV[7])
 write_index()
 write_row()
 call('HSET', rows, 'b' .. id, int(now) .. ARGV[1] .. ARGV[3])

@@ -5,7 +5,7 @@
 local function judge()
   read_clock()
   local of, by, ttl = KEYS[2], ARGV[2], ARGV[4]
-  local knows_done, on_step_unknown, probe_lease, send_after = ARGV[14] == '1', ARGV[15], ARGV[16], ARGV[17]
+  local knows_done, on_step_unknown, probe_lease, send_after = ARGV[12] == '1', ARGV[13], ARGV[14], ARGV[15]
   local step = call('HMGET', of, 'v', 's', 'f', 'a', 'l', 'm', 'b', 'w', 'q', 'u', 'n')
   local at, sends = step[2], tonumber(step[4] or '')
   if (step[1] or at) and (step[1] ~= '1' or not step[3] or not sends or (at ~= 'O' and at ~= 'D' and at ~= 'S')) then
@@ -23,7 +23,7 @@ local function judge()
     call('HSET', key, 'v', '1', 's', 'D', 'p', ARGV[1], 'o', by, 'f', first, 'a', '0', 'r', '')
     call('PEXPIRE', key, ttl)
     tell(step[8] or '', of)
-    return { 'D', '', first, '0', ttl }
+    return { 'D' .. first .. ' 0 ' .. ttl, '' }
   end
 
   -- The undo may be sent: claim.lua begins it.
@@ -38,7 +38,7 @@ local function judge()
   end
 
   if not at then
-    if not knows_done and is_proof(ARGV[10], ARGV[11], ARGV[12], ARGV[13]) then
+    if not knows_done and is_proof(ARGV[8], ARGV[9], ARGV[10], ARGV[11]) then
       return nothing()
     end
     return send()
@@ -57,7 +57,7 @@ local function judge()
   end
   local fields = {}
   local function wait()
-    local box = ARGV[5]
+    local box = string.match(ARGV[5], ':(.*)$')
     local known = box == '' or #waiting >= 64 * 32
     for i = 1, known and 0 or #waiting, 32 do
       known = known or string.sub(waiting, i, i + 31) == box

@@ -6,7 +6,7 @@ use saga_config::saga::DefinitionHash;
 
 use super::{
     super::{
-        decode::{Decoded, Reply},
+        decode::{Decoded, Reply, number as digits_of},
         facts::kind_of,
     },
     encode,
@@ -292,8 +292,7 @@ fn text(value: Option<Value>) -> Decoded<Bytes> {
 }
 
 fn number(digits: &[u8]) -> Decoded<u64> {
-    let number = std::str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok());
-    number.ok_or_else(|| corrupt("a number is none"))
+    digits_of(digits).ok_or_else(|| corrupt("a number is none"))
 }
 
 fn corrupt(reason: impl Into<String>) -> StoreError {
@@ -308,7 +307,7 @@ mod tests {
 
     fn value() -> impl Strategy<Value = Value> {
         let text = prop_oneof![
-            "[FREMKLGNHQA-]",
+            "[FREMKLGNHQA-]([0-9]{0,22} ?){0,5}",
             "[0-9]{1,22}",
             "[0-9a-f]{32}",
             "[RCDUQ]",

@@ -1,13 +1,13 @@
 //! The commands on sagas: keys and arguments, in the order in which the scripts read them.
 
-use std::time::Duration;
+use std::{io::Write as _, time::Duration};
 
 use bytes::Bytes;
-use redis::Cmd;
+use redis::{Cmd, RedisWrite as _};
 use saga_config::saga::DefinitionHash;
 
 use super::super::{
-    encode::{LONGEST_MS, ms},
+    encode::{LONGEST_MS, ms, write_hex},
     scripts::Script,
 };
 use crate::{
@@ -40,9 +40,12 @@ pub(super) fn check_total(entries: &[Bytes]) -> Result<(), StoreError> {
 pub(super) fn create(partitions: u16, create: &Create) -> Cmd {
     let birth = &create.birth;
     let mut cmd = on(Script::SagaCreate, partitions, create.id, payload(&create.entries));
-    cmd.arg(birth.fingerprint.as_bytes().as_slice()).arg(birth.name.as_str()).arg(rest_of(birth));
-    cmd.arg(create.owner.as_bytes().as_slice()).arg(state(create.state));
-    next(&mut cmd, create.state, &create.next);
+    cmd.arg(birth.fingerprint.as_bytes().as_slice()).arg(birth.name.as_str());
+    rest_of(&mut cmd, birth);
+    cmd.arg(create.owner.as_bytes().as_slice());
+    let next = next(create.state, &create.next);
+    text(&mut cmd, &[state(create.state), next.hold, flag(next.answer.is_some())].map(str::as_bytes));
+    cmd.arg(next.ms).arg(next.answer.unwrap_or_default());
     mailbox(&mut cmd, create.mailbox);
     entries(&mut cmd, &create.entries);
     cmd
@@ -52,10 +55,13 @@ pub(super) fn append(partitions: u16, append: &Append) -> Cmd {
     let mut cmd = on(Script::SagaAppend, partitions, append.token.id, payload(&append.entries));
     cmd.arg(append.token.owner.as_bytes().as_slice()).arg(append.token.fence.0);
     cmd.arg(append.expected).arg(append.nonce.as_bytes().as_slice());
-    cmd.arg(state(append.state)).arg(if append.paused { "1" } else { "0" });
-    cmd.arg(append.commands_taken.min(MAX_COMMANDS));
-    next(&mut cmd, append.state, &append.next);
-    cmd.arg(MAX_JOURNAL_ENTRIES);
+    let next = next(append.state, &append.next);
+    let is_full = append.expected.saturating_add(append.entries.len() as u64) > MAX_JOURNAL_ENTRIES;
+    let letters = [state(append.state), flag(append.paused), next.hold, flag(next.answer.is_some()), flag(is_full)];
+    let [state, paused, hold, has_answer, full] = letters.map(str::as_bytes);
+    let taken = append.commands_taken.min(MAX_COMMANDS).to_string();
+    text(&mut cmd, &[state, paused, hold, has_answer, full, taken.as_bytes()]);
+    cmd.arg(next.ms).arg(next.answer.unwrap_or_default());
     entries(&mut cmd, &append.entries);
     cmd
 }
@@ -90,13 +96,13 @@ pub(super) fn bare(script: Script, partitions: u16, id: SagaId) -> Cmd {
 }
 
 pub(super) fn due(partition: u16, limit: usize) -> Cmd {
-    let mut cmd = Script::SagaDue.on_all(&keys_of_partition(partition), 0);
+    let mut cmd = on_partition(Script::SagaDue, partition);
     cmd.arg(limit);
     cmd
 }
 
 pub(super) fn list(partition: u16, listing: &Listing, limit: usize) -> Cmd {
-    let mut cmd = Script::SagaList.on_all(&keys_of_partition(partition), 0);
+    let mut cmd = on_partition(Script::SagaList, partition);
     cmd.arg(limit);
     match listing.before {
         // Later than whatever is stored: from the newest.
@@ -114,7 +120,7 @@ pub(super) fn list(partition: u16, listing: &Listing, limit: usize) -> Cmd {
 }
 
 pub(super) fn count(partition: u16) -> Cmd {
-    Script::SagaCount.on_all(&keys_of_partition(partition), 0)
+    on_partition(Script::SagaCount, partition)
 }
 
 pub(super) fn pin(hash: DefinitionHash, definition: &Bytes) -> Cmd {
@@ -140,10 +146,22 @@ pub(super) const fn state(state: SagaState) -> &'static str {
 
 /// A script on a saga.
 fn on(script: Script, partitions: u16, id: SagaId, payload: usize) -> Cmd {
-    let partition = partition_of(id, partitions);
-    let key = |kind: char| format!("refrain:j:{{s{partition}}}:{kind}:{id}");
-    let [due, index, table] = keys_of_partition(partition);
-    script.on_all(&[due, index, table, key('h'), key('e'), key('c')], payload)
+    let tag = tag_of(partition_of(id, partitions));
+    let mut digits = [0; 2 * SagaId::LEN];
+    write_hex(id.as_bytes(), &mut digits);
+    let mut cmd = script.on_many(6, 448 + payload);
+    keys_of_partition(&mut cmd, &tag);
+    for kind in ["h:", "e:", "c:"] {
+        text(&mut cmd, &[tag.as_bytes(), kind.as_bytes(), &digits]);
+    }
+    cmd
+}
+
+/// A script on a partition.
+fn on_partition(script: Script, partition: u16) -> Cmd {
+    let mut cmd = script.on_many(3, 256);
+    keys_of_partition(&mut cmd, &tag_of(partition));
+    cmd
 }
 
 /// Which of `partitions` a saga is in, for ever.
@@ -151,9 +169,21 @@ fn partition_of(id: SagaId, partitions: u16) -> u16 {
     u16::try_from(u128::from_be_bytes(*id.as_bytes()) % u128::from(partitions.max(1))).unwrap_or_default()
 }
 
-/// The braces keep what belongs to one partition in one slot of a cluster.
-fn keys_of_partition(partition: u16) -> [String; 3] {
-    ["due", "index", "table"].map(|kind| format!("refrain:j:{{s{partition}}}:{kind}"))
+/// What all keys of a partition begin with: the braces keep them in one slot of a cluster.
+fn tag_of(partition: u16) -> String {
+    format!("refrain:j:{{s{partition}}}:")
+}
+
+fn keys_of_partition(cmd: &mut Cmd, tag: &str) {
+    for kind in ["due", "index", "table"] {
+        text(cmd, &[tag.as_bytes(), kind.as_bytes()]);
+    }
+}
+
+/// One argument, of several parts.
+fn text(cmd: &mut Cmd, parts: &[&[u8]]) {
+    let mut text = cmd.writer_for_next_arg();
+    parts.iter().try_for_each(|part| text.write_all(part)).expect("a command takes whatever is written");
 }
 
 fn definition_key(hash: DefinitionHash) -> String {
@@ -161,24 +191,32 @@ fn definition_key(hash: DefinitionHash) -> String {
 }
 
 /// What no script looks at: version, definition, starter.
-fn rest_of(birth: &Birth) -> Vec<u8> {
-    [birth.version.to_be_bytes().as_slice(), birth.definition.as_bytes(), birth.starter.as_bytes()].concat()
+fn rest_of(cmd: &mut Cmd, birth: &Birth) {
+    text(cmd, &[&birth.version.to_be_bytes(), birth.definition.as_bytes(), birth.starter.as_bytes()]);
 }
 
-/// What comes next, in how many milliseconds, whether there is an answer, and the answer.
-fn next(cmd: &mut Cmd, state: SagaState, next: &Next) {
-    let (hold, ms, answer) = match next {
-        Next::Run { lease } => ("D", ms(*lease), None),
-        Next::Park { due_in } => ("P", ms(*due_in), None),
-        // Only what has ended or is quarantined has an answer.
-        Next::Rest { answer } => ("R", 0, answer.as_ref().filter(|_| state == SagaState::Quarantined)),
-        Next::End { answer, retention } => ("E", ms(*retention), Some(answer)),
-    };
-    cmd.arg(hold).arg(ms);
-    match answer {
-        Some(answer) => cmd.arg("1").arg(&answer[..]),
-        None => cmd.arg("0").arg(""),
-    };
+/// What comes next, in how many milliseconds, and the answer.
+struct Coming<'a> {
+    hold: &'static str,
+    ms: u64,
+    answer: Option<&'a [u8]>,
+}
+
+fn next(state: SagaState, next: &Next) -> Coming<'_> {
+    match next {
+        Next::Run { lease } => Coming { hold: "D", ms: ms(*lease), answer: None },
+        Next::Park { due_in } => Coming { hold: "P", ms: ms(*due_in), answer: None },
+        Next::Rest { answer } => {
+            // Only what has ended or is quarantined has an answer.
+            let answer = answer.as_deref().filter(|_| state == SagaState::Quarantined);
+            Coming { hold: "R", ms: 0, answer }
+        }
+        Next::End { answer, retention } => Coming { hold: "E", ms: ms(*retention), answer: Some(answer) },
+    }
+}
+
+const fn flag(set: bool) -> &'static str {
+    if set { "1" } else { "0" }
 }
 
 fn mailbox(cmd: &mut Cmd, mailbox: Option<Mailbox>) {
