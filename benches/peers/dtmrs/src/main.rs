@@ -1,8 +1,8 @@
 //! dtmrs behind a front that waits: a saga is stored and leased by one write, run by dtmrs' own driver, and answered when the
 //! driver is through.
 //!
-//! This is what dtmrs' `/api/dtmsvr/submit` does (`Api::submit` with its inline driver), but for the spawn: there the answer goes out
-//! after the write. No status is read afterwards, which would cost dtmrs a round trip; that every step ran is counted where the
+//! This is what dtmrs' `/api/dtmsvr/submit` does (`Api::submit` with its inline driver), but for the answer, which there goes out after the
+//! write. No status is read afterwards, which would cost dtmrs a round trip; that every step ran is counted where the
 //! steps are. Workers that pick up what a crash left run as in its own program.
 
 use std::env;
@@ -38,9 +38,11 @@ async fn submit(State(front): State<Front>, Json(submit): Json<Submit>) -> (Stat
         Ok(false) => return (StatusCode::CONFLICT, r#"{"dtm_result":"FAILURE"}"#),
         Err(_) => return (StatusCode::INTERNAL_SERVER_ERROR, r#"{"dtm_result":"FAILURE"}"#),
     }
-    match front.driver.process(&global).await {
-        Ok(()) => (StatusCode::OK, r#"{"dtm_result":"SUCCESS"}"#),
-        Err(_) => (StatusCode::INTERNAL_SERVER_ERROR, r#"{"dtm_result":"FAILURE"}"#),
+    // In a task of its own, as dtmrs' own submit has it: a saga goes on when its caller hangs up, instead of waiting for its lease to end.
+    let run = tokio::spawn(async move { front.driver.process(&global).await });
+    match run.await {
+        Ok(Ok(())) => (StatusCode::OK, r#"{"dtm_result":"SUCCESS"}"#),
+        Ok(Err(_)) | Err(_) => (StatusCode::INTERNAL_SERVER_ERROR, r#"{"dtm_result":"FAILURE"}"#),
     }
 }
 
