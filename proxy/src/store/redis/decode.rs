@@ -260,6 +260,17 @@ mod tests {
         prop_oneof![leaf.clone(), prop::collection::vec(leaf, 0..6).prop_map(Value::Array)]
     }
 
+    #[test]
+    fn numbers_come_behind_the_tag_and_what_is_no_number_after_them() {
+        let text = |text: &str| Value::BulkString(text.as_bytes().to_vec());
+        let done = Done { response: "x y".into(), fence: Fence(17), attempt: 2, ttl_left: Duration::from_millis(3000) };
+        assert_eq!(claimed(Value::Array(vec![text("D17 2 3000"), text("x y")])), Ok(Claimed::Replay(done)));
+        assert_eq!(claimed(text("F17 1")), Ok(Claimed::Fresh(Grant { fence: Fence(17), attempt: 1 })));
+        for broken in ["F17", "F17 ", "F 17 1", "F-1 1", "F17 x", "F17 4294967296", "F18446744073709551616 1", "D17 2 3000"] {
+            assert!(matches!(claimed(text(broken)), Err(StoreError::Corrupt(_))), "{broken}");
+        }
+    }
+
     proptest! {
         #[test]
         fn any_answer_is_decoded_or_corrupt_and_nothing_panics(answer in value()) {
