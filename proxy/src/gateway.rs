@@ -284,7 +284,16 @@ impl<S: Store + Journal> Handler for Gateway<S> {
         };
         let via = table.forwarded.via && matches!(way, Way::Pass(_));
         // Boxed but once, from here on until the last byte of the answer is gone.
-        let mut seen = Box::new(Seen { began, status: StatusCode::OK, idempotency: None, route, line, complete: false, _place: place, _busy: busy });
+        let mut seen = Box::new(Seen {
+            began,
+            status: StatusCode::OK,
+            idempotency: None,
+            route,
+            line,
+            complete: false,
+            _place: place,
+            _busy: busy,
+        });
         let answering = match way {
             Way::Answered(response) => Either::Left(ready(response)),
             Way::Pass(passing) => Either::Right(Either::Left(passing)),

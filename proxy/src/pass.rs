@@ -28,7 +28,11 @@ use crate::{
 };
 
 /// Sends a call and gives its answer, whatever it is; upgrades become tunnels. A client that hangs up cancels the call.
-pub fn pass<U: Sender, S: Borrow<Shared>>(inner: U, mut call: Call, shared: S) -> impl Future<Output = Response<Body>> + use<U, S> {
+pub fn pass<U: Sender, S: Borrow<Shared>>(
+    inner: U,
+    mut call: Call,
+    shared: S,
+) -> impl Future<Output = Response<Body>> + use<U, S> {
     let upgrade = wants_upgrade(&call.request).then(|| hyper::upgrade::on(&mut call.request));
     let asked = Asked {
         is_connect: call.request.method() == Method::CONNECT,

@@ -60,7 +60,8 @@ async fn send(mut call: Box<Call>) -> Result<Response<Body>, SendError> {
     loop {
         let at = (first + tried) % endpoints;
         tried += 1;
-        let (Some(endpoint), Some(pool)) = (upstream.endpoints.get(at), upstream.pools.get(call.core).and_then(|pools| pools.get(at)))
+        let (Some(endpoint), Some(pool)) =
+            (upstream.endpoints.get(at), upstream.pools.get(call.core).and_then(|pools| pools.get(at)))
         else {
             let reason = NotSent::Connect { endpoint: at.to_string(), reason: "this core has no pool for it".to_owned() };
             return Err(SendError::NotSent(reason, Some(call)));
@@ -85,7 +86,10 @@ async fn send(mut call: Box<Call>) -> Result<Response<Body>, SendError> {
 
 enum Failed {
     /// The call has its request still, or has it back. `stale`: from a connection that was used before and had ended.
-    NotSent { reason: NotSent, stale: bool },
+    NotSent {
+        reason: NotSent,
+        stale: bool,
+    },
     /// The upstream refused it whole, and the request is gone.
     Refused(NotSent),
     Unknown(String),
@@ -128,11 +132,7 @@ async fn send_to(call: &mut Call, endpoint: &Endpoint, pool: &CorePool) -> Resul
     }
 }
 
-async fn send_http2(
-    call: &mut Call,
-    endpoint: &Endpoint,
-    pool: &CorePool,
-) -> Result<Response<hyper::body::Incoming>, Failed> {
+async fn send_http2(call: &mut Call, endpoint: &Endpoint, pool: &CorePool) -> Result<Response<hyper::body::Incoming>, Failed> {
     let (mut sender, is_reused) = open_http2(endpoint, pool).await?;
     if call.gate.as_ref().is_some_and(|gate| !gate.open()) {
         return Err(NotSent::GateClosed.into());
