@@ -84,7 +84,7 @@ const MAY_USE: [(&str, &[&str]); 35] = [
     ("pass", &["body", "headers", "idempotency::exchange", "idempotency::marker", "metrics", "problem", "server", "upstream"]),
     ("peers", &["config", "headers", "idempotency::key", "ids", "time"]),
     ("router", &["config", "metrics", "upstream"]),
-    ("server", &["body", "config", "idempotency::marker", "metrics", "problem"]),
+    ("server", &["body", "config", "headers", "idempotency::marker", "metrics", "problem"]),
     ("upstream", &["body", "config", "headers"]),
     ("body", &["upstream"]),
     ("config", &["headers", "idempotency::policy", "idempotency::seal", "router"]),
