@@ -149,6 +149,13 @@ impl Connection {
         self.sender.is_closed()
     }
 
+    /// Nobody waits for it any more: whoever drove it last is not woken for it.
+    pub(super) fn rest(&mut self) {
+        if let Some(Driven { bell, .. }) = &self.driver {
+            *bell.drives() = None;
+        }
+    }
+
     /// Sees whether it has ended while it was idle.
     pub(super) fn look(&mut self) {
         drive(&mut self.driver, &Context::from_waker(Waker::noop()));

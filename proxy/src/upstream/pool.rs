@@ -107,7 +107,8 @@ impl CorePool {
         });
     }
 
-    fn keep(&self, connection: Connection, idle_for: Duration) {
+    fn keep(&self, mut connection: Connection, idle_for: Duration) {
+        connection.rest();
         let idle = Idle { connection, until: Instant::now() + idle_for };
         let mut state = self.lock();
         let too_many = if state.idle.len() < self.0.max_idle {
