@@ -13,7 +13,7 @@ use divan::{Bencher, counter::BytesCount};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, Uri, Version};
 use refrain::{
     config::load::{Overrides, load},
-    headers::{Forwarded, Hop, Scheme, apply_forwarded, strip_hop_by_hop},
+    headers::{Forwarded, Hop, Scheme, apply_forwarded, peer_line, strip_hop_by_hop},
     idempotency::{
         fingerprint::{FingerprintRules, JsonBody, fingerprint},
         key::{self, KeyForm},
@@ -88,7 +88,8 @@ fn route_of_a_request(bencher: Bencher<'_, '_>, path: &str) {
 fn headers_to_the_service(bencher: Bencher<'_, '_>) {
     let which = Forwarded { x_forwarded: true, forwarded: false, via: false };
     let peer = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    let hop = Hop { peer, scheme: Scheme::Http, host: Some("orders.example"), version: Version::HTTP_11 };
+    let line = peer_line(peer);
+    let hop = Hop { peer, peer_line: Some(&line), scheme: Scheme::Http, host: Some("orders.example"), version: Version::HTTP_11 };
     bencher.with_inputs(request_headers).bench_values(|mut headers| {
         strip_hop_by_hop(&mut headers);
         apply_forwarded(&mut headers, which, &hop);

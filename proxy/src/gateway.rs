@@ -107,6 +107,7 @@ impl<S> Borrow<Shared> for Gateway<S> {
 }
 
 /// How a request is answered.
+#[expect(clippy::large_enum_variant, reason = "it is taken apart where it is made, and the rest is boxed already")]
 enum Way<P> {
     /// At once.
     Answered(Response<Body>),

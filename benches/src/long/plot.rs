@@ -14,13 +14,14 @@ const COLOURS: [RGBColor; 2] = [RGBColor(0x1f, 0x6f, 0xb4), RGBColor(0xd9, 0x5f,
 
 /// Writes `long.svg` beside the folder of results.
 pub(super) fn draw(settings: &Settings, run: &Run) -> Result<(), Error> {
+    type Measure = (&'static str, fn(&Sample) -> f64);
     let folder = settings.results.parent().unwrap_or(&settings.results);
     let path = folder.join("long.svg");
     let failed = |error: &dyn std::fmt::Display| Error::Invalid(format!("{} cannot be drawn: {error}", path.display()));
     let area = SVGBackend::new(&path, SIZE).into_drawing_area();
     area.fill(&WHITE).map_err(|error| failed(&error))?;
     let parts = area.split_evenly((3, 1));
-    let measures: [(&str, fn(&Sample) -> f64); 3] = [
+    let measures: [Measure; 3] = [
         ("memory, MiB", |sample| sample.rss_bytes as f64 / 1_048_576.0),
         ("descriptors", |sample| sample.descriptors as f64),
         ("store, MiB", |sample| sample.store_bytes as f64 / 1_048_576.0),

@@ -19,12 +19,14 @@ const MAX_AT_ONCE: usize = 64;
 /// How much later than its own timeout a call is given up.
 const GRACE: Duration = Duration::from_secs(5);
 
+type Running = Pin<Box<dyn Future<Output = Event> + Send>>;
+
 /// The calls of one saga that are under way. Dropping them gives them up.
 pub(in super::super) struct Calls<C> {
     caller: C,
     context: Arc<CallContext>,
     /// The one that runs here, and which it is.
-    here: Option<(Which, Pin<Box<dyn Future<Output = Event> + Send>>)>,
+    here: Option<(Which, Running)>,
     /// What came of the one that ran here, until it is asked for.
     came: Option<(Which, Event)>,
     tasks: JoinSet<(Which, Event)>,

@@ -137,10 +137,13 @@ impl<T: Send> Drop for Answer<T> {
     }
 }
 
+/// Who waits on one thread, and by whom the others of it can be woken.
+type Waiting = Vec<(Waker, Arc<dyn Carrier>)>;
+
 /// The answers to one batch.
 #[derive(Default)]
 pub(super) struct Round {
-    threads: Vec<(ThreadId, Vec<(Waker, Arc<dyn Carrier>)>)>,
+    threads: Vec<(ThreadId, Waiting)>,
 }
 
 /// The batons under way.
@@ -199,8 +202,10 @@ mod tests {
         }
     }
 
+    type Callers = Vec<(Answer<u8>, Arc<Woken>)>;
+
     /// Three callers of one thread that have been answered, and who of them was woken.
-    fn answered() -> (Vec<(Answer<u8>, Arc<Woken>)>, Batons) {
+    fn answered() -> (Callers, Batons) {
         let (mut callers, mut round, mut batons) = (Vec::new(), Round::default(), Batons::default());
         let mut replies = Vec::new();
         for _ in 0..3 {
