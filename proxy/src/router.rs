@@ -30,8 +30,40 @@ pub struct Route {
 #[derive(Debug)]
 pub struct Router {
     exact: HashMap<Box<str>, Vec<Arc<Route>>>,
-    patterns: Vec<Arc<Route>>,
+    patterns: Vec<Pattern>,
     fallback: Option<Arc<Route>>,
+}
+
+/// A route whose path is no literal.
+#[derive(Debug)]
+struct Pattern {
+    /// What every path of it begins with: most requests of other routes are told apart by that alone.
+    head: Box<str>,
+    route: Arc<Route>,
+}
+
+impl Pattern {
+    fn new(route: Arc<Route>) -> Self {
+        Self { head: head(&route.config.matcher.path).into(), route }
+    }
+
+    fn matches(&self, path: &str) -> bool {
+        path.as_bytes().starts_with(self.head.as_bytes()) && matches_path(&self.route.config.matcher.path, path)
+    }
+}
+
+/// What every path that begins with `/` and matches begins with.
+fn head(path: &PathMatch) -> String {
+    match path {
+        PathMatch::Exact(path) | PathMatch::Prefix(path) => path.clone(),
+        PathMatch::Template(segments) => {
+            let literals = segments.iter().map_while(|segment| match segment {
+                Segment::Literal(literal) => Some(literal.as_str()),
+                Segment::Any(_) => None,
+            });
+            literals.fold(String::new(), |head, literal| head + "/" + literal)
+        }
+    }
 }
 
 impl Router {
@@ -44,7 +76,7 @@ impl Router {
         for route in sorted {
             match &route.config.matcher.path {
                 PathMatch::Exact(path) => exact.entry(path.as_str().into()).or_default().push(Arc::clone(&route)),
-                PathMatch::Template(_) | PathMatch::Prefix(_) => patterns.push(route),
+                PathMatch::Template(_) | PathMatch::Prefix(_) => patterns.push(Pattern::new(route)),
             }
         }
         Self { exact, patterns, fallback }
@@ -55,13 +87,13 @@ impl Router {
         let path = canonical(uri.path());
         let host = host.map(without_port);
         let exact = self.exact.get(path.as_ref()).into_iter().flatten();
-        let patterns = self.patterns.iter().filter(|route| matches_path(&route.config.matcher.path, &path));
+        let patterns = self.patterns.iter().filter(|pattern| pattern.matches(&path)).map(|pattern| &pattern.route);
         exact.chain(patterns).find(|route| matches_rest(&route.config.matcher, method, host)).or(self.fallback.as_ref())
     }
 
     /// Every route, the fallback last.
     pub fn routes(&self) -> impl Iterator<Item = &Arc<Route>> {
-        self.exact.values().flatten().chain(&self.patterns).chain(&self.fallback)
+        self.exact.values().flatten().chain(self.patterns.iter().map(|pattern| &pattern.route)).chain(&self.fallback)
     }
 }
 
@@ -150,7 +182,9 @@ fn without_port(host: &str) -> &str {
 
 /// The path as a service would understand it: percent-decoded, without empty, `.` and `..` segments. Allocates only if it differs.
 pub(crate) fn canonical(path: &str) -> Cow<'_, str> {
-    if !(path.contains('%') || path.contains("//") || path.contains("/.")) {
+    let bytes = path.as_bytes();
+    let has_odd_segment = || bytes.windows(2).any(|two| two[0] == b'/' && matches!(two[1], b'/' | b'.'));
+    if !(bytes.contains(&b'%') || has_odd_segment()) {
         return Cow::Borrowed(path);
     }
     let decoded = decode(path);
