@@ -30,7 +30,7 @@ class Open(unittest.TestCase):
         self.assertEqual(status, 201, user)
         caller = {"Authorization": f"Bearer {user['access_token']}"}
         status, _, account = self.edge("GET", "/account/", **caller)
-        self.assertEqual((status, account["balance"]), (200, 0))
+        self.assertEqual((status, account.get("balance")), (200, 0), account)
         charge = {"account_id": account["id"], "type": "charge", "amount": 1000, "currency": "USD"}
         status, _, said = self.edge("POST", "/balance_transactions/", charge, Idempotency_Key=str(uuid.uuid4()), **caller)
         self.assertEqual(status, 201, said)
